@@ -1,0 +1,78 @@
+"""Cross margin of a whole venue: one pool of collateral behind every position and loan of an account.
+
+>>> import xmfast as xm
+>>> universe = xm.Universe.from_frames(
+...     assets={"asset": ["USD", "BTC"]},
+...     instruments={
+...         "instrument": ["BTC-PERP"],
+...         "kind": ["perpetual"],
+...         "underlying": ["BTC"],
+...         "settlement": ["USD"],
+...     },
+...     numeraire="USD",
+... )
+>>> book = xm.Book.from_frames(
+...     universe,
+...     balances={"account": ["alice", "bob"], "asset": ["BTC", "USD"], "balance": [1.0, 500.0]},
+...     positions={"account": ["bob"], "instrument": ["BTC-PERP"], "quantity": [0.2], "entry_price": [62_000]},
+... )
+>>> market = xm.Market(universe, index_price={"BTC": 60_000}, mark_price={"BTC-PERP": 60_100})
+>>> model = xm.CrossMargin.from_frames(
+...     universe,
+...     collateral={"asset": ["BTC"], "initial_haircut": [0.10], "maintenance_haircut": [0.05]},
+...     margin={"instrument": ["BTC-PERP"], "initial_rate": [0.05], "maintenance_rate": [0.02]},
+... )
+>>> report = model.evaluate(book, market)
+>>> report.health
+array([57000. ,  -120.4])
+>>> report["bob"].liquidatable
+True
+"""
+
+from xmfast._core import __version__
+from xmfast.book import Book
+from xmfast.contraction import contract
+from xmfast.cross import CrossMargin
+from xmfast.errors import (
+    ColumnError,
+    DuplicateError,
+    InputError,
+    MissingParameterError,
+    MissingPriceError,
+    ParameterError,
+    RangeError,
+    UniverseMismatchError,
+    UnknownIdError,
+    XmfastError,
+)
+from xmfast.market import Market
+from xmfast.report import AccountMargin, MarginReport, ReportSummary
+from xmfast.system import doctor, num_threads, set_num_threads, set_simd, simd
+from xmfast.universe import Universe
+
+__all__ = [
+    "AccountMargin",
+    "Book",
+    "ColumnError",
+    "CrossMargin",
+    "DuplicateError",
+    "InputError",
+    "MarginReport",
+    "Market",
+    "MissingParameterError",
+    "MissingPriceError",
+    "ParameterError",
+    "RangeError",
+    "ReportSummary",
+    "Universe",
+    "UniverseMismatchError",
+    "UnknownIdError",
+    "XmfastError",
+    "__version__",
+    "contract",
+    "doctor",
+    "num_threads",
+    "set_num_threads",
+    "set_simd",
+    "simd",
+]

@@ -1,0 +1,64 @@
+"""Every exception of xmfast.
+
+::
+
+    XmfastError
+    ├── InputError (ValueError)           a value that cannot be; names frame, column, row and account
+    │   ├── ColumnError (TypeError)       a column that is missing, unexpected, or of the wrong type or length
+    │   ├── DuplicateError                two rows where one is allowed
+    │   ├── ParameterError                a model parameter outside its bounds
+    │   ├── UniverseMismatchError         objects of two universes in one call
+    │   ├── UnknownIdError (KeyError)     an id that nobody has defined; names the close one
+    │   ├── MissingPriceError (KeyError)  something held has no price
+    │   └── MissingParameterError (KeyError)  something held has no row among the model's parameters
+    └── RangeError (OverflowError)        a result that 64-bit floating point cannot hold
+"""
+
+
+class XmfastError(Exception):
+    """Anything that xmfast refuses to do."""
+
+    # KeyError would print its message in quotes.
+    __str__ = Exception.__str__
+
+
+class InputError(XmfastError, ValueError):
+    """A value that no account, market or instrument can have."""
+
+
+class ColumnError(InputError, TypeError):
+    """A column that is missing, unexpected, of the wrong type or length, or holds a null."""
+
+
+class DuplicateError(InputError):
+    """Two rows where one is allowed."""
+
+
+class ParameterError(InputError):
+    """A model parameter outside its bounds."""
+
+
+class UniverseMismatchError(InputError):
+    """Objects that were built on two different universes."""
+
+
+class UnknownIdError(InputError, KeyError):
+    """An account, asset or instrument that is not known."""
+
+
+class MissingPriceError(InputError, KeyError):
+    """An asset or instrument that is held but has no price."""
+
+
+class MissingParameterError(InputError, KeyError):
+    """An instrument that is held but has no margin rates."""
+
+
+class RangeError(XmfastError, OverflowError):
+    """A result that 64-bit floating point cannot hold."""
+
+
+for _class in list(globals().values()):
+    if isinstance(_class, type) and issubclass(_class, XmfastError):
+        # Users import them from the package, so tracebacks should say so.
+        _class.__module__ = "xmfast"

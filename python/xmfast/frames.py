@@ -1,0 +1,178 @@
+"""What users pass as a frame, a price set or a time, brought into the few forms that the core reads.
+
+A frame is any object with ``__arrow_c_stream__`` (polars, pyarrow, duckdb, pandas) or a dict of columns: NumPy arrays
+(any stride, byte order or width), lists, or single Arrow columns.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmfast.errors import ColumnError, InputError
+
+
+class ArrowTable(Protocol):
+    """Anything that hands out Arrow data: a polars or pandas DataFrame, a pyarrow Table, a duckdb relation."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return a PyCapsule that holds an Arrow stream."""
+        ...
+
+
+Id: TypeAlias = str | int
+Frame: TypeAlias = Mapping[str, Any] | ArrowTable
+Prices: TypeAlias = Mapping[Any, float] | Sequence[float] | NDArray[Any]
+Time: TypeAlias = datetime.datetime | np.datetime64 | str
+
+_NANOSECONDS = np.dtype("datetime64[ns]")
+_UTC = datetime.timezone.utc
+
+
+def read_frame(name: str, frame: Frame | None, *, times: tuple[str, ...] = ()) -> Any:
+    """Return a dict of plain columns, or the Arrow object as it is.
+
+    Parameters
+    ----------
+    name : str
+        What error messages call the frame.
+    frame : Frame or None
+        None stays None.
+    times : tuple of str
+        Columns that hold times.
+    """
+    if frame is None:
+        return None
+    if isinstance(frame, Mapping):
+        return {
+            column: _times(name, column, values) if column in times else _column(name, column, values)
+            for column, values in frame.items()
+            if _is_name(name, column)
+        }
+    if hasattr(frame, "__arrow_c_stream__"):
+        return frame
+    raise ColumnError(
+        f"{name}: a dict of columns or an object with __arrow_c_stream__ is needed "
+        f"(polars, pyarrow, pandas, duckdb), not {type(frame).__name__}"
+    )
+
+
+def read_prices(name: str, prices: Prices | None) -> Any:
+    """Return a dict of floats by id, or a float64 array, or None."""
+    if prices is None:
+        return None
+    if isinstance(prices, Mapping):
+        return {key: _price(name, key, value) for key, value in prices.items()}
+    array = np.asarray(prices)
+    if array.ndim != 1 or array.dtype.kind not in "iuf" or isinstance(prices, np.ma.MaskedArray):
+        found = "a masked array" if isinstance(prices, np.ma.MaskedArray) else f"{array.ndim}-d {array.dtype}"
+        raise ColumnError(f"{name}: a dict by id or a 1-d array of numbers is needed, not {found}")
+    return np.asarray([_price(name, row, value) for row, value in enumerate(array)], dtype=np.float64)
+
+
+def read_time(time: Time | None) -> int | None:
+    """Return nanoseconds since 1970 UTC; a time without zone means UTC."""
+    if time is None:
+        return None
+    nanoseconds = _nanoseconds("market", "time", [time])[0]
+    if np.isnat(nanoseconds):
+        raise InputError("market, column 'time': not a time")
+    return int(nanoseconds.astype(np.int64))
+
+
+def _is_name(name: str, column: object) -> bool:
+    if isinstance(column, str):
+        return True
+    raise ColumnError(f"{name}: column names are strings, not {column!r}")
+
+
+def _price(name: str, key: object, value: Any) -> float:
+    if isinstance(value, np.float32):
+        # The shortest decimal that prints as the 32-bit float: 0.1, not 0.10000000149.
+        return float(str(value))
+    if isinstance(value, float | np.floating):
+        return float(value)
+    if isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_):
+        if int(float(value)) != int(value):
+            raise InputError(f"{name} ({key!r}): the integer {value} is not exact in 64-bit floating point")
+        return float(value)
+    raise ColumnError(f"{name} ({key!r}): {value!r} is not a number")
+
+
+def _column(name: str, column: str, values: Any) -> Any:
+    """Return a list, an array of a type and shape that the core reads in place, or Arrow data."""
+    place = f"{name}, column '{column}'"
+    if isinstance(values, np.ma.MaskedArray):
+        raise ColumnError(f"{place}: masked arrays are not accepted; fill or drop the masked rows")
+    if isinstance(values, np.ndarray):
+        return _array(place, values)
+    if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+        return values
+    if isinstance(values, list):
+        return values
+    if isinstance(values, str | bytes):
+        raise ColumnError(f"{place}: one value per row is needed, not the text {values!r}")
+    if hasattr(values, "__array__"):
+        return _array(place, np.asarray(values))
+    if isinstance(values, Sequence):
+        return list(values)
+    raise ColumnError(f"{place}: a NumPy array, a list or an Arrow column is needed, not {type(values).__name__}")
+
+
+def _array(place: str, array: NDArray[Any]) -> Any:
+    if array.ndim != 1:
+        raise ColumnError(f"{place}: one dimension is needed, not {array.ndim}")
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    native = array.dtype.newbyteorder("=")
+    if kind == "i" or (kind == "u" and size < 8):
+        return array.astype(np.int64, copy=False)
+    if kind == "u" or (kind == "f" and size in (4, 8)) or kind == "b":
+        return array.astype(native, copy=False)
+    if kind == "f" and size == 2:
+        # Every half is a 32-bit float, and its shortest decimal as one prints as the half.
+        return [float(str(value)) for value in array]
+    if kind == "U":
+        if array.size == 0 or size == 0:
+            return array.tolist()
+        contiguous = np.ascontiguousarray(array, dtype=native)
+        return contiguous.view(np.uint32).reshape(len(array), -1)
+    if kind in "OT":
+        return array.tolist()
+    raise ColumnError(f"{place}: numbers, strings or flags are needed, not {array.dtype}")
+
+
+def _times(name: str, column: str, values: Any) -> Any:
+    if hasattr(values, "__arrow_c_stream__") and not isinstance(values, np.ndarray):
+        return values
+    return _nanoseconds(name, column, list(values)).astype(np.int64)
+
+
+def _nanoseconds(name: str, column: str, values: list[Any]) -> NDArray[np.datetime64]:
+    times = np.empty(len(values), dtype=_NANOSECONDS)
+    for row, value in enumerate(values):
+        try:
+            times[row] = _moment(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"{name}, column '{column}', row {row}: {value!r} is not a time ({error})") from None
+    return times
+
+
+def _moment(value: Any) -> np.datetime64:
+    if value is None:
+        return np.datetime64("NaT")
+    if isinstance(value, str):
+        value = datetime.datetime.fromisoformat(value)
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(_UTC).replace(tzinfo=None)
+    if not isinstance(value, datetime.date | np.datetime64):
+        raise TypeError("datetime64, datetime or ISO text is needed")
+    coarse = np.datetime64(value)
+    fine = coarse.astype(_NANOSECONDS)
+    # Years beyond 1678 to 2262 wrap around silently in nanoseconds.
+    if not np.isnat(coarse) and fine.astype(coarse.dtype) != coarse:
+        raise ValueError("outside the years 1678 to 2262")
+    return fine

@@ -1,0 +1,70 @@
+"""How the core runs here: threads, instruction set, forks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any
+
+from xmfast import _core
+from xmfast.errors import InputError
+
+
+def num_threads() -> int:
+    """Return how many threads parallel work uses."""
+    return _core.num_threads()
+
+
+def set_num_threads(threads: int | None) -> None:
+    """Use this many threads from now on, or one per core if None. Results do not depend on it.
+
+    The environment variable ``XMFAST_NUM_THREADS`` sets it at import.
+    """
+    if threads is not None and not 1 <= threads <= 1024:
+        raise InputError(f"threads must be between 1 and 1024, not {threads}")
+    _core.set_num_threads(0 if threads is None else threads)
+
+
+def simd() -> str:
+    """Return the instruction set in use: "avx512", "avx2" or "scalar"."""
+    return _core.simd()
+
+
+def set_simd(path: str) -> None:
+    """Use this instruction set from now on, or the fastest of this machine if "auto". Results do not depend on it.
+
+    The environment variable ``XMFAST_SIMD`` sets it at import.
+    """
+    if not _core.set_simd(path):
+        raise InputError(f"no instruction set {path!r} here; choose from: auto, {', '.join(_core.simd_available())}")
+
+
+def doctor() -> dict[str, Any]:
+    """Return what the core found on this machine and what it uses."""
+    started, generation = _core.pool_state()
+    return {
+        "version": _core.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "simd": simd(),
+        "simd_available": _core.simd_available(),
+        "threads": num_threads(),
+        "pid": os.getpid(),
+        "pool_started": started,
+        "fork_generation": generation,
+    }
+
+
+def _apply_environment() -> None:
+    if threads := os.environ.get("XMFAST_NUM_THREADS"):
+        if not threads.isdecimal():
+            raise InputError(f"XMFAST_NUM_THREADS is {threads!r}; a whole number is needed")
+        set_num_threads(int(threads))
+    if path := os.environ.get("XMFAST_SIMD"):
+        set_simd(path)
+
+
+_apply_environment()
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_core.after_fork)

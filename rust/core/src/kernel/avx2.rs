@@ -1,0 +1,116 @@
+//! The kernel's arithmetic in two AVX2 registers of four columns.
+
+use std::arch::x86_64::{
+    __m256d, _CMP_LT_OQ, _mm256_add_pd, _mm256_and_pd, _mm256_andnot_pd, _mm256_castpd_si256,
+    _mm256_cmp_pd, _mm256_fmadd_pd, _mm256_load_pd, _mm256_max_pd, _mm256_min_pd,
+    _mm256_movemask_pd, _mm256_permute4x64_pd, _mm256_set1_pd, _mm256_setzero_pd, _mm256_store_pd,
+    _mm256_stream_si256,
+};
+
+use super::Row;
+use super::lanes::Lanes;
+
+/// Made only inside functions that `contract` dispatched to after it had detected AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(__m256d, __m256d);
+
+impl Avx2 {
+    /// # Safety
+    /// The machine must have AVX2.
+    #[inline(always)]
+    unsafe fn half_is_finite(half: __m256d) -> bool {
+        // SAFETY: AVX2 is the caller's promise.
+        unsafe {
+            let magnitude = _mm256_andnot_pd(_mm256_set1_pd(-0.0), half);
+            let below = _mm256_cmp_pd::<_CMP_LT_OQ>(magnitude, _mm256_set1_pd(f64::INFINITY));
+            _mm256_movemask_pd(below) == 0b1111
+        }
+    }
+}
+
+impl Lanes for Avx2 {
+    #[inline(always)]
+    fn load(row: &Row) -> Self {
+        let pointer = row.0.as_ptr();
+        // SAFETY: AVX2 was detected (see `Avx2`); a `Row` is eight f64 aligned to 64 bytes.
+        unsafe { Self(_mm256_load_pd(pointer), _mm256_load_pd(pointer.add(4))) }
+    }
+    #[inline(always)]
+    fn splat(value: f64) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        let half = unsafe { _mm256_set1_pd(value) };
+        Self(half, half)
+    }
+    #[inline(always)]
+    fn and(self, mask: Self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe { Self(_mm256_and_pd(self.0, mask.0), _mm256_and_pd(self.1, mask.1)) }
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: AVX2 and FMA were detected (see `Avx2`).
+        unsafe {
+            Self(
+                _mm256_fmadd_pd(self.0, factor.0, addend.0),
+                _mm256_fmadd_pd(self.1, factor.1, addend.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            Self(
+                _mm256_add_pd(self.0, other.0),
+                _mm256_add_pd(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn broadcast_net(self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`). Column 6 is lane 2 of the upper half.
+        let half = unsafe { _mm256_permute4x64_pd::<0b10_10_10_10>(self.1) };
+        Self(half, half)
+    }
+    #[inline(always)]
+    fn positive_part(self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`). For a NaN the instruction returns its second operand, 0.
+        unsafe {
+            let zero = _mm256_setzero_pd();
+            Self(_mm256_max_pd(self.0, zero), _mm256_max_pd(self.1, zero))
+        }
+    }
+    #[inline(always)]
+    fn negative_part(self) -> Self {
+        // SAFETY: as for `positive_part`.
+        unsafe {
+            let zero = _mm256_setzero_pd();
+            Self(_mm256_min_pd(self.0, zero), _mm256_min_pd(self.1, zero))
+        }
+    }
+    #[inline(always)]
+    fn to_row(self) -> Row {
+        let mut row = Row::default();
+        let pointer = row.0.as_mut_ptr();
+        // SAFETY: AVX2 was detected (see `Avx2`); a `Row` is eight f64 aligned to 64 bytes.
+        unsafe {
+            _mm256_store_pd(pointer, self.0);
+            _mm256_store_pd(pointer.add(4), self.1);
+        }
+        row
+    }
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe { Self::half_is_finite(self.0) && Self::half_is_finite(self.1) }
+    }
+    #[inline(always)]
+    fn stream(self, to: &mut Row) {
+        let pointer = to.0.as_mut_ptr();
+        // SAFETY: AVX2 was detected (see `Avx2`); a `Row` is 64 bytes aligned to 64. `contract` ends with a fence.
+        unsafe {
+            _mm256_stream_si256(pointer.cast(), _mm256_castpd_si256(self.0));
+            _mm256_stream_si256(pointer.add(4).cast(), _mm256_castpd_si256(self.1));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The kernel's arithmetic in one AVX-512 register.
+
+use std::arch::x86_64::{
+    __m512d, _CMP_LT_OQ, _mm512_abs_pd, _mm512_add_pd, _mm512_and_epi64, _mm512_castpd_si512,
+    _mm512_castsi512_pd, _mm512_cmp_pd_mask, _mm512_fmadd_pd, _mm512_load_pd, _mm512_mask_sub_pd,
+    _mm512_max_pd, _mm512_min_pd, _mm512_permutexvar_pd, _mm512_set1_epi64, _mm512_set1_pd,
+    _mm512_setr_epi64, _mm512_setzero_pd, _mm512_store_pd, _mm512_stream_pd,
+};
+
+use super::lanes::Lanes;
+use super::{Row, column, result};
+
+/// Made only inside functions that `contract` dispatched to after it had detected AVX-512F.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(__m512d);
+
+impl Lanes for Avx512 {
+    #[inline(always)]
+    fn load(row: &Row) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is eight f64 aligned to 64 bytes.
+        Self(unsafe { _mm512_load_pd(row.0.as_ptr()) })
+    }
+    #[inline(always)]
+    fn splat(value: f64) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_set1_pd(value) })
+    }
+    #[inline(always)]
+    fn and(self, mask: Self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe {
+            _mm512_castsi512_pd(_mm512_and_epi64(
+                _mm512_castpd_si512(self.0),
+                _mm512_castpd_si512(mask.0),
+            ))
+        })
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_fmadd_pd(self.0, factor.0, addend.0) })
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_add_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn broadcast_net(self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_permutexvar_pd(_mm512_set1_epi64(column::NET as i64), self.0) })
+    }
+    #[inline(always)]
+    fn positive_part(self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`). For a NaN the instruction returns its second operand, 0.
+        Self(unsafe { _mm512_max_pd(self.0, _mm512_setzero_pd()) })
+    }
+    #[inline(always)]
+    fn negative_part(self) -> Self {
+        // SAFETY: as for `positive_part`.
+        Self(unsafe { _mm512_min_pd(self.0, _mm512_setzero_pd()) })
+    }
+    #[inline(always)]
+    fn to_row(self) -> Row {
+        let mut row = Row::default();
+        // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is eight f64 aligned to 64 bytes.
+        unsafe { _mm512_store_pd(row.0.as_mut_ptr(), self.0) };
+        row
+    }
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe {
+            _mm512_cmp_pd_mask::<_CMP_LT_OQ>(_mm512_abs_pd(self.0), _mm512_set1_pd(f64::INFINITY))
+                == 0xff
+        }
+    }
+    #[inline(always)]
+    fn stream(self, to: &mut Row) {
+        // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is 64 bytes aligned to 64. `contract` ends with a fence.
+        unsafe { _mm512_stream_pd(to.0.as_mut_ptr(), self.0) }
+    }
+
+    /// The same three subtractions as the general one, without leaving the register.
+    #[inline(always)]
+    fn finish(self) -> Self {
+        const COLLATERAL: u8 = 1 << result::COLLATERAL;
+        const HEALTHS: u8 = 1 << result::HEALTH | 1 << result::INITIAL_HEALTH;
+        const { assert!(column::ASSETS == result::COLLATERAL) };
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe {
+            let debts = _mm512_permutexvar_pd(_mm512_set1_epi64(column::DEBTS as i64), self.0);
+            let netted = _mm512_mask_sub_pd(self.0, COLLATERAL, self.0, debts);
+            let (value, initial) = (result::COLLATERAL as i64, column::INITIAL_COLLATERAL as i64);
+            let from =
+                _mm512_permutexvar_pd(_mm512_setr_epi64(0, 0, 0, 0, 0, 0, value, initial), netted);
+            let (margin, initial) = (
+                column::MAINTENANCE_MARGIN as i64,
+                column::INITIAL_MARGIN as i64,
+            );
+            let less =
+                _mm512_permutexvar_pd(_mm512_setr_epi64(0, 0, 0, 0, 0, 0, margin, initial), netted);
+            Self(_mm512_mask_sub_pd(netted, HEALTHS, from, less))
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What the kernel asks of an instruction set: arithmetic on the eight columns of a row at once.
+
+use super::{Row, column, result};
+
+/// Eight f64 columns in registers.
+///
+/// Every operation is one IEEE operation a column, so all implementations agree bit for bit.
+pub(super) trait Lanes: Copy {
+    fn load(row: &Row) -> Self;
+    fn splat(value: f64) -> Self;
+    /// Bitwise and; clears the sign where the mask says so.
+    fn and(self, mask: Self) -> Self;
+    /// `self * factor + addend`, rounded once.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+    fn add(self, other: Self) -> Self;
+    /// The column [`column::NET`] in every lane.
+    fn broadcast_net(self) -> Self;
+    /// `max(self, 0)` in each lane; 0 for a NaN, which the check of the result still sees in its own column.
+    fn positive_part(self) -> Self;
+    /// `min(self, 0)` in each lane.
+    fn negative_part(self) -> Self;
+    fn to_row(self) -> Row;
+    /// Whether no lane is infinite or NaN.
+    fn is_finite(self) -> bool;
+    /// Writes past the caches where the set can: results are written once and not read by the kernel.
+    fn stream(self, to: &mut Row);
+
+    fn zero() -> Self {
+        Self::splat(0.0)
+    }
+
+    /// From sums to a result row: collateral = assets - debts, and the two healths.
+    fn finish(self) -> Self {
+        let Row(mut columns) = self.to_row();
+        columns[result::COLLATERAL] = columns[column::ASSETS] - columns[column::DEBTS];
+        columns[result::HEALTH] = columns[result::COLLATERAL] - columns[column::MAINTENANCE_MARGIN];
+        columns[result::INITIAL_HEALTH] =
+            columns[column::INITIAL_COLLATERAL] - columns[column::INITIAL_MARGIN];
+        Self::load(&Row(columns))
+    }
+
+    /// All ones, but no sign bit in the columns whose operand is the absolute quantity.
+    fn operand_mask(absolute: &[bool; 8]) -> Self {
+        Self::load(&Row(absolute.map(|absolute| {
+            f64::from_bits(if absolute { u64::MAX >> 1 } else { u64::MAX })
+        })))
+    }
+}

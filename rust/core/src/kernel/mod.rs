@@ -1,0 +1,159 @@
+//! The contraction of legs with table rows: the one hot loop, once per instruction set.
+//!
+//! [`lanes`] says what eight columns at once can do; [`scalar`], [`avx2`] and [`avx512`] do it; [`contract`] is the loop,
+//! written once. This folder alone may say `unsafe`. The scalar path is the oracle: the others equal it bit for bit.
+
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod contract;
+mod float_state;
+mod lanes;
+mod scalar;
+
+pub use contract::{Run, Units, contract_csr, contract_units, fold};
+pub use float_state::FloatState;
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Eight f64 columns: one cache line, one AVX-512 register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+pub struct Row(pub [f64; 8]);
+
+/// Columns of a table row, and of the sums that the kernel forms from it.
+pub mod column {
+    /// Value, unweighted. Operand: quantity.
+    pub const EQUITY: usize = 0;
+    /// Maintenance-weighted value of balances whose sign is known. Operand: quantity.
+    pub const ASSETS: usize = 1;
+    /// Initial-weighted value of balances whose sign is known. Operand: quantity.
+    pub const INITIAL_COLLATERAL: usize = 2;
+    /// Operand: absolute quantity.
+    pub const MAINTENANCE_MARGIN: usize = 3;
+    /// Operand: absolute quantity.
+    pub const INITIAL_MARGIN: usize = 4;
+    /// Maintenance-weighted debts of balances whose sign is known, at least 0. Operand: quantity.
+    pub const DEBTS: usize = 5;
+    /// Value of what is netted in the unit's home asset before it is weighed. Operand: quantity.
+    pub const NET: usize = 6;
+    /// Sum of absolute parts; it bounds the rounding error. Operand: absolute quantity.
+    pub const GROSS: usize = 7;
+    /// Which columns take the absolute quantity.
+    pub const ABSOLUTE: [bool; 8] = [false, false, false, true, true, false, false, true];
+}
+
+/// Columns of a result row. The others stand where they stood: equity, margins, debts.
+pub mod result {
+    /// Maintenance-weighted collateral value: assets less debts.
+    pub const COLLATERAL: usize = 1;
+    /// Collateral value less maintenance margin.
+    pub const HEALTH: usize = 6;
+    /// Initial collateral value less initial margin.
+    pub const INITIAL_HEALTH: usize = 7;
+}
+
+/// Number of a table row, as narrow as the table allows.
+pub trait RowId: Copy + Send + Sync {
+    /// The number as an index.
+    fn index(self) -> usize;
+    /// From an index that fits.
+    fn from_index(index: usize) -> Self;
+}
+
+impl RowId for u16 {
+    #[inline(always)]
+    fn index(self) -> usize {
+        self as usize
+    }
+    fn from_index(index: usize) -> Self {
+        Self::try_from(index).expect("the layout chose 16 bits for a table of more rows")
+    }
+}
+
+impl RowId for u32 {
+    #[inline(always)]
+    fn index(self) -> usize {
+        self as usize
+    }
+    fn from_index(index: usize) -> Self {
+        Self::try_from(index).expect("more than 4 billion table rows")
+    }
+}
+
+/// An instruction set that the kernel has code for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Simd {
+    /// Plain Rust; the oracle.
+    Scalar = 1,
+    /// Two registers of four columns.
+    Avx2 = 2,
+    /// One register of eight columns.
+    Avx512 = 3,
+}
+
+impl Simd {
+    /// All paths, slowest first.
+    pub const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Avx512];
+
+    /// The name used in `XMFAST_SIMD`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this machine can run it.
+    #[must_use]
+    pub fn available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        match self {
+            Self::Scalar => true,
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx512 => is_x86_feature_detected!("avx512f"),
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            self == Self::Scalar
+        }
+    }
+
+    /// The path in use: the fastest available, unless [`Simd::force`] said otherwise.
+    #[must_use]
+    pub fn current() -> Self {
+        match FORCED.load(Ordering::Relaxed) {
+            1 => Self::Scalar,
+            2 => Self::Avx2,
+            3 => Self::Avx512,
+            _ => Self::fastest(),
+        }
+    }
+
+    /// The fastest path of this machine.
+    #[must_use]
+    pub fn fastest() -> Self {
+        *Self::ALL
+            .iter()
+            .rev()
+            .find(|path| path.available())
+            .expect("scalar is always available")
+    }
+
+    /// Uses this path from now on, or the fastest if `None`. False, and nothing changes, if the machine cannot run it.
+    pub fn force(path: Option<Self>) -> bool {
+        if path.is_some_and(|path| !path.available()) {
+            return false;
+        }
+        FORCED.store(path.map_or(0, |path| path as u8), Ordering::Relaxed);
+        true
+    }
+}
+
+static FORCED: AtomicU8 = AtomicU8::new(0);

@@ -1,0 +1,69 @@
+//! The kernel's arithmetic in plain Rust: the fallback, and the oracle for the others.
+
+use super::lanes::Lanes;
+use super::{Row, column};
+
+#[derive(Clone, Copy)]
+pub(super) struct Scalar([f64; 8]);
+
+impl Scalar {
+    #[inline(always)]
+    fn map(self, f: impl Fn(f64) -> f64) -> Self {
+        Self(self.0.map(f))
+    }
+
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
+        Self(std::array::from_fn(|lane| f(self.0[lane], other.0[lane])))
+    }
+}
+
+impl Lanes for Scalar {
+    #[inline(always)]
+    fn load(row: &Row) -> Self {
+        Self(row.0)
+    }
+    #[inline(always)]
+    fn splat(value: f64) -> Self {
+        Self([value; 8])
+    }
+    #[inline(always)]
+    fn and(self, mask: Self) -> Self {
+        self.zip(mask, |a, b| f64::from_bits(a.to_bits() & b.to_bits()))
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        Self(std::array::from_fn(|lane| {
+            self.0[lane].mul_add(factor.0[lane], addend.0[lane])
+        }))
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn broadcast_net(self) -> Self {
+        Self([self.0[column::NET]; 8])
+    }
+    #[inline(always)]
+    fn positive_part(self) -> Self {
+        // Not `f64::max`: these are the comparisons that the vector instructions make.
+        self.map(|x| if x > 0.0 { x } else { 0.0 })
+    }
+    #[inline(always)]
+    fn negative_part(self) -> Self {
+        self.map(|x| if x < 0.0 { x } else { 0.0 })
+    }
+    #[inline(always)]
+    fn to_row(self) -> Row {
+        Row(self.0)
+    }
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        self.0.iter().all(|x| x.is_finite())
+    }
+    #[inline(always)]
+    fn stream(self, to: &mut Row) {
+        to.0 = self.0;
+    }
+}

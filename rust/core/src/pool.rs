@@ -1,0 +1,216 @@
+//! The crate's own threads: a pool that survives fork, and work that can be interrupted.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Error, Result};
+use crate::kernel::FloatState;
+
+/// How often the calling thread asks whether it should stop.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Says whether the work should end early; called by the calling thread alone, about twenty times a second.
+pub type Stop<'a> = &'a mut dyn FnMut() -> bool;
+
+/// A [`Stop`] that never stops.
+#[must_use]
+pub fn never() -> bool {
+    false
+}
+
+/// The helpers of the calling thread.
+///
+/// Threads do not follow into a forked child: a pool belongs to the process and generation that built it.
+struct Pool {
+    process: u32,
+    generation: u64,
+    helpers: usize,
+    threads: ThreadPool,
+}
+
+static CURRENT: LazyLock<ArcSwapOption<Pool>> = LazyLock::new(ArcSwapOption::empty);
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Tells that this process is a forked child; its next work builds its own threads.
+pub fn after_fork() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many forks lie between this process and the one that loaded the library.
+#[must_use]
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Whether helper threads run in this process.
+#[must_use]
+pub fn is_started() -> bool {
+    CURRENT
+        .load()
+        .as_ref()
+        .is_some_and(|pool| pool.process == std::process::id() && pool.generation == generation())
+}
+
+/// Number of threads that parallel work uses, the calling one included.
+#[must_use]
+pub fn threads() -> usize {
+    match THREADS.load(Ordering::Relaxed) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// Uses this many threads from now on; 0 means one per core. Results do not depend on it.
+pub fn set_threads(threads: usize) {
+    THREADS.store(threads, Ordering::Relaxed);
+}
+
+/// Helpers of this process; `None` if the system gives no more threads, so that the caller works alone.
+fn current(helpers: usize) -> Option<Arc<Pool>> {
+    let (process, generation) = (std::process::id(), generation());
+    let held = CURRENT.load_full();
+    if let Some(pool) = &held
+        && (pool.process, pool.generation, pool.helpers) == (process, generation, helpers)
+    {
+        return held;
+    }
+    let threads = ThreadPoolBuilder::new()
+        .num_threads(helpers)
+        .thread_name(|thread| format!("xmfast-{thread}"))
+        .build()
+        .ok()?;
+    let pool = Arc::new(Pool {
+        process,
+        generation,
+        helpers,
+        threads,
+    });
+    for former in [held, CURRENT.swap(Some(Arc::clone(&pool)))]
+        .into_iter()
+        .flatten()
+    {
+        if (former.process, former.generation) != (process, generation) {
+            // Its threads stayed in the parent: ending them here would wait for locks that nobody will release.
+            std::mem::forget(former);
+        }
+    }
+    Some(pool)
+}
+
+/// Calls `work` once for each task, on the calling thread and its helpers; tasks are taken in order, one at a time.
+///
+/// The caller works too instead of sleeping: a sleeping caller lets the kernel stack all workers on one core.
+///
+/// # Errors
+/// [`Error::Interrupted`] if `stop` said so; tasks not yet taken are then left out.
+pub fn for_each<T: Send>(
+    tasks: impl ExactSizeIterator<Item = T> + Send,
+    work: impl Fn(T) + Sync,
+    stop: Stop<'_>,
+) -> Result<()> {
+    let helpers = (threads() - 1).min(tasks.len().saturating_sub(1));
+    let pool = if helpers == 0 {
+        None
+    } else {
+        current(threads() - 1)
+    };
+    let tasks = Mutex::new(tasks);
+    let stopped = AtomicBool::new(false);
+    let next = || {
+        if stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        tasks.lock().unwrap_or_else(PoisonError::into_inner).next()
+    };
+    let mut drive = || {
+        let _state = FloatState::standard();
+        let mut polled = Instant::now();
+        while let Some(task) = next() {
+            work(task);
+            if polled.elapsed() > POLL {
+                polled = Instant::now();
+                if stop() {
+                    stopped.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    match pool {
+        None => drive(),
+        Some(pool) => pool.threads.in_place_scope(|scope| {
+            for _ in 0..helpers {
+                scope.spawn(|_| {
+                    // Threads inherit the mode of whoever started them.
+                    let _state = FloatState::standard();
+                    while let Some(task) = next() {
+                        work(task);
+                    }
+                });
+            }
+            drive();
+        }),
+    }
+    if stopped.into_inner() {
+        Err(Error::Interrupted)
+    } else {
+        Ok(())
+    }
+}
+
+/// The results of `work` for 0 up to `count`, in order; otherwise as [`for_each`].
+///
+/// # Errors
+/// [`Error::Interrupted`] if `stop` said so.
+pub fn map<R: Send>(
+    count: usize,
+    work: impl Fn(usize) -> R + Sync,
+    stop: Stop<'_>,
+) -> Result<Vec<R>> {
+    let mut results: Vec<Option<R>> = (0..count).map(|_| None).collect();
+    for_each(
+        results.iter_mut().enumerate(),
+        |(task, result)| *result = Some(work(task)),
+        stop,
+    )?;
+    Ok(results
+        .into_iter()
+        .map(|result| result.expect("every task was done"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_is_done_once_and_in_order() {
+        for threads in [1, 2, 7] {
+            set_threads(threads);
+            assert_eq!(
+                map(1000, |task| task * task, &mut never),
+                Ok((0..1000).map(|task| task * task).collect())
+            );
+        }
+        set_threads(0);
+        assert_eq!(map(0, |task| task, &mut never), Ok(vec![]));
+    }
+
+    #[test]
+    fn the_caller_can_end_the_work() {
+        let done = AtomicUsize::new(0);
+        let work = |_| {
+            std::thread::sleep(Duration::from_millis(5));
+            done.fetch_add(1, Ordering::Relaxed);
+        };
+        assert_eq!(
+            for_each(0..100_000, work, &mut || true),
+            Err(Error::Interrupted)
+        );
+        assert!(done.into_inner() < 1000);
+    }
+}

@@ -1,0 +1,35 @@
+//! `xmfast._core`: the bindings. Each borrows, detaches, calls the core and hands over; no margin logic here.
+
+mod book;
+mod contract;
+mod error;
+mod frame;
+mod ids;
+mod market;
+mod model;
+mod numbers;
+mod report;
+mod run;
+mod system;
+mod universe;
+mod view;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<universe::Universe>()?;
+    module.add_class::<book::Book>()?;
+    module.add_class::<market::Market>()?;
+    module.add_class::<model::CrossMargin>()?;
+    module.add_class::<report::Report>()?;
+    module.add_function(wrap_pyfunction!(contract::contract, module)?)?;
+    module.add_function(wrap_pyfunction!(system::after_fork, module)?)?;
+    module.add_function(wrap_pyfunction!(system::num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(system::pool_state, module)?)?;
+    module.add_function(wrap_pyfunction!(system::set_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(system::set_simd, module)?)?;
+    module.add_function(wrap_pyfunction!(system::simd, module)?)?;
+    module.add_function(wrap_pyfunction!(system::simd_available, module)?)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,111 @@
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use xmfast_core::{Id, Ids, InstrumentColumns};
+
+use crate::error::Result;
+use crate::frame::Frame;
+
+/// See `xmfast.Universe`.
+#[pyclass(frozen, module = "xmfast._core")]
+pub(crate) struct Universe(pub(crate) Arc<xmfast_core::Universe>);
+
+const INSTRUMENT_COLUMNS: [&str; 10] = [
+    "instrument",
+    "kind",
+    "underlying",
+    "settlement",
+    "contract_multiplier",
+    "inverse",
+    "allow_negative_price",
+    "expiry",
+    "strike",
+    "right",
+];
+
+#[pymethods]
+impl Universe {
+    #[new]
+    fn new(
+        assets: &Bound<'_, PyAny>,
+        instruments: Option<&Bound<'_, PyAny>>,
+        numeraire: &Bound<'_, PyAny>,
+    ) -> Result<Self> {
+        let assets = Frame::open("assets", assets, &["asset"])?.ids("asset")?;
+        let instruments = instruments.map(instrument_columns).transpose()?;
+        with_id(numeraire, |id| {
+            Ok(Self(xmfast_core::Universe::new(
+                &assets,
+                instruments.as_ref(),
+                id,
+            )?))
+        })
+    }
+
+    fn assets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        id_list(py, self.0.assets())
+    }
+
+    fn instruments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        id_list(py, self.0.instruments())
+    }
+
+    fn underlyings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        id_list(py, self.0.underlyings())
+    }
+
+    fn index_names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let names = (0..self.0.index_count()).map(|slot| id_object(py, self.0.index_name(slot)));
+        PyList::new(py, names.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn numeraire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        id_object(py, self.0.assets().get(self.0.numeraire()))
+    }
+}
+
+fn instrument_columns(frame: &Bound<'_, PyAny>) -> Result<InstrumentColumns> {
+    let frame = Frame::open("instruments", frame, &INSTRUMENT_COLUMNS)?;
+    Ok(InstrumentColumns {
+        instrument: frame.ids("instrument")?,
+        kind: frame.ids("kind")?,
+        underlying: frame.ids("underlying")?,
+        settlement: frame.ids("settlement")?,
+        contract_multiplier: frame.optional_floats("contract_multiplier")?,
+        inverse: frame.optional_flags("inverse")?,
+        allow_negative_price: frame.optional_flags("allow_negative_price")?,
+        expiry: frame.sparse_times("expiry")?,
+        strike: frame.sparse_floats("strike")?,
+        right: frame.sparse_texts("right")?,
+    })
+}
+
+/// Calls `f` with a Python string or integer as an id.
+pub(crate) fn with_id<T>(id: &Bound<'_, PyAny>, f: impl FnOnce(Id<'_>) -> Result<T>) -> Result<T> {
+    use pyo3::types::{PyBool, PyString};
+    if let Ok(text) = id.cast::<PyString>() {
+        return f(Id::Text(text.to_cow()?.as_ref()));
+    }
+    if id.is_instance_of::<PyBool>() {
+        let problem = format!("{id} is not an id: ids are strings or integers");
+        return Err(pyo3::exceptions::PyTypeError::new_err(problem).into());
+    }
+    f(Id::Int(id.extract::<i64>()?))
+}
+
+/// An id as Python knows it.
+pub(crate) fn id_object<'py>(py: Python<'py>, id: Id<'_>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match id {
+        Id::Int(id) => id.into_pyobject(py)?.into_any(),
+        Id::Text(id) => id.into_pyobject(py)?.into_any(),
+    })
+}
+
+fn id_list<'py>(py: Python<'py>, ids: &Ids) -> PyResult<Bound<'py, PyList>> {
+    let ids = ids
+        .iter()
+        .map(|id| id_object(py, id))
+        .collect::<PyResult<Vec<_>>>()?;
+    PyList::new(py, ids)
+}
