@@ -11,7 +11,8 @@
     │   ├── UnknownIdError (KeyError)     an id that nobody has defined; names the close one
     │   ├── MissingPriceError (KeyError)  something held has no price
     │   └── MissingParameterError (KeyError)  something held has no row among the model's parameters
-    └── RangeError (OverflowError)        a result that 64-bit floating point cannot hold
+    ├── RangeError (OverflowError)        a result that 64-bit floating point cannot hold
+    └── MissingExtraError (ImportError)   an optional package is not installed; names the extra
 """
 
 
@@ -56,6 +57,10 @@ class MissingParameterError(InputError, KeyError):
 
 class RangeError(XmfastError, OverflowError):
     """A result that 64-bit floating point cannot hold."""
+
+
+class MissingExtraError(XmfastError, ImportError):
+    """An optional package that is not installed; the message names the extra to install."""
 
 
 for _class in list(globals().values()):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xmfast.errors import MissingExtraError
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     from numpy.typing import NDArray
@@ -41,13 +43,13 @@ def margin_ratio_figure(report: MarginReport) -> go.Figure:
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingExtraError
         If plotly is not installed.
     """
     try:
         import plotly.graph_objects as go
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingExtraError(
             "pictures need plotly, which is not installed: pip install 'xmfast[report]'", name="plotly"
         ) from error
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmfast import _core, display
-from xmfast.errors import UnknownIdError
+from xmfast.errors import InputError, MissingExtraError, UnknownIdError
 from xmfast.frames import Id
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AccountMargin:
     """One account of a :class:`MarginReport`; the fields are its columns, in the numeraire."""
 
@@ -35,14 +35,14 @@ class AccountMargin:
     liquidatable: bool
     bankrupt: bool
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return display.account_text(self)
 
     def _repr_html_(self) -> str:
         return display.account_html(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ReportSummary:
     """A whole report in a few figures: counts of accounts, and sums in the numeraire.
 
@@ -60,7 +60,7 @@ class ReportSummary:
     bankrupt: int
     shortfall: float
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return display.summary_text(self)
 
     def _repr_html_(self) -> str:
@@ -186,7 +186,7 @@ class MarginReport:
             raise UnknownIdError(f"report: no account {account!r}{self._core.hint(account)}")
         figures: dict[str, Any] = {name: float(self._rows[row, at]) for name, at in _COLUMNS.items()}
         return AccountMargin(
-            account=account,
+            account=self._core.account(row),
             free_collateral=max(0.0, figures["initial_health"]),
             margin_ratio=float(self.margin_ratio[row]),
             liquidatable=figures["health"] < 0.0,
@@ -197,7 +197,7 @@ class MarginReport:
     def worst(self, n: int = 10) -> MarginReport:
         """Return the report of the ``n`` accounts with the lowest health, lowest first (ties in order of account)."""
         if n < 0:
-            raise ValueError(f"n must be >= 0, not {n}")
+            raise InputError(f"n must be >= 0, not {n}")
         health = np.ascontiguousarray(self.health)
         chosen = np.arange(len(health))
         if n < len(health):
@@ -208,17 +208,7 @@ class MarginReport:
 
     def summary(self) -> ReportSummary:
         """Return counts and sums over all accounts."""
-        return ReportSummary(
-            accounts=len(self),
-            equity=float(self.equity.sum()),
-            collateral_value=float(self.collateral_value.sum()),
-            initial_margin=float(self.initial_margin.sum()),
-            maintenance_margin=float(self.maintenance_margin.sum()),
-            below_initial=int(np.count_nonzero(self.initial_health < 0.0)),
-            liquidatable=int(np.count_nonzero(self.liquidatable)),
-            bankrupt=int(np.count_nonzero(self.bankrupt)),
-            shortfall=float(-np.minimum(self.equity, 0.0).sum()) + 0.0,
-        )
+        return ReportSummary(**self._core.summary())
 
     def figure(self) -> plotly.graph_objects.Figure:
         """Return a histogram of margin ratios against the liquidation threshold (extra ``report``)."""
@@ -227,9 +217,12 @@ class MarginReport:
         return margin_ratio_figure(self)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a pandas DataFrame, one row per account (pandas must be installed)."""
-        import pandas
-
+        """Return a pandas DataFrame, one row per account (extra ``frames``)."""
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            message = "to_pandas needs pandas, which is not installed: pip install 'xmfast[frames]'"
+            raise MissingExtraError(message, name="pandas") from error
         names = ("accounts", *_FRAME_COLUMNS)
         return pandas.DataFrame({name.replace("accounts", "account"): getattr(self, name) for name in names})
 

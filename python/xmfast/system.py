@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import warnings
 from typing import Any
 
 from xmfast import _core
@@ -57,12 +58,21 @@ def doctor() -> dict[str, Any]:
 
 
 def _apply_environment() -> None:
-    if threads := os.environ.get("XMFAST_NUM_THREADS"):
-        if not threads.isdecimal():
-            raise InputError(f"XMFAST_NUM_THREADS is {threads!r}; a whole number is needed")
-        set_num_threads(int(threads))
-    if path := os.environ.get("XMFAST_SIMD"):
-        set_simd(path)
+    """Follow the environment; a value that cannot be followed is a warning, so that ``xmfast doctor`` still runs."""
+    for variable, follow in (("XMFAST_NUM_THREADS", _threads_from_text), ("XMFAST_SIMD", set_simd)):
+        value = os.environ.get(variable)
+        if not value:
+            continue
+        try:
+            follow(value)
+        except InputError as error:
+            warnings.warn(f"{variable} is {value!r} and is ignored: {error}", RuntimeWarning, stacklevel=2)
+
+
+def _threads_from_text(threads: str) -> None:
+    if not threads.isdecimal():
+        raise InputError("a whole number is needed")
+    set_num_threads(int(threads))
 
 
 _apply_environment()

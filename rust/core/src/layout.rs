@@ -349,7 +349,7 @@ mod tests {
     use super::slots_for;
 
     #[test]
-    fn slots_waste_less_than_a_fifth() {
+    fn slots_waste_less_than_a_quarter() {
         assert_eq!(
             [0, 1, 7, 8, 9, 10, 11, 16, 17, 20, 21, 33, 64].map(slots_for),
             [1, 1, 7, 8, 10, 10, 12, 16, 20, 20, 24, 40, 64]
@@ -357,7 +357,7 @@ mod tests {
         for legs in 9..20_000 {
             let slots = slots_for(legs);
             assert!(
-                slots >= legs && slots * 5 <= legs * 6 + 5,
+                slots >= legs && slots * 4 <= legs * 5,
                 "{legs} legs in {slots} slots"
             );
         }

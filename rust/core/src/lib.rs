@@ -36,6 +36,7 @@ mod model;
 pub mod pool;
 mod report;
 mod settle;
+mod summary;
 pub mod table;
 mod universe;
 
@@ -49,4 +50,5 @@ pub use market::Market;
 pub use model::{Collateral, CollateralColumns, CrossMargin, Margin, MarginColumns};
 pub use report::{evaluate, margin_ratio};
 pub use settle::{Settled, SettledLeg, settle};
+pub use summary::{Summary, summarize};
 pub use universe::{Instrument, InstrumentColumns, Kind, Right, Universe};

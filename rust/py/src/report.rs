@@ -5,12 +5,14 @@ use arrow_array::{
 };
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use pyo3_arrow::PyTable;
-use xmfast_core::{Id, Ids, ResultRows, Row, column, margin_ratio, result};
+use xmfast_core::{Id, Ids, ResultRows, Row, column, margin_ratio, result, summarize};
 
 use crate::book::id_array;
 use crate::error::Result;
-use crate::universe::with_id;
+use crate::run::run;
+use crate::universe::{id_object, with_id};
 use crate::view;
 
 /// See `xmfast.MarginReport`.
@@ -33,6 +35,28 @@ impl Report {
 
     fn margin_ratio<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
         PyArray1::from_iter(py, self.rows.rows().iter().map(margin_ratio))
+    }
+
+    /// Sums and counts over all accounts, by name.
+    fn summary<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
+        let rows = self.rows.rows();
+        let summary = run(py, |stop| summarize(rows, stop))?;
+        let figures = PyDict::new(py);
+        figures.set_item("accounts", rows.len())?;
+        figures.set_item("equity", summary.equity)?;
+        figures.set_item("collateral_value", summary.collateral_value)?;
+        figures.set_item("initial_margin", summary.initial_margin)?;
+        figures.set_item("maintenance_margin", summary.maintenance_margin)?;
+        figures.set_item("below_initial", summary.below_initial)?;
+        figures.set_item("liquidatable", summary.liquidatable)?;
+        figures.set_item("bankrupt", summary.bankrupt)?;
+        figures.set_item("shortfall", summary.shortfall)?;
+        Ok(figures)
+    }
+
+    /// The id of a row.
+    fn account<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyAny>> {
+        id_object(py, self.accounts.get(row))
     }
 
     /// Row of an account, or None.
