@@ -5,6 +5,23 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Book",
+    "CrossMargin",
+    "Market",
+    "Report",
+    "Universe",
+    "__version__",
+    "after_fork",
+    "contract",
+    "num_threads",
+    "pool_state",
+    "set_num_threads",
+    "set_simd",
+    "simd",
+    "simd_available",
+]
+
 __version__: str
 
 @final

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -64,26 +66,37 @@ def contract(
     array([[20.,  2.],
            [-3.,  6.]])
     """
-    table = _array("table", table, np.float64, 2)
-    marks = np.zeros(table.shape[1], dtype=bool) if absolute is None else np.asarray(absolute)
-    if marks.dtype != bool or marks.shape != (table.shape[1],):
-        raise ColumnError(f"absolute: {table.shape[1]} flags are needed, one per column of the table")
+    risk_table = _floats("table", table, 2)
+    columns = risk_table.shape[1]
+    marks = np.zeros(columns, dtype=bool) if absolute is None else np.asarray(absolute)
+    if marks.dtype != bool or marks.shape != (columns,):
+        raise ColumnError(f"absolute: {columns} flags are needed, one per column of the table")
     return _core.contract(
-        _array("offsets", offsets, np.uint64, 1),
-        _array("rows", rows, np.uint32, 1),
-        _array("quantities", quantities, np.float64, 1),
-        table,
+        _numbers("offsets", offsets, np.dtype(np.uint64)),
+        _numbers("rows", rows, np.dtype(np.uint32)),
+        _floats("quantities", quantities, 1),
+        risk_table,
         np.ascontiguousarray(marks),
     )
 
 
-def _array(name: str, array: ArrayLike, dtype: type[np.generic], ndim: int) -> NDArray[np.generic]:
+def _numbers(name: str, array: ArrayLike, dtype: np.dtype[np.unsignedinteger[Any]]) -> NDArray[Any]:
     given = np.asarray(array)
+    _check(name, given, "iu", dtype, 1)
+    largest = np.iinfo(dtype).max
+    if given.size and (given.min() < 0 or given.max() > largest):
+        raise ColumnError(f"{name}: values must lie between 0 and {largest}")
+    return np.ascontiguousarray(given, dtype=dtype)
+
+
+def _floats(name: str, array: ArrayLike, ndim: int) -> NDArray[np.float64]:
+    given = np.asarray(array)
+    _check(name, given, "f", np.dtype(np.float64), ndim)
+    return np.ascontiguousarray(given, dtype=np.float64)
+
+
+def _check(name: str, given: NDArray[Any], kinds: str, dtype: np.dtype[Any], ndim: int) -> None:
     if given.ndim != ndim:
         raise ColumnError(f"{name}: {ndim} dimensions are needed, not {given.ndim}")
-    kinds = "f" if dtype is np.float64 else "iu"
     if given.dtype.kind not in kinds or given.dtype.itemsize > 8:
-        raise ColumnError(f"{name}: {np.dtype(dtype).name} is needed, not {given.dtype}")
-    if kinds == "iu" and given.size and (given.min() < 0 or given.max() > np.iinfo(dtype).max):
-        raise ColumnError(f"{name}: values must lie between 0 and {np.iinfo(dtype).max}")
-    return np.ascontiguousarray(given, dtype=dtype)
+        raise ColumnError(f"{name}: {dtype.name} is needed, not {given.dtype}")

@@ -101,17 +101,13 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// An id that the universe does not know.
-    #[error("{place}: no {what} {id}{hint}")]
+    /// An id that is not known.
+    #[error("{place}: {problem}")]
     Unknown {
         /// Where it stands.
         place: Place,
-        /// What was looked up: `asset`, `instrument`, `account`.
-        what: &'static str,
-        /// The id as it was given, ready to print.
-        id: String,
-        /// Close names or the valid choices, or nothing.
-        hint: String,
+        /// What was looked up, the id as it was given, and a close name or the valid choices.
+        problem: String,
     },
     /// Two objects that were not built on the same universe.
     #[error(

@@ -206,20 +206,15 @@ impl Layout {
 
 fn counts<R: RowId>(blocks: &[LayoutBlock<R>]) -> (usize, usize) {
     let units = || blocks.iter().flat_map(|block| [&block.whole, &block.parts]);
-    let legs = units()
-        .map(|units| units.rows.iter().filter(|row| row.index() != 0).count())
-        .sum();
-    (legs, units().map(|units| units.targets.len()).sum())
+    (
+        units().map(Units::legs).sum(),
+        units().map(Units::len).sum(),
+    )
 }
 
-impl<R> LayoutBlock<R> {
+impl<R: RowId> LayoutBlock<R> {
     fn memory(&self) -> usize {
-        let units = |units: &Units<R>| {
-            (units.rows.capacity() + units.homes.capacity()) * size_of::<R>()
-                + 8 * (units.quantities.capacity() + units.runs.capacity())
-                + 4 * units.targets.capacity()
-        };
-        units(&self.whole) + units(&self.parts) + 8 * self.folds.capacity()
+        self.whole.memory() + self.parts.memory() + 8 * self.folds.capacity()
     }
 }
 
@@ -276,31 +271,30 @@ impl Gathered {
         // Stable: within a run, units stay in the order of their targets.
         self.units.sort_by_key(|unit| unit.0);
         let slots = self.units.iter().map(|unit| unit.0).sum();
-        let mut packed = Units {
-            runs: Vec::new(),
-            rows: Vec::with_capacity(slots),
-            quantities: Vec::with_capacity(slots),
-            targets: Vec::with_capacity(self.units.len()),
-            homes: Vec::with_capacity(self.units.len()),
-        };
+        let (mut runs, mut targets, mut homes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rows = Vec::with_capacity(slots);
+        let mut quantities = Vec::with_capacity(slots);
         for units in self.units.chunk_by(|a, b| a.0 == b.0) {
-            packed.runs.push(Run {
+            runs.push(Run {
                 slots: units[0].0 as u32,
                 units: units.len() as u32,
             });
             for &(slots, start, count, target, home) in units {
                 for leg in &self.legs[start..start + count] {
-                    packed.rows.push(R::from_index(leg.row));
-                    packed.quantities.push(leg.quantity);
+                    rows.push(R::from_index(leg.row));
+                    quantities.push(leg.quantity);
                 }
-                let filled = packed.rows.len() + slots - count;
-                packed.rows.resize(filled, R::from_index(0));
-                packed.quantities.resize(filled, 0.0);
-                packed.targets.push(target);
-                packed.homes.push(R::from_index(home));
+                let filled = rows.len() + slots - count;
+                rows.resize(filled, R::from_index(0));
+                quantities.resize(filled, 0.0);
+                targets.push(target);
+                homes.push(R::from_index(home));
             }
         }
-        packed
+        // They stay as long as the book does.
+        targets.shrink_to_fit();
+        homes.shrink_to_fit();
+        Units::new(runs, rows, quantities, targets, homes)
     }
 }
 

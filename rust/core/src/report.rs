@@ -75,7 +75,7 @@ fn contract_block<R: RowId>(
 ) -> bool {
     let mut finite = contract_units(simd, &block.whole, &table.rows, &table.weights, true, out);
     if !block.folds.is_empty() {
-        let mut parts = vec![Row::default(); block.parts.targets.len()];
+        let mut parts = vec![Row::default(); block.parts.len()];
         contract_units(
             simd,
             &block.parts,

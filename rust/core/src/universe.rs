@@ -357,9 +357,7 @@ fn value(place: Place, problem: String) -> Error {
 pub(crate) fn unknown(known: &Ids, what: &'static str, id: Id<'_>, place: Place) -> Error {
     Error::Unknown {
         place,
-        what,
-        id: id.to_string(),
-        hint: known.hint(id),
+        problem: format!("no {what} {id}{}", known.hint(id)),
     }
 }
 

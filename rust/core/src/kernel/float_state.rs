@@ -38,7 +38,7 @@ fn read() -> u32 {
     let mut state = 0u32;
     // SAFETY: stores the 32-bit control register MXCSR, which every x86-64 has, to a valid place.
     unsafe {
-        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut state, options(nostack, preserves_flags))
+        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut state, options(nostack, preserves_flags));
     };
     state
 }
@@ -47,7 +47,7 @@ fn read() -> u32 {
 fn write(state: u32) {
     // SAFETY: the value is STANDARD or one that was read from the register, so no reserved bit is set.
     unsafe {
-        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const state, options(nostack, preserves_flags, readonly))
+        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const state, options(nostack, preserves_flags, readonly));
     };
 }
 
