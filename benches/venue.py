@@ -1,8 +1,8 @@
 """The reference venues: one seed, one book, the same for every contestant.
 
 ``venue-1m`` is the book that the project quotes its speed on; 100k and 10m are the same law at another size.
-Rows are kept as codes (row numbers of assets, instruments and accounts), from which :func:`frames` makes what a user
-would pass: plain NumPy columns or Arrow, integer or string accounts, sorted or shuffled.
+Rows are kept as codes (row numbers of assets, instruments and accounts), from which :func:`frames` makes what
+a user would pass: plain NumPy columns or Arrow, integer or string accounts, sorted or shuffled.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def venue(accounts: int = 1_000_000, seed: int = SEED) -> Venue:
 
 
 def multi_settlement(accounts: int = 1_000_000, seed: int = SEED) -> Venue:
-    """Return a venue whose positions settle in USDT, USDC and BTC, so that most accounts net several assets."""
+    """Return a venue that settles in USDT, USDC and BTC, so that many accounts net several assets."""
     rng = np.random.default_rng(seed)
     names = np.array([f"C{row:03d}" for row in range(INSTRUMENTS)])
     names[:3] = "BTC"
@@ -129,46 +129,48 @@ def frames(
     venue : Venue
         What to write out.
     arrow : bool
-        pyarrow tables, whose asset and instrument columns are plain strings, instead of dicts of NumPy arrays.
+        pyarrow tables with plain string columns instead of dicts of NumPy arrays.
     text_accounts : bool
         Accounts as strings instead of integers.
     shuffled : bool
         Rows in random order instead of by account.
     """
-    ids: NDArray[Any] = venue.accounts
+    accounts: NDArray[Any] = venue.accounts
     if text_accounts:
-        ids = np.char.add("acct-", ids.astype("U12"))
-    balances = (venue.balance_account, venue.balance_asset, venue.balance)
-    positions = (venue.position_account, venue.position_instrument, venue.quantity, venue.entry_price)
-    names = np.array(venue.assets), np.array(venue.instruments["instrument"])
-    labels = ("asset", "balance"), ("instrument", "quantity", "entry_price")
-    tables = []
-    for (account, key, *numbers), key_names, (key_label, *number_labels) in zip(
-        (balances, positions), names, labels, strict=True
-    ):
-        if shuffled:
-            order = np.random.default_rng(SEED).permutation(len(account))
-            account, key, numbers = account[order], key[order], [column[order] for column in numbers]
-        make = _arrow if arrow else _numpy
-        columns = {"account": ids, key_label: key_names}
-        codes = (account, key)
-        coded = {label: make(ids, code) for (label, ids), code in zip(columns.items(), codes, strict=True)}
-        tables.append(coded | dict(zip(number_labels, numbers, strict=True)))
-    if arrow:
-        import pyarrow as pa
-
-        tables = [pa.table(table) for table in tables]
-    return tables[0], tables[1]
+        accounts = np.char.add("acct-", accounts.astype("U12"))
+    assets, instruments = np.array(venue.assets), np.array(venue.instruments["instrument"])
+    balances = _frame(
+        {"account": (accounts, venue.balance_account), "asset": (assets, venue.balance_asset)},
+        {"balance": venue.balance},
+        arrow=arrow,
+        shuffled=shuffled,
+    )
+    positions = _frame(
+        {
+            "account": (accounts, venue.position_account),
+            "instrument": (instruments, venue.position_instrument),
+        },
+        {"quantity": venue.quantity, "entry_price": venue.entry_price},
+        arrow=arrow,
+        shuffled=shuffled,
+    )
+    return balances, positions
 
 
-def _numpy(values: NDArray[Any], codes: Codes) -> NDArray[Any]:
-    return values[codes]
-
-
-def _arrow(values: NDArray[Any], codes: Codes) -> Any:
+def _frame(
+    ids: dict[str, tuple[NDArray[Any], Codes]], numbers: dict[str, Floats], *, arrow: bool, shuffled: bool
+) -> Any:
+    """Write out one frame whose ids are given as (distinct ids, code of each row)."""
+    rows = len(ids["account"][1])
+    order = np.random.default_rng(SEED).permutation(rows) if shuffled else slice(None)
+    codes = {label: (known, code[order]) for label, (known, code) in ids.items()}
+    columns: Columns = {label: values[order] for label, values in numbers.items()}
+    if not arrow:
+        return {label: known[code] for label, (known, code) in codes.items()} | columns
     import pyarrow as pa
 
-    return pa.array(values).take(pa.array(codes))
+    # Strings of Arrow are taken as such: by way of NumPy they would be four times as wide.
+    return pa.table({label: pa.array(known).take(pa.array(code)) for label, (known, code) in codes.items()} | columns)
 
 
 def _rows(names: list[str], wanted: list[str]) -> Codes:
@@ -206,9 +208,7 @@ def _fill(
     shares: Floats,
 ) -> Venue:
     account, instrument = _held(rng, accounts)
-    long_unit_value = (
-        np.where(inverse, multiplier / mark_price, multiplier * mark_price) * asset_price[settlement]
-    )
+    long_unit_value = np.where(inverse, multiplier / mark_price, multiplier * mark_price) * asset_price[settlement]
 
     # A few big traders and many small ones; the sizes of one trader are alike.
     size = np.exp(rng.normal(np.log(2_000.0), 1.5, accounts))

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from reference import COLUMNS
-from strategies import Venue
 
 import xmfast as xm
+from reference import COLUMNS
+from strategies import Venue
 
 FLAGS = ("liquidatable", "bankrupt")
 VALUES = tuple(name for name in COLUMNS if name not in (*FLAGS, "margin_ratio"))

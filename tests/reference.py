@@ -147,10 +147,7 @@ def evaluate(
         initial_health = initial_collateral_value - margins["initial_rate"]
         assets = sum((value for value in weighed if value > 0), number(0))
         needed = margins["maintenance_rate"] - sum((value for value in weighed if value < 0), number(0))
-        if needed == 0:
-            margin_ratio = number(0)
-        else:
-            margin_ratio = needed / assets if assets > 0 else float("inf")
+        margin_ratio = needed / assets if assets > 0 else float("inf")
         for name, value in (
             ("account", account),
             ("gross", gross),
@@ -164,7 +161,7 @@ def evaluate(
             ("initial_health", initial_health),
             ("health", health),
             ("free_collateral", max(number(0), initial_health)),
-            ("margin_ratio", margin_ratio),
+            ("margin_ratio", number(0) if needed == 0 else margin_ratio),
             ("liquidatable", health < 0),
             ("bankrupt", equity < 0),
         ):

@@ -83,8 +83,7 @@ def mixed() -> xm.MarginReport:
 def test_report_text_has_the_counts_and_the_worst_accounts(mixed: xm.MarginReport) -> None:
     lines = report_text(mixed).splitlines()
     assert lines[0] == (
-        "MarginReport: 3 accounts, equity 2,000,103.50, 1 below initial (33.3 %), "
-        "1 liquidatable (33.3 %), 0 bankrupt"
+        "MarginReport: 3 accounts, equity 2,000,103.50, 1 below initial (33.3 %), 1 liquidatable (33.3 %), 0 bankrupt"
     )
     assert re.sub(r" {2,}", ", ", lines[2]) == (
         "account, equity, collateral value, initial margin, maint. margin, health, margin ratio, state"
@@ -197,9 +196,7 @@ def test_empty_report() -> None:
     universe = xm.Universe.from_frames({"asset": ["USD"]})
     book = xm.Book.from_frames(universe)
     report = xm.CrossMargin.from_frames(universe).evaluate(book, xm.Market(universe))
-    assert report_text(report) == (
-        "MarginReport: 0 accounts, equity 0.00, 0 below initial, 0 liquidatable, 0 bankrupt"
-    )
+    assert report_text(report) == ("MarginReport: 0 accounts, equity 0.00, 0 below initial, 0 liquidatable, 0 bankrupt")
     parsed(report_html(report))
     summary_text(report.summary())
 

@@ -17,9 +17,7 @@ import pytest
 import xmfast as xm
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted(
-    f"xmfast.{module.name}" for module in pkgutil.iter_modules(xm.__path__) if module.name != "_core"
-)
+MODULES = sorted(f"xmfast.{module.name}" for module in pkgutil.iter_modules(xm.__path__) if module.name != "_core")
 
 
 def namespace() -> dict[str, Any]:

@@ -20,9 +20,7 @@ class Book:
     _accounts: NDArray[Any] | None
 
     @classmethod
-    def from_frames(
-        cls, universe: Universe, balances: Frame | None = None, positions: Frame | None = None
-    ) -> Book:
+    def from_frames(cls, universe: Universe, balances: Frame | None = None, positions: Frame | None = None) -> Book:
         """Build a book from two frames; the data is copied once, sorted by account.
 
         Parameters

@@ -47,6 +47,8 @@ def contract(
         An array of the wrong type or number of dimensions.
     InputError
         Offsets that do not rise, a row outside the table, a number that is not finite.
+    RangeError
+        A result that 64-bit floating point cannot hold.
 
     Notes
     -----
@@ -81,7 +83,7 @@ def contract(
 
 
 def _numbers(name: str, array: ArrayLike, dtype: np.dtype[np.unsignedinteger[Any]]) -> NDArray[Any]:
-    given = np.asarray(array)
+    given = _plain(name, array)
     _check(name, given, "iu", dtype, 1)
     largest = np.iinfo(dtype).max
     if given.size and (given.min() < 0 or given.max() > largest):
@@ -90,9 +92,15 @@ def _numbers(name: str, array: ArrayLike, dtype: np.dtype[np.unsignedinteger[Any
 
 
 def _floats(name: str, array: ArrayLike, ndim: int) -> NDArray[np.float64]:
-    given = np.asarray(array)
+    given = _plain(name, array)
     _check(name, given, "f", np.dtype(np.float64), ndim)
     return np.ascontiguousarray(given, dtype=np.float64)
+
+
+def _plain(name: str, array: ArrayLike) -> NDArray[Any]:
+    if isinstance(array, np.ma.MaskedArray):
+        raise ColumnError(f"{name}: masked arrays are not accepted; fill or drop the masked values")
+    return np.asarray(array)
 
 
 def _check(name: str, given: NDArray[Any], kinds: str, dtype: np.dtype[Any], ndim: int) -> None:

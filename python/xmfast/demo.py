@@ -194,9 +194,7 @@ def replay(venue: Venue) -> Iterator[Step]:
         # The mark is the close, not the low: a wick is a few trades in an empty order book, and a mark
         # that follows it liquidates accounts that were healthy before and after.
         index_price, mark_price = _prices(crash, t)
-        market = venue.market.with_prices(
-            index_price=index_price, mark_price=mark_price, time=_close_time(crash, t)
-        )
+        market = venue.market.with_prices(index_price=index_price, mark_price=mark_price, time=_close_time(crash, t))
         start = time.perf_counter()
         report = venue.model.evaluate(venue.book, market)
         seconds = time.perf_counter() - start

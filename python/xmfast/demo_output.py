@@ -129,9 +129,7 @@ def _write_summary(lines: Lines, venue: Venue, steps: list[Step], seconds: float
         f"({peak.below_maintenance / accounts:.2%})."
     )
     if peak.bankrupt:
-        lines.write(
-            f"  {peak.bankrupt:,} of them bankrupt, owing {peak.shortfall:,.0f} USD more than they hold."
-        )
+        lines.write(f"  {peak.bankrupt:,} of them bankrupt, owing {peak.shortfall:,.0f} USD more than they hold.")
     lines.write(
         f"  Nobody is liquidated in this demo, so accounts recover with the price: "
         f"{steps[-1].below_maintenance:,} at the last bar."
@@ -188,8 +186,7 @@ def _account(account: AccountMargin) -> dict[str, object]:
     values = {field.name: getattr(account, field.name) for field in fields(account)}
     # JSON has no infinity; a margin ratio may be one.
     return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }
 
 

@@ -235,9 +235,7 @@ def _worst_table(worst: MarginReport) -> tuple[list[str], list[list[str]]]:
     for name, _ in _COLUMNS:
         values = getattr(worst, name).tolist()
         columns.append([_ratio(v) for v in values] if name == "margin_ratio" else _amounts(values))
-    flags = zip(
-        worst.initial_health.tolist(), worst.liquidatable.tolist(), worst.bankrupt.tolist(), strict=True
-    )
+    flags = zip(worst.initial_health.tolist(), worst.liquidatable.tolist(), worst.bankrupt.tolist(), strict=True)
     columns.append([state(*flag) for flag in flags])
     heads = ["account", *(head for _, head in _COLUMNS), "state"]
     return heads, [list(row) for row in zip(*columns, strict=True)]
@@ -358,9 +356,7 @@ def _table(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> str:
-    cells = (
-        f'<tr><td class="id">{escape(name.strip())}</td><td>{escape(value)}</td></tr>' for name, value in rows
-    )
+    cells = (f'<tr><td class="id">{escape(name.strip())}</td><td>{escape(value)}</td></tr>' for name, value in rows)
     return f"<table><tbody>{''.join(cells)}</tbody></table>"
 
 

@@ -30,7 +30,7 @@ Prices: TypeAlias = Mapping[Any, float] | Sequence[float] | NDArray[Any]
 Time: TypeAlias = datetime.datetime | np.datetime64 | str
 
 _NANOSECONDS = np.dtype("datetime64[ns]")
-_UTC = datetime.timezone.utc
+_UTC = datetime.UTC
 
 
 def read_frame(name: str, frame: Frame | None, *, times: tuple[str, ...] = ()) -> Any:
@@ -65,6 +65,9 @@ def read_prices(name: str, prices: Prices | None) -> Any:
     """Return a dict of floats by id, or a float64 array, or None."""
     if prices is None:
         return None
+    if hasattr(prices, "items") and hasattr(prices, "index"):
+        # A pandas Series says by its index which price is whose; its order says nothing.
+        prices = dict(prices.items())
     if isinstance(prices, Mapping):
         return {key: _price(name, key, value) for key, value in prices.items()}
     array = np.asarray(prices)
@@ -97,10 +100,17 @@ def _price(name: str, key: object, value: Any) -> float:
     if isinstance(value, float | np.floating):
         return float(value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_):
-        if int(float(value)) != int(value):
+        if not _is_exact(int(value)):
             raise InputError(f"{name} ({key!r}): the integer {value} is not exact in 64-bit floating point")
         return float(value)
     raise ColumnError(f"{name} ({key!r}): {value!r} is not a number")
+
+
+def _is_exact(value: int) -> bool:
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
 
 
 def _column(name: str, column: str, values: Any) -> Any:
@@ -110,7 +120,7 @@ def _column(name: str, column: str, values: Any) -> Any:
         raise ColumnError(f"{place}: masked arrays are not accepted; fill or drop the masked rows")
     if isinstance(values, np.ndarray):
         return _array(place, values)
-    if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+    if _is_arrow(values):
         return values
     if isinstance(values, list):
         return values
@@ -123,9 +133,16 @@ def _column(name: str, column: str, values: Any) -> Any:
     raise ColumnError(f"{place}: a NumPy array, a list or an Arrow column is needed, not {type(values).__name__}")
 
 
+def _is_arrow(values: Any) -> bool:
+    return hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__")
+
+
 def _array(place: str, array: NDArray[Any]) -> Any:
     if array.ndim != 1:
         raise ColumnError(f"{place}: one dimension is needed, not {array.ndim}")
+    if array.size == 0 and array.dtype.kind != "M":
+        # Nothing to be of a kind: an empty array is float64 unless somebody says otherwise.
+        return []
     kind, size = array.dtype.kind, array.dtype.itemsize
     native = array.dtype.newbyteorder("=")
     if kind == "i" or (kind == "u" and size < 8):
@@ -136,8 +153,6 @@ def _array(place: str, array: NDArray[Any]) -> Any:
         # Every half is a 32-bit float, and its shortest decimal as one prints as the half.
         return [float(str(value)) for value in array]
     if kind == "U":
-        if array.size == 0 or size == 0:
-            return array.tolist()
         contiguous = np.ascontiguousarray(array, dtype=native)
         return contiguous.view(np.uint32).reshape(len(array), -1)
     if kind in "OT":
@@ -146,7 +161,7 @@ def _array(place: str, array: NDArray[Any]) -> Any:
 
 
 def _times(name: str, column: str, values: Any) -> Any:
-    if hasattr(values, "__arrow_c_stream__") and not isinstance(values, np.ndarray):
+    if _is_arrow(values) and not isinstance(values, np.ndarray):
         return values
     return _nanoseconds(name, column, list(values)).astype(np.int64)
 
@@ -162,7 +177,8 @@ def _nanoseconds(name: str, column: str, values: list[Any]) -> NDArray[np.dateti
 
 
 def _moment(value: Any) -> np.datetime64:
-    if value is None:
+    if value is None or value is np.ma.masked or value != value:
+        # pandas' and NumPy's "not a time" differ from themselves.
         return np.datetime64("NaT")
     if isinstance(value, str):
         value = datetime.datetime.fromisoformat(value)

@@ -166,12 +166,12 @@ class MarginReport:
     @property
     def liquidatable(self) -> NDArray[np.bool_]:
         """Whether health is below 0, strictly."""
-        return self._once("liquidatable", lambda: self.health < 0.0)
+        return self._once("liquidatable", lambda: self._core.is_negative(_COLUMNS["health"]))
 
     @property
     def bankrupt(self) -> NDArray[np.bool_]:
         """Whether equity is below 0, strictly."""
-        return self._once("bankrupt", lambda: self.equity < 0.0)
+        return self._once("bankrupt", lambda: self._core.is_negative(_COLUMNS["equity"]))
 
     def _column(self, name: str) -> NDArray[np.float64]:
         return self._rows[:, _COLUMNS[name]]
@@ -188,7 +188,7 @@ class MarginReport:
         return AccountMargin(
             account=self._core.account(row),
             free_collateral=max(0.0, figures["initial_health"]),
-            margin_ratio=float(self.margin_ratio[row]),
+            margin_ratio=self._core.margin_ratio_of(row),
             liquidatable=figures["health"] < 0.0,
             bankrupt=figures["equity"] < 0.0,
             **figures,

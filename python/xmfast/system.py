@@ -22,8 +22,9 @@ def set_num_threads(threads: int | None) -> None:
 
     The environment variable ``XMFAST_NUM_THREADS`` sets it at import.
     """
-    if threads is not None and not 1 <= threads <= 1024:
-        raise InputError(f"threads must be between 1 and 1024, not {threads}")
+    whole = isinstance(threads, int) and not isinstance(threads, bool)
+    if threads is not None and not (whole and 1 <= threads <= 1024):
+        raise InputError(f"threads must be a whole number from 1 to 1024, not {threads!r}")
     _core.set_num_threads(0 if threads is None else threads)
 
 

@@ -1,11 +1,18 @@
-//! Result rows in buffers that are used again: a fresh one costs three times the kernel in page faults.
+//! Result rows in buffers that are used again: fresh memory costs more than the kernel.
 
 use std::sync::Mutex;
 
-use crate::kernel::Row;
+use crate::kernel::{BlockResults, Row, zero_rows};
+
+/// Memory of a report: a row and a byte of signs for each account.
+#[derive(Debug, Default)]
+struct Buffer {
+    rows: Vec<Row>,
+    signs: Vec<u8>,
+}
 
 /// Buffers whose last reader is gone, at most [`KEPT`].
-static FREE: Mutex<Vec<Vec<Row>>> = Mutex::new(Vec::new());
+static FREE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
 
 /// Two let a caller compare the last report with the one before and never fault a page.
 const KEPT: usize = 2;
@@ -13,7 +20,7 @@ const KEPT: usize = 2;
 /// Result rows of all accounts. When dropped, its memory serves the next evaluation.
 #[derive(Debug)]
 pub struct ResultRows {
-    buffer: Vec<Row>,
+    buffer: Buffer,
     len: usize,
 }
 
@@ -23,21 +30,21 @@ impl ResultRows {
     pub fn take(len: usize) -> Self {
         // A lock that is held (or was, when this process was forked) is no reason to wait: make a fresh one.
         let kept = FREE.try_lock().ok().and_then(|mut free| {
-            let fits = free
-                .iter()
-                .position(|buffer| buffer.len() >= len && buffer.len() / 4 <= len)?;
-            Some(free.swap_remove(fits))
+            let fits = |buffer: &Buffer| buffer.rows.len() >= len && buffer.rows.len() / 4 <= len;
+            let at = free.iter().position(fits)?;
+            Some(free.swap_remove(at))
         });
-        Self {
-            buffer: kept.unwrap_or_else(|| vec![Row::default(); len]),
-            len,
-        }
+        let buffer = kept.unwrap_or_else(|| Buffer {
+            rows: zero_rows(len),
+            signs: vec![0; len],
+        });
+        Self { buffer, len }
     }
 
     /// The rows.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
-        &self.buffer[..self.len]
+        &self.buffer.rows[..self.len]
     }
 
     /// The columns of all rows, one row after the other.
@@ -46,9 +53,35 @@ impl ResultRows {
         bytemuck::cast_slice(self.rows())
     }
 
-    /// The rows, to be written.
-    pub fn rows_mut(&mut self) -> &mut [Row] {
-        &mut self.buffer[..self.len]
+    /// Which columns of each row are below 0, strictly: bit `c` for column `c`.
+    #[must_use]
+    pub fn signs(&self) -> &[u8] {
+        &self.buffer.signs[..self.len]
+    }
+
+    /// Blocks of consecutive accounts, to be written.
+    pub fn blocks_mut(
+        &mut self,
+        accounts: usize,
+    ) -> impl ExactSizeIterator<Item = BlockResults<'_>> {
+        let rows = self.buffer.rows[..self.len].chunks_mut(accounts);
+        let signs = self.buffer.signs[..self.len].chunks_mut(accounts);
+        rows.zip(signs)
+            .map(|(rows, signs)| BlockResults { rows, signs })
+    }
+
+    /// Rows picked from this one, in the order of `accounts`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn pick(&self, accounts: &[usize]) -> Self {
+        let mut picked = Self::take(accounts.len());
+        for (to, &from) in accounts.iter().enumerate() {
+            picked.buffer.rows[to] = self.rows()[from];
+            picked.buffer.signs[to] = self.signs()[from];
+        }
+        picked
     }
 }
 

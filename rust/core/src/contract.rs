@@ -13,7 +13,8 @@ const CHUNK: usize = 4096;
 /// column. One fused multiply-add a leg and column, so every thread count and instruction set gives the same bits.
 ///
 /// # Errors
-/// Offsets that do not rise from 0 to the number of legs, a row outside the table, a number that is not finite.
+/// Offsets that do not rise from 0 to the number of legs, a row outside the table, a number or result that
+/// is not finite; [`Error::Interrupted`].
 pub fn contract_table(
     offsets: &[u64],
     rows: &[u32],
@@ -52,6 +53,17 @@ pub fn contract_table(
             contract,
             &mut *stop,
         )?;
+        // One tile may be too short for `for_each` to ask.
+        if stop() {
+            return Err(Error::Interrupted);
+        }
+    }
+    if let Some(at) = out.iter().position(|value| !value.is_finite()) {
+        let problem = format!("column {} is {}: too large for f64", at % columns, out[at]);
+        return Err(Error::Range {
+            account: (at / columns).to_string(),
+            problem,
+        });
     }
     Ok(out)
 }

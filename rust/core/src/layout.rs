@@ -6,7 +6,7 @@
 
 use crate::book::{Block, Holdings};
 use crate::error::Result;
-use crate::kernel::{RowId, Run, Units};
+use crate::kernel::{BlockUnits, RowId, Run, Units};
 use crate::pool::{self, Stop};
 use crate::table::Rows;
 use crate::universe::Universe;
@@ -130,24 +130,13 @@ impl AccountUnits {
     }
 }
 
-/// One block's legs for the kernel.
-#[derive(Debug)]
-pub struct LayoutBlock<R> {
-    /// Accounts that are one unit; targets are slots of the block.
-    pub whole: Units<R>,
-    /// Units of the other accounts; targets are parts, which follow the order of `folds`.
-    pub parts: Units<R>,
-    /// Slot and number of parts of each account that has several.
-    pub folds: Vec<(u32, u32)>,
-}
-
 /// The blocks, with row numbers as narrow as the table allows.
 #[derive(Debug)]
 pub enum LayoutBlocks {
     /// Up to 65,536 table rows.
-    Narrow(Vec<LayoutBlock<u16>>),
+    Narrow(Vec<BlockUnits<u16>>),
     /// More.
-    Wide(Vec<LayoutBlock<u32>>),
+    Wide(Vec<BlockUnits<u32>>),
 }
 
 /// All blocks, and which rows of the table they read.
@@ -189,8 +178,8 @@ impl Layout {
     #[must_use]
     pub fn memory(&self) -> usize {
         match &self.blocks {
-            LayoutBlocks::Narrow(blocks) => blocks.iter().map(LayoutBlock::memory).sum(),
-            LayoutBlocks::Wide(blocks) => blocks.iter().map(LayoutBlock::memory).sum(),
+            LayoutBlocks::Narrow(blocks) => blocks.iter().map(BlockUnits::memory).sum(),
+            LayoutBlocks::Wide(blocks) => blocks.iter().map(BlockUnits::memory).sum(),
         }
     }
 
@@ -204,7 +193,7 @@ impl Layout {
     }
 }
 
-fn counts<R: RowId>(blocks: &[LayoutBlock<R>]) -> (usize, usize) {
+fn counts<R: RowId>(blocks: &[BlockUnits<R>]) -> (usize, usize) {
     let units = || blocks.iter().flat_map(|block| [&block.whole, &block.parts]);
     (
         units().map(Units::legs).sum(),
@@ -212,14 +201,8 @@ fn counts<R: RowId>(blocks: &[LayoutBlock<R>]) -> (usize, usize) {
     )
 }
 
-impl<R: RowId> LayoutBlock<R> {
-    fn memory(&self) -> usize {
-        self.whole.memory() + self.parts.memory() + 8 * self.folds.capacity()
-    }
-}
-
 /// The packed blocks, and the rows that they read.
-type Packed<R> = (Vec<LayoutBlock<R>>, Vec<usize>);
+type Packed<R> = (Vec<BlockUnits<R>>, Vec<usize>);
 
 fn pack_all<R: RowId>(
     universe: &Universe,
@@ -298,7 +281,7 @@ impl Gathered {
     }
 }
 
-fn pack<R: RowId>(universe: &Universe, rows: Rows, block: &Block) -> (LayoutBlock<R>, Vec<bool>) {
+fn pack<R: RowId>(universe: &Universe, rows: Rows, block: &Block) -> (BlockUnits<R>, Vec<bool>) {
     let mut account = AccountUnits::default();
     let (mut whole, mut parts, mut folds) = (Gathered::default(), Gathered::default(), Vec::new());
     let mut used = vec![false; rows.count()];
@@ -320,7 +303,7 @@ fn pack<R: RowId>(universe: &Universe, rows: Rows, block: &Block) -> (LayoutBloc
         }
     }
     (
-        LayoutBlock {
+        BlockUnits {
             whole: whole.into_units(),
             parts: parts.into_units(),
             folds,

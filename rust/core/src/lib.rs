@@ -22,8 +22,8 @@
 //! # Ok::<(), xmfast_core::Error>(())
 //! ```
 
-// Left to right, each module uses only those before it (the order of this list, held by a test):
-// error, kernel, pool, buffer, ids, universe, market, table, layout/book, settle, model, report.
+// Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layout:
+// error kernel pool buffer contract ids universe market table layout|book settle model summary report.
 mod book;
 mod buffer;
 mod contract;
@@ -48,7 +48,7 @@ pub use ids::{Id, IdColumn, Ids};
 pub use kernel::{Row, Simd, column, result};
 pub use market::Market;
 pub use model::{Collateral, CollateralColumns, CrossMargin, Margin, MarginColumns};
-pub use report::{evaluate, margin_ratio};
+pub use report::{evaluate, margin_ratios};
 pub use settle::{Settled, SettledLeg, settle};
 pub use summary::{Summary, summarize};
 pub use universe::{Instrument, InstrumentColumns, Kind, Right, Universe};

@@ -1,13 +1,14 @@
 //! From a book and a table to one result row per account.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::book::{BLOCK, Book};
 use crate::buffer::ResultRows;
 use crate::error::{Error, Result};
-use crate::kernel::{FloatState, Row, RowId, Simd, column, contract_units, fold, result};
-use crate::layout::{LayoutBlock, LayoutBlocks};
+use crate::kernel::{BlockUnits, FloatState, Row, RowId, Simd, column, contract_block, result};
+use crate::layout::LayoutBlocks;
 use crate::market::Market;
 use crate::model::CrossMargin;
 use crate::pool::{self, Stop};
@@ -39,8 +40,8 @@ pub fn evaluate(
     table.check(book.universe(), &layout.used_rows, |row| holder(book, row))?;
     let mut out = ResultRows::take(book.accounts().len());
     let finite = match &layout.blocks {
-        LayoutBlocks::Narrow(blocks) => contract_blocks(blocks, &table, out.rows_mut(), stop)?,
-        LayoutBlocks::Wide(blocks) => contract_blocks(blocks, &table, out.rows_mut(), stop)?,
+        LayoutBlocks::Narrow(blocks) => contract_blocks(blocks, &table, &mut out, stop)?,
+        LayoutBlocks::Wide(blocks) => contract_blocks(blocks, &table, &mut out, stop)?,
     };
     if finite {
         Ok(out)
@@ -49,44 +50,29 @@ pub fn evaluate(
     }
 }
 
+thread_local! {
+    /// Parts of accounts that have several units; kept, because asking the system for it costs as much as the block.
+    static SCRATCH: RefCell<Vec<Row>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Contracts all blocks; whether every result is finite.
 fn contract_blocks<R: RowId>(
-    blocks: &[LayoutBlock<R>],
+    blocks: &[BlockUnits<R>],
     table: &Table,
-    out: &mut [Row],
+    out: &mut ResultRows,
     stop: Stop<'_>,
 ) -> Result<bool> {
     let simd = Simd::current();
     let finite = AtomicBool::new(true);
-    let contract = |(block, out): (&LayoutBlock<R>, &mut [Row])| {
-        if !contract_block(simd, block, table, out) {
-            finite.store(false, Ordering::Relaxed);
-        }
+    let contract = |(block, results)| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            if !contract_block(simd, block, &table.rows, &table.weights, scratch, results) {
+                finite.store(false, Ordering::Relaxed);
+            }
+        });
     };
-    pool::for_each(blocks.iter().zip(out.chunks_mut(BLOCK)), contract, stop)?;
+    pool::for_each(blocks.iter().zip(out.blocks_mut(BLOCK)), contract, stop)?;
     Ok(finite.into_inner())
-}
-
-fn contract_block<R: RowId>(
-    simd: Simd,
-    block: &LayoutBlock<R>,
-    table: &Table,
-    out: &mut [Row],
-) -> bool {
-    let mut finite = contract_units(simd, &block.whole, &table.rows, &table.weights, true, out);
-    if !block.folds.is_empty() {
-        let mut parts = vec![Row::default(); block.parts.len()];
-        contract_units(
-            simd,
-            &block.parts,
-            &table.rows,
-            &table.weights,
-            false,
-            &mut parts,
-        );
-        finite &= fold(&block.folds, &parts, out);
-    }
-    finite
 }
 
 /// An account that needs a table row, ready to print.
@@ -147,14 +133,18 @@ fn range_error(book: &Book, table: &Table, rows: &[Row]) -> Error {
     }
 }
 
-/// `(maintenance margin + weighted debts) / weighted assets`, maintenance weights.
+/// `(maintenance margin + weighted debts) / weighted assets` of each row, maintenance weights.
 ///
 /// 1 exactly where health is 0, 0 if nothing is owed or required, infinite if there are no assets.
 #[must_use]
-pub fn margin_ratio(row: &Row) -> f64 {
-    let needed = row.0[column::MAINTENANCE_MARGIN] + row.0[column::DEBTS];
-    if needed == 0.0 {
-        return 0.0;
-    }
-    needed / (row.0[result::COLLATERAL] + row.0[column::DEBTS]).max(0.0)
+pub fn margin_ratios(rows: &[Row]) -> Vec<f64> {
+    let _state = FloatState::standard();
+    let ratio = |Row(figures): &Row| {
+        let needed = figures[column::MAINTENANCE_MARGIN] + figures[column::DEBTS];
+        if needed == 0.0 {
+            return 0.0;
+        }
+        needed / (figures[result::COLLATERAL] + figures[column::DEBTS]).max(0.0)
+    };
+    rows.iter().map(ratio).collect()
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use xmfast_core::pool::never;
 use xmfast_core::{
     Balances, Book, CollateralColumns, CrossMargin, Id, InstrumentColumns, MarginColumns, Market,
-    Place, Positions, Universe, column, evaluate, margin_ratio, result,
+    Place, Positions, Universe, column, evaluate, margin_ratios, result,
 };
 
 #[derive(Deserialize)]
@@ -178,6 +178,7 @@ fn check(portfolio: Portfolio) -> xmfast_core::Result<()> {
             .map(|id| Id::Text(id))
             .collect::<Vec<_>>()
     );
+    let ratios = margin_ratios(report.rows());
     for (account, row) in report.rows().iter().enumerate() {
         let close = |name: &str, found: f64, expected: f64| {
             let tolerance = 1e-9 * expected.abs().max(1.0);
@@ -215,8 +216,8 @@ fn check(portfolio: Portfolio) -> xmfast_core::Result<()> {
         );
         close("health", row.0[result::HEALTH], expected.health[account]);
         match expected.margin_ratio[account] {
-            Some(ratio) => close("margin_ratio", margin_ratio(row), ratio),
-            None => assert!(margin_ratio(row) == f64::INFINITY),
+            Some(ratio) => close("margin_ratio", ratios[account], ratio),
+            None => assert!(ratios[account] == f64::INFINITY),
         }
         assert_eq!(row.0[result::HEALTH] < 0.0, expected.liquidatable[account]);
         assert_eq!(row.0[column::EQUITY] < 0.0, expected.bankrupt[account]);

@@ -1,5 +1,6 @@
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
+use xmfast_core::kernel::FloatState;
 use xmfast_core::{Balances, Ids, Positions};
 
 use crate::error::Result;
@@ -20,6 +21,7 @@ impl Book {
         balances: Option<&Bound<'_, PyAny>>,
         positions: Option<&Bound<'_, PyAny>>,
     ) -> Result<Self> {
+        let _state = FloatState::standard();
         let balances = balances.map(read_balances).transpose()?;
         let positions = positions.map(read_positions).transpose()?;
         let universe = &universe.get().0;

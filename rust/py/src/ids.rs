@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyList, PyString};
 use xmfast_core::{Id, IdColumn, Ids};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::frame::{Frame, Source};
 
 /// How often a loop over Python objects looks for Ctrl-C.
@@ -31,6 +31,18 @@ impl Frame<'_> {
         if let Ok(array) = values.extract::<PyReadonlyArray1<'_, i64>>() {
             return Ok(array.as_array().iter().copied().collect());
         }
+        if let Ok(array) = values.extract::<PyReadonlyArray1<'_, u64>>() {
+            let signed = |(row, &id): (usize, &u64)| {
+                i64::try_from(id).map_err(|_| self.too_wide(column, row, &id))
+            };
+            let ids = array
+                .as_array()
+                .iter()
+                .enumerate()
+                .map(signed)
+                .collect::<Result<Vec<i64>>>()?;
+            return Ok(ids.into_iter().collect());
+        }
         if let Ok(array) = values.extract::<PyReadonlyArray2<'_, u32>>() {
             return self.fixed_width_ids(column, values.py(), &array);
         }
@@ -42,6 +54,14 @@ impl Frame<'_> {
             ));
         }
         self.object_ids(column, values.cast::<PyList>().map_err(PyErr::from)?)
+    }
+
+    fn too_wide(&self, column: &'static str, row: usize, id: &dyn std::fmt::Display) -> Error {
+        self.fault(
+            column,
+            Some(row),
+            format!("integer id {id} does not fit 64 signed bits"),
+        )
     }
 
     /// NumPy's fixed-width strings: one row of code points each, padded with zeros.
@@ -89,17 +109,20 @@ impl Frame<'_> {
                 values.py().check_signals()?;
             }
             let code = if let Ok(id) = value.cast::<PyString>() {
-                ids.intern(Id::Text(id.to_cow()?.as_ref()))
-            } else if !value.is_instance_of::<PyBool>()
-                && (value.is_instance_of::<PyInt>() || value.hasattr("__index__")?)
-            {
-                let id = value.extract::<i64>().map_err(|_| {
+                let text = id.to_cow().map_err(|_| {
                     self.fault(
                         column,
                         Some(row),
-                        format!("integer id {value} does not fit 64 signed bits"),
+                        format!("{} is not Unicode text", ascii(&value)),
                     )
                 })?;
+                ids.intern(Id::Text(text.as_ref()))
+            } else if !value.is_instance_of::<PyBool>()
+                && (value.is_instance_of::<PyInt>() || value.hasattr("__index__")?)
+            {
+                let id = value
+                    .extract::<i64>()
+                    .map_err(|_| self.too_wide(column, row, &value))?;
                 ids.intern(Id::Int(id))
             } else {
                 let found = if value.is_none() {
@@ -168,8 +191,7 @@ impl Frame<'_> {
             DataType::UInt64 => {
                 let values = chunk.as_primitive::<UInt64Type>().values();
                 if let Some(at) = values.iter().position(|&id| i64::try_from(id).is_err()) {
-                    let problem = format!("integer id {} does not fit 64 signed bits", values[at]);
-                    return Err(self.fault(column, Some(codes.len() + at), problem));
+                    return Err(self.too_wide(column, codes.len() + at, &values[at]));
                 }
                 push_ints::<UInt64Type>(chunk, ids, codes);
             }
@@ -255,6 +277,15 @@ impl Frame<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// A Python object's `ascii()`, which can always be printed.
+fn ascii(value: &Bound<'_, PyAny>) -> String {
+    let ascii = value
+        .py()
+        .import("builtins")
+        .and_then(|builtins| builtins.call_method1("ascii", (value,)));
+    ascii.map_or_else(|_| "an id".to_owned(), |text| text.to_string())
 }
 
 fn is_null(chunk: &dyn Array, row: usize) -> bool {

@@ -60,7 +60,7 @@ fn set_prices(
         let lengths = [universe.assets().len(), universe.index_count()];
         each_price("index_price", prices, &lengths, |id, slot, price| {
             let slot = match id {
-                Some(id) => with_id(id, |id| {
+                Some(id) => with_id("index_price", id, |id| {
                     Ok(universe.index_slot(id, || Place::frame("index_price"))?)
                 })?,
                 None => slot,
@@ -75,7 +75,7 @@ fn set_prices(
             &[universe.instruments().len()],
             |id, slot, price| {
                 let row = match id {
-                    Some(id) => with_id(id, |id| {
+                    Some(id) => with_id("mark_price", id, |id| {
                         Ok(universe.instrument_row(id, || Place::frame("mark_price"))? as usize)
                     })?,
                     None => slot,

@@ -1,4 +1,5 @@
 use pyo3::prelude::*;
+use xmfast_core::kernel::FloatState;
 use xmfast_core::{BLOCK, CollateralColumns, MarginColumns, evaluate, pool::never};
 
 use crate::book::Book;
@@ -29,6 +30,7 @@ impl CrossMargin {
         collateral: Option<&Bound<'_, PyAny>>,
         margin: Option<&Bound<'_, PyAny>>,
     ) -> Result<Self> {
+        let _state = FloatState::standard();
         let collateral = collateral.map(read_collateral).transpose()?;
         let margin = margin.map(read_margin).transpose()?;
         let universe = &universe.get().0;

@@ -2,11 +2,11 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampNanosecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef};
+use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, TimeUnit};
 use numpy::{PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -130,7 +130,17 @@ impl Frame<'_> {
         }
         let number = !value.is_instance_of::<PyBool>() && !value.is_instance_of::<PyString>();
         if number && (value.is_instance_of::<PyInt>() || value.hasattr("__index__")?) {
-            let integer = value.extract::<i128>().unwrap_or(i128::MAX);
+            let integer = match value.extract::<i128>() {
+                Ok(integer) => integer,
+                Err(_) if value.is_instance_of::<PyInt>() => i128::MAX,
+                Err(_) => {
+                    return Err(self.fault(
+                        column,
+                        Some(row),
+                        format!("{} is not a number", value.repr()?),
+                    ));
+                }
+            };
             return Ok(self.exact(column, row, std::iter::once(integer))?[0]);
         }
         if value.get_type().name()? == "float32" {
@@ -203,6 +213,14 @@ impl Frame<'_> {
             if float as i128 == value && value != i128::MAX {
                 return Ok(Some(float));
             }
+            // What does not fit 128 bits comes as the largest that does.
+            if value == i128::MAX {
+                return Err(self.fault(
+                    column,
+                    Some(first_row + at),
+                    "an integer of more than 127 bits is not exact in 64-bit floating point",
+                ));
+            }
             let problem = format!("the integer {value} is not exact in 64-bit floating point");
             Err(self.fault(column, Some(first_row + at), problem))
         };
@@ -236,8 +254,7 @@ impl Frame<'_> {
                     return Err(self.fault(column, None, "True or False is needed"));
                 };
                 let flag = |(row, value): (usize, Bound<'_, PyAny>)| {
-                    let is_flag =
-                        value.is_instance_of::<PyBool>() || value.get_type().name()? == "bool";
+                    let is_flag = value.is_instance_of::<PyBool>() || is_numpy_flag(&value)?;
                     if is_flag {
                         return Ok(value.is_truthy()?);
                     }
@@ -350,52 +367,31 @@ impl Frame<'_> {
         chunk: &dyn Array,
         times: &mut Vec<Option<i64>>,
     ) -> Result<()> {
-        const DAY: i64 = 86_400_000_000_000;
-        let first_row = times.len();
-        let given: Vec<Option<(i64, i64)>> = match chunk.data_type() {
-            DataType::Timestamp(TimeUnit::Second, _) => {
-                scaled(chunk.as_primitive::<TimestampSecondType>(), 1_000_000_000)
-            }
-            DataType::Timestamp(TimeUnit::Millisecond, _) => {
-                scaled(chunk.as_primitive::<TimestampMillisecondType>(), 1_000_000)
-            }
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                scaled(chunk.as_primitive::<TimestampMicrosecondType>(), 1_000)
-            }
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-                scaled(chunk.as_primitive::<TimestampNanosecondType>(), 1)
-            }
-            DataType::Date32 => chunk
-                .as_primitive::<Date32Type>()
-                .iter()
-                .map(|day| Some((i64::from(day?), DAY)))
-                .collect(),
-            DataType::Null => vec![None; chunk.len()],
-            other => {
-                return Err(self.fault(column, None, format!("times are needed, not {other}")));
-            }
-        };
-        for (at, time) in given.into_iter().enumerate() {
-            times.push(match time {
-                None => None,
-                Some((count, unit)) => Some(count.checked_mul(unit).ok_or_else(|| {
-                    self.fault(
-                        column,
-                        Some(first_row + at),
-                        "the time lies outside the years 1678 to 2262",
-                    )
-                })?),
-            });
+        use DataType::{Date32, Date64, LargeUtf8, Null, Timestamp, Utf8, Utf8View};
+        let given = chunk.data_type();
+        if !matches!(
+            given,
+            Timestamp(..) | Date32 | Date64 | Utf8 | LargeUtf8 | Utf8View | Null
+        ) {
+            return Err(self.fault(column, None, format!("times are needed, not {given}")));
         }
+        // What has no zone means UTC; what lies outside the years that nanoseconds reach is an error.
+        let nanoseconds = Timestamp(TimeUnit::Nanosecond, Some("+00:00".into()));
+        let strict = CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        };
+        let cast = cast_with_options(chunk, &nanoseconds, &strict)
+            .map_err(|error| self.fault(column, None, error.to_string()))?;
+        times.extend(cast.as_primitive::<TimestampNanosecondType>().iter());
         Ok(())
     }
 }
 
-fn scaled<T: arrow_array::types::ArrowPrimitiveType<Native = i64>>(
-    chunk: &arrow_array::PrimitiveArray<T>,
-    unit: i64,
-) -> Vec<Option<(i64, i64)>> {
-    chunk.iter().map(|time| Some((time?, unit))).collect()
+/// NumPy's own kind of flag, which is no Python bool; `bool_` before NumPy 2.
+fn is_numpy_flag(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let name = value.get_type().name()?;
+    Ok(name == "bool" || name == "bool_")
 }
 
 /// A 32-bit float means the shortest decimal that prints as it: 0.1f32 is 0.1, not 0.10000000149.

@@ -7,7 +7,7 @@ use numpy::{PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3_arrow::PyTable;
-use xmfast_core::{Id, Ids, ResultRows, Row, column, margin_ratio, result, summarize};
+use xmfast_core::{Id, Ids, ResultRows, Row, column, margin_ratios, result, summarize};
 
 use crate::book::id_array;
 use crate::error::Result;
@@ -34,7 +34,23 @@ impl Report {
     }
 
     fn margin_ratio<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_iter(py, self.rows.rows().iter().map(margin_ratio))
+        PyArray1::from_vec(py, margin_ratios(self.rows.rows()))
+    }
+
+    /// Whether each account's figure in a column of `rows` is below 0, strictly.
+    fn is_negative<'py>(&self, py: Python<'py>, column: usize) -> Bound<'py, PyArray1<bool>> {
+        PyArray1::from_iter(
+            py,
+            self.rows
+                .signs()
+                .iter()
+                .map(|signs| signs >> column & 1 == 1),
+        )
+    }
+
+    /// The ratio of one row.
+    fn margin_ratio_of(&self, row: usize) -> f64 {
+        margin_ratios(&self.rows.rows()[row..=row])[0]
     }
 
     /// Sums and counts over all accounts, by name.
@@ -61,14 +77,14 @@ impl Report {
 
     /// Row of an account, or None.
     fn find(&self, account: &Bound<'_, PyAny>) -> Result<Option<usize>> {
-        with_id(account, |id| {
+        with_id("report", account, |id| {
             Ok(self.accounts.find(id).map(|row| row as usize))
         })
     }
 
     /// What to say beside "no such account".
     fn hint(&self, account: &Bound<'_, PyAny>) -> Result<String> {
-        with_id(account, |id| Ok(self.accounts.hint(id)))
+        with_id("report", account, |id| Ok(self.accounts.hint(id)))
     }
 
     /// A report of these rows, in this order.
@@ -78,18 +94,16 @@ impl Report {
     )]
     fn take(&self, rows: PyReadonlyArray1<'_, i64>) -> Self {
         let rows: Vec<usize> = rows.as_array().iter().map(|&row| row as usize).collect();
-        let mut taken = ResultRows::take(rows.len());
         let mut accounts = if self.accounts.is_text() {
             Ids::texts()
         } else {
             Ids::ints()
         };
-        for (to, &from) in taken.rows_mut().iter_mut().zip(&rows) {
-            *to = self.rows.rows()[from];
-            accounts.intern(self.accounts.get(from));
+        for &row in &rows {
+            accounts.intern(self.accounts.get(row));
         }
         Self {
-            rows: taken,
+            rows: self.rows.pick(&rows),
             accounts: Arc::new(accounts),
         }
     }
@@ -148,7 +162,10 @@ impl Report {
             figure("free_collateral", |row| {
                 row.0[result::INITIAL_HEALTH].max(0.0)
             }),
-            figure("margin_ratio", margin_ratio),
+            (
+                "margin_ratio",
+                Arc::new(Float64Array::from(margin_ratios(self.rows.rows()))) as ArrayRef,
+            ),
             flag("liquidatable", |row| row.0[result::HEALTH] < 0.0),
             flag("bankrupt", |row| row.0[column::EQUITY] < 0.0),
         ])

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
-use xmfast_core::{Id, Ids, InstrumentColumns};
+use pyo3::types::{PyBool, PyInt, PyList, PyString};
+use xmfast_core::kernel::FloatState;
+use xmfast_core::{Id, Ids, InstrumentColumns, Place};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::frame::Frame;
 
 /// See `xmfast.Universe`.
@@ -32,9 +33,10 @@ impl Universe {
         instruments: Option<&Bound<'_, PyAny>>,
         numeraire: &Bound<'_, PyAny>,
     ) -> Result<Self> {
+        let _state = FloatState::standard();
         let assets = Frame::open("assets", assets, &["asset"])?.ids("asset")?;
         let instruments = instruments.map(instrument_columns).transpose()?;
-        with_id(numeraire, |id| {
+        with_id("numeraire", numeraire, |id| {
             Ok(Self(xmfast_core::Universe::new(
                 &assets,
                 instruments.as_ref(),
@@ -81,17 +83,39 @@ fn instrument_columns(frame: &Bound<'_, PyAny>) -> Result<InstrumentColumns> {
     })
 }
 
-/// Calls `f` with a Python string or integer as an id.
-pub(crate) fn with_id<T>(id: &Bound<'_, PyAny>, f: impl FnOnce(Id<'_>) -> Result<T>) -> Result<T> {
-    use pyo3::types::{PyBool, PyString};
+/// Calls `f` with a Python string or integer as an id; `frame` is what errors name.
+pub(crate) fn with_id<T>(
+    frame: &'static str,
+    id: &Bound<'_, PyAny>,
+    f: impl FnOnce(Id<'_>) -> Result<T>,
+) -> Result<T> {
     if let Ok(text) = id.cast::<PyString>() {
-        return f(Id::Text(text.to_cow()?.as_ref()));
+        let Ok(text) = text.to_cow() else {
+            return Err(no_id(frame, "text that is not Unicode"));
+        };
+        return f(Id::Text(text.as_ref()));
     }
-    if id.is_instance_of::<PyBool>() {
-        let problem = format!("{id} is not an id: ids are strings or integers");
-        return Err(pyo3::exceptions::PyTypeError::new_err(problem).into());
+    if id.is_instance_of::<PyBool>()
+        || !(id.is_instance_of::<PyInt>() || id.hasattr("__index__")?)
+    {
+        return Err(no_id(frame, &id.repr()?.to_string()));
     }
-    f(Id::Int(id.extract::<i64>()?))
+    match id.extract::<i64>() {
+        Ok(id) => f(Id::Int(id)),
+        Err(_) => Err(no_id(
+            frame,
+            &format!("{id}, an integer of more than 64 signed bits,"),
+        )),
+    }
+}
+
+fn no_id(frame: &'static str, what: &str) -> Error {
+    let problem = format!("{what} is no id: ids are strings or integers");
+    xmfast_core::Error::Unknown {
+        place: Place::frame(frame),
+        problem,
+    }
+    .into()
 }
 
 /// An id as Python knows it.

@@ -10,23 +10,9 @@ use std::arch::x86_64::{
 use super::Row;
 use super::lanes::Lanes;
 
-/// Made only inside functions that `contract` dispatched to after it had detected AVX2 and FMA.
+/// Made only inside functions that the kernel dispatched to after it had detected AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(__m256d, __m256d);
-
-impl Avx2 {
-    /// # Safety
-    /// The machine must have AVX2.
-    #[inline(always)]
-    unsafe fn half_is_finite(half: __m256d) -> bool {
-        // SAFETY: AVX2 is the caller's promise.
-        unsafe {
-            let magnitude = _mm256_andnot_pd(_mm256_set1_pd(-0.0), half);
-            let below = _mm256_cmp_pd::<_CMP_LT_OQ>(magnitude, _mm256_set1_pd(f64::INFINITY));
-            _mm256_movemask_pd(below) == 0b1111
-        }
-    }
-}
 
 impl Lanes for Avx2 {
     #[inline(always)]
@@ -89,25 +75,41 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    fn to_row(self) -> Row {
-        let mut row = Row::default();
-        let pointer = row.0.as_mut_ptr();
+    fn store(self, to: &mut Row) {
+        let pointer = to.0.as_mut_ptr();
         // SAFETY: AVX2 was detected (see `Avx2`); a `Row` is eight f64 aligned to 64 bytes.
         unsafe {
             _mm256_store_pd(pointer, self.0);
             _mm256_store_pd(pointer.add(4), self.1);
         }
-        row
     }
     #[inline(always)]
-    fn is_finite(self) -> bool {
+    fn finite(self) -> u8 {
         // SAFETY: AVX2 was detected (see `Avx2`).
-        unsafe { Self::half_is_finite(self.0) && Self::half_is_finite(self.1) }
+        unsafe {
+            let finite = |half| {
+                let magnitude = _mm256_andnot_pd(_mm256_set1_pd(-0.0), half);
+                _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(
+                    magnitude,
+                    _mm256_set1_pd(f64::INFINITY),
+                ))
+            };
+            (finite(self.0) | finite(self.1) << 4) as u8
+        }
+    }
+    #[inline(always)]
+    fn signs(self) -> u8 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let below =
+                |half| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(half, _mm256_setzero_pd()));
+            (below(self.0) | below(self.1) << 4) as u8
+        }
     }
     #[inline(always)]
     fn stream(self, to: &mut Row) {
         let pointer = to.0.as_mut_ptr();
-        // SAFETY: AVX2 was detected (see `Avx2`); a `Row` is 64 bytes aligned to 64. `contract` ends with a fence.
+        // SAFETY: AVX2 was detected (see `Avx2`); a `Row` is 64 bytes aligned to 64. the block ends with a fence.
         unsafe {
             _mm256_stream_si256(pointer.cast(), _mm256_castpd_si256(self.0));
             _mm256_stream_si256(pointer.add(4).cast(), _mm256_castpd_si256(self.1));

@@ -10,7 +10,7 @@ use std::arch::x86_64::{
 use super::lanes::Lanes;
 use super::{Row, column, result};
 
-/// Made only inside functions that `contract` dispatched to after it had detected AVX-512F.
+/// Made only inside functions that the kernel dispatched to after it had detected AVX-512F.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(__m512d);
 
@@ -61,23 +61,25 @@ impl Lanes for Avx512 {
         Self(unsafe { _mm512_min_pd(self.0, _mm512_setzero_pd()) })
     }
     #[inline(always)]
-    fn to_row(self) -> Row {
-        let mut row = Row::default();
+    fn store(self, to: &mut Row) {
         // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is eight f64 aligned to 64 bytes.
-        unsafe { _mm512_store_pd(row.0.as_mut_ptr(), self.0) };
-        row
+        unsafe { _mm512_store_pd(to.0.as_mut_ptr(), self.0) }
     }
     #[inline(always)]
-    fn is_finite(self) -> bool {
+    fn finite(self) -> u8 {
         // SAFETY: AVX-512F was detected (see `Avx512`).
         unsafe {
             _mm512_cmp_pd_mask::<_CMP_LT_OQ>(_mm512_abs_pd(self.0), _mm512_set1_pd(f64::INFINITY))
-                == 0xff
         }
     }
     #[inline(always)]
+    fn signs(self) -> u8 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_cmp_pd_mask::<_CMP_LT_OQ>(self.0, _mm512_setzero_pd()) }
+    }
+    #[inline(always)]
     fn stream(self, to: &mut Row) {
-        // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is 64 bytes aligned to 64. `contract` ends with a fence.
+        // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is 64 bytes aligned to 64. the block ends with a fence.
         unsafe { _mm512_stream_pd(to.0.as_mut_ptr(), self.0) }
     }
 

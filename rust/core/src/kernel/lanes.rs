@@ -19,11 +19,19 @@ pub(super) trait Lanes: Copy {
     fn positive_part(self) -> Self;
     /// `min(self, 0)` in each lane.
     fn negative_part(self) -> Self;
-    fn to_row(self) -> Row;
-    /// Whether no lane is infinite or NaN.
-    fn is_finite(self) -> bool;
+    fn store(self, to: &mut Row);
+    /// Which columns are neither infinite nor NaN: bit `c` for column `c`.
+    fn finite(self) -> u8;
+    /// Which columns are below 0, strictly: bit `c` for column `c`.
+    fn signs(self) -> u8;
     /// Writes past the caches where the set can: results are written once and not read by the kernel.
     fn stream(self, to: &mut Row);
+
+    fn to_row(self) -> Row {
+        let mut row = Row::default();
+        self.store(&mut row);
+        row
+    }
 
     fn zero() -> Self {
         Self::splat(0.0)

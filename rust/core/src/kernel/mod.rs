@@ -1,7 +1,7 @@
 //! The contraction of legs with table rows: the one hot loop, once per instruction set.
 //!
-//! [`lanes`] says what eight columns at once can do; [`scalar`], [`avx2`] and [`avx512`] do it; [`contract`] is the loop,
-//! written once. This folder alone may say `unsafe`. The scalar path is the oracle: the others equal it bit for bit.
+//! [`lanes`] says what eight columns at once can do; [`scalar`], [`avx2`] and [`avx512`] do it; [`legs`], [`block`] and
+//! [`csr`] are the loops, written once. This folder alone may say `unsafe`. The scalar path is the oracle: the others equal it bit for bit.
 
 #![allow(unsafe_code)]
 
@@ -9,13 +9,20 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod contract;
+mod block;
+mod csr;
 mod float_state;
 mod lanes;
+mod legs;
+mod pages;
 mod scalar;
+mod units;
 
-pub use contract::{Run, Units, contract_csr, contract_units, fold};
+pub use block::{BlockResults, contract_block};
+pub use csr::contract_csr;
 pub use float_state::FloatState;
+pub use pages::zero_rows;
+pub use units::{BlockUnits, Run, Units};
 
 use std::sync::atomic::{AtomicU8, Ordering};
 

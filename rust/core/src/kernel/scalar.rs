@@ -13,6 +13,14 @@ impl Scalar {
     }
 
     #[inline(always)]
+    fn bits(self, f: impl Fn(f64) -> bool) -> u8 {
+        self.0
+            .iter()
+            .rev()
+            .fold(0, |bits, &x| bits << 1 | u8::from(f(x)))
+    }
+
+    #[inline(always)]
     fn zip(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
         Self(std::array::from_fn(|lane| f(self.0[lane], other.0[lane])))
     }
@@ -55,12 +63,16 @@ impl Lanes for Scalar {
         self.map(|x| if x < 0.0 { x } else { 0.0 })
     }
     #[inline(always)]
-    fn to_row(self) -> Row {
-        Row(self.0)
+    fn store(self, to: &mut Row) {
+        to.0 = self.0;
     }
     #[inline(always)]
-    fn is_finite(self) -> bool {
-        self.0.iter().all(|x| x.is_finite())
+    fn finite(self) -> u8 {
+        self.bits(|x| x.is_finite())
+    }
+    #[inline(always)]
+    fn signs(self) -> u8 {
+        self.bits(|x| x < 0.0)
     }
     #[inline(always)]
     fn stream(self, to: &mut Row) {
