@@ -152,8 +152,9 @@ def _extras() -> dict[str, dict[str, str | None]]:
         if match is None or match.group(1) == "xmfast" or match.group(2) == "all":
             continue
         name, extra = match.groups()
+        packages = extras.setdefault(extra, {})
         try:
-            extras.setdefault(extra, {})[name] = version(name)
+            packages[name] = version(name)
         except PackageNotFoundError:
-            extras[extra][name] = None
+            packages[name] = None
     return extras

@@ -1,7 +1,7 @@
 //! A block of accounts: units contracted, nets weighed by their sign, parts folded, result rows written.
 
 use super::lanes::Lanes;
-use super::legs::contract;
+use super::legs::{contract, contract_pair};
 use super::scalar::Scalar;
 use super::{BlockUnits, Row, RowId, Simd, Units, column};
 
@@ -113,31 +113,62 @@ fn units_in<L: Lanes, R: RowId, const WHOLE: bool>(
         let (run_rows, run_quantities);
         (run_rows, rows) = rows.split_at(legs);
         (run_quantities, quantities) = quantities.split_at(legs);
-        let run_legs = run_rows
-            .chunks_exact(slots)
-            .zip(run_quantities.chunks_exact(slots));
-        for ((rows, quantities), (&target, home)) in run_legs.zip(&mut unit_facts) {
+        // Two units at once: the sums of one are a chain of dependent additions, which leaves half the unit idle.
+        let mut row_pairs = run_rows.chunks_exact(2 * slots);
+        let mut quantity_pairs = run_quantities.chunks_exact(2 * slots);
+        for (rows, quantities) in (&mut row_pairs).zip(&mut quantity_pairs) {
             // SAFETY: `contract_block` compared the table with `row_bound`.
-            let sum = unsafe { contract::<L, R>(rows, quantities, table, operand_mask) };
-            // Net first, then weigh: one of the two parts is zero.
-            let net = sum.broadcast_net();
-            let home = 2 * home.index();
-            let sum = net.positive_part().mul_add(L::load(&weights[home]), sum);
-            let sum = net
-                .negative_part()
-                .mul_add(L::load(&weights[home + 1]), sum);
-            let target = target as usize;
-            if WHOLE {
-                let row = sum.finish();
-                finite &= row.finite();
-                signs[target] = row.signs();
-                row.stream(&mut out[target]);
-            } else {
-                sum.store(&mut out[target]);
+            let (first, second) =
+                unsafe { contract_pair::<L, R>(rows, quantities, table, operand_mask) };
+            for sum in [first, second] {
+                let (&target, home) = unit_facts.next().expect("as many as units");
+                finite &= write::<L, R, WHOLE>(sum, *home, target, weights, out, signs);
             }
+        }
+        if let [_, ..] = row_pairs.remainder() {
+            // SAFETY: as above.
+            let sum = unsafe {
+                contract::<L, R>(
+                    row_pairs.remainder(),
+                    quantity_pairs.remainder(),
+                    table,
+                    operand_mask,
+                )
+            };
+            let (&target, home) = unit_facts.next().expect("as many as units");
+            finite &= write::<L, R, WHOLE>(sum, *home, target, weights, out, signs);
         }
     }
     finite
+}
+
+/// Weighs a unit's net by its sign and writes its row; returns the columns that are finite.
+#[inline(always)]
+fn write<L: Lanes, R: RowId, const WHOLE: bool>(
+    sum: L,
+    home: R,
+    target: u32,
+    weights: &[Row],
+    out: &mut [Row],
+    signs: &mut [u8],
+) -> u8 {
+    let net = sum.broadcast_net();
+    let home = 2 * home.index();
+    // One of the two parts is zero.
+    let sum = net.positive_part().mul_add(L::load(&weights[home]), sum);
+    let sum = net
+        .negative_part()
+        .mul_add(L::load(&weights[home + 1]), sum);
+    let target = target as usize;
+    if WHOLE {
+        let row = sum.finish();
+        signs[target] = row.signs();
+        row.stream(&mut out[target]);
+        row.finite()
+    } else {
+        sum.store(&mut out[target]);
+        u8::MAX
+    }
 }
 
 /// Sums the parts of each account in order and finishes its row.
