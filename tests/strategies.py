@@ -23,10 +23,17 @@ class Venue:
     numeraire: Any = "USD"
     balances: Columns | None = None
     positions: Columns | None = None
-    index_price: dict[Any, float] = field(default_factory=dict)
-    mark_price: dict[Any, float] = field(default_factory=dict)
+    orders: Columns | None = None
+    accounts: Columns | None = None
+    index_price: dict[Any, Any] = field(default_factory=dict)
+    mark_price: dict[Any, Any] = field(default_factory=dict)
+    deposit_index: dict[Any, Any] = field(default_factory=dict)
+    borrow_index: dict[Any, Any] = field(default_factory=dict)
+    cumulative_funding: dict[Any, Any] = field(default_factory=dict)
     collateral: Columns | None = None
     margin: Columns | None = None
+    # `isolated`: every position is backed by its own share.
+    mode: str = "cross"
 
     @property
     def universe(self) -> dict[str, Any]:
@@ -34,9 +41,10 @@ class Venue:
         return {"assets": self.assets, "instruments": self.instruments, "numeraire": self.numeraire}
 
     @property
-    def market(self) -> dict[str, dict[Any, float]]:
+    def market(self) -> dict[str, dict[Any, Any]]:
         """The market as `reference.evaluate` reads it."""
-        return {"index_price": self.index_price, "mark_price": self.mark_price}
+        names = ("index_price", "mark_price", "deposit_index", "borrow_index", "cumulative_funding")
+        return {name: getattr(self, name) for name in names}
 
 
 def select(columns: Columns | None, order: Any) -> Columns | None:
@@ -73,7 +81,7 @@ def random_venue(
     """
     rng = np.random.default_rng(seed)
     asset_ids = ["USD", *(f"A{number}" for number in range(1, assets))]
-    index_price: dict[Any, float] = {name: _round(rng.lognormal(3.0, 2.0)) for name in asset_ids[1:]}
+    index_price: dict[Any, float] = {name: rounded(rng.lognormal(3.0, 2.0)) for name in asset_ids[1:]}
     for name in asset_ids[1:]:
         if rng.random() < 0.05:
             index_price[name] = 0.0
@@ -96,7 +104,7 @@ def random_venue(
 
     price_of_asset = np.array([index_price.get(name, 1.0) for name in asset_ids])[asset]
     worth = rng.lognormal(7.0, 2.0, len(held)) * np.where(rng.random(len(held)) < 0.25, -1.0, 1.0)
-    balance = _round(worth / np.maximum(price_of_asset, 1e-3))
+    balance = rounded(worth / np.maximum(price_of_asset, 1e-3))
     balance[rng.random(len(balance)) < 0.02] = 0.0
 
     marks = np.array([mark_price[name] for name in specs["instrument"]])[row]
@@ -108,9 +116,9 @@ def random_venue(
     )
     settled = np.array([index_price.get(name, 1.0) for name in specs["settlement"]])[row]
     size = rng.lognormal(7.0, 2.0, len(row)) / np.maximum(unit_value * settled, 1e-3)
-    quantity = _round(size * np.where(rng.random(len(row)) < 0.5, -1.0, 1.0))
+    quantity = rounded(size * np.where(rng.random(len(row)) < 0.5, -1.0, 1.0))
     quantity[rng.random(len(quantity)) < 0.02] = 0.0
-    entry_price = _round(marks * rng.lognormal(0.0, 0.2, len(row)))
+    entry_price = rounded(marks * rng.lognormal(0.0, 0.2, len(row)))
     entry_price = np.where(rng.random(len(row)) < 0.1, marks, entry_price)
 
     ids: Any = np.arange(accounts) * 7 - 3
@@ -177,10 +185,10 @@ def _random_instruments(
         # Every third underlying is something that nobody can hold.
         underlying = f"U{number}" if number % 3 == 0 else asset_ids[rng.integers(len(asset_ids))]
         if underlying not in index_price and underlying != "USD":
-            index_price[underlying] = _round(rng.lognormal(3.0, 1.0))
-        mark = _round(rng.lognormal(3.0, 1.5))
+            index_price[underlying] = rounded(rng.lognormal(3.0, 1.0))
+        mark = rounded(rng.lognormal(3.0, 1.5))
         if kind == "option":
-            mark = 0.0 if rng.random() < 0.1 else _round(mark / 20)
+            mark = 0.0 if rng.random() < 0.1 else rounded(mark / 20)
         elif signed:
             mark = -mark if rng.random() < 0.5 else 0.0
         name = f"I{number}"
@@ -209,7 +217,7 @@ def _distinct_pairs(rng: np.random.Generator, counts: Any, choices: int, *, favo
     return pairs // choices, pairs % choices
 
 
-def _round(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Round to five significant digits: the decimals that people write, which binary fractions cannot hold."""
     if isinstance(value, np.ndarray):
         with np.errstate(divide="ignore"):

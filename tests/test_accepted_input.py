@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import enum
 from collections.abc import Callable
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -229,6 +232,162 @@ def test_a_32_bit_float_means_the_decimal_that_prints_as_it(standing: Standing) 
     tenth: Any = np.float32(0.1)
     market = standing.market.with_prices(mark_price={"PERP": tenth}, index_price=np.array([1, 0.1, 0.1], np.float32))
     assert market.mark_price[0] == 0.1 and market.index_price[1] == 0.1
+
+
+def equities_of(standing: Standing, balances: Any) -> list[float]:
+    """Return what accounts are worth that hold nothing but these dollars, one each."""
+    count = len(balances)
+    book = xm.Book.from_frames(
+        standing.universe, {"account": list(range(count)), "asset": ["USD"] * count, "balance": balances}
+    )
+    return list(standing.model.evaluate(book, standing.market).equity)
+
+
+# The first ones are the shortest decimals of floats; f64 can only be near to the others.
+DECIMALS = [
+    "0",
+    "10.1",
+    "-0.3",
+    "1234.50",
+    "-123456789012.345",
+    "0.12345678901234567890",
+    "99999999999999999.99",
+    "9007199254740993",
+    "-1000000000000000000.00000001",
+]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "texts"),
+    [
+        (pa.decimal32(9, 2), ["1234567.89", "-0.01", "0.00"]),
+        (pa.decimal32(3, -4), ["9990000", "-10000"]),
+        (pa.decimal64(18, 18), ["0.123456789012345678", "-0.1"]),
+        (pa.decimal64(18, 0), ["999999999999999999", "-9007199254740993"]),
+        (pa.decimal128(38, 18), ["1.5", "-0.000000000000000001", "12345678901234567890.000000000000000001"]),
+        (pa.decimal128(38, 20), [text for text in DECIMALS if len(text) < 29]),
+        (pa.decimal128(38, 0), ["9" * 38, "-1" + "0" * 37]),
+        (pa.decimal128(38, 38), ["0." + "3" * 38, "0." + "0" * 37 + "1"]),
+        (pa.decimal128(20, -10), ["1e10", "-12345678901234567891e10"]),
+        (pa.decimal256(76, 30), DECIMALS),
+        (pa.decimal256(76, 0), ["-" + "9" * 76, "7" * 39]),
+        (pa.decimal256(76, 76), ["0." + "6" * 76, "0." + "0" * 75 + "1"]),
+    ],
+    ids=lambda value: str(value) if isinstance(value, pa.DataType) else "",
+)
+def test_every_width_and_scale_of_decimal(standing: Standing, dtype: pa.DataType, texts: list[str]) -> None:
+    values = pa.array([Decimal(text) for text in texts], dtype)
+    for form in (values, pa.chunked_array([values[:1], values[:0], values[1:]]), values[::-1][::-1]):
+        assert equities_of(standing, form) == [float(text) for text in texts]
+
+
+def test_decimals_of_python_and_of_frame_libraries(standing: Standing) -> None:
+    decimals = [Decimal(text) for text in DECIMALS]
+    nearest = [float(text) for text in DECIMALS]
+    for form in (decimals, tuple(decimals), np.array(decimals, dtype=object), pd.Series(decimals)):
+        assert equities_of(standing, form) == nearest
+    # polars has 38 digits, which the last one does not fit at 20 places.
+    assert equities_of(standing, pl.Series(decimals[:-1], dtype=pl.Decimal(38, 20))) == nearest[:-1]
+    odd = ["-0", "0e-999999999999", "1e22", "1E+23", "-1.50E+3", "1e-300", "1.7976931348623157e308", "1" + "0" * 300]
+    assert equities_of(standing, [Decimal(text) for text in odd]) == [float(text) for text in odd]
+
+
+class Index:
+    """An integer of somebody else's, as those of gmpy2 and sympy."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
+class Lots(enum.IntEnum):
+    MANY = 2**70
+
+    def __repr__(self) -> str:
+        return "many"
+
+    __str__ = __repr__
+
+
+def test_integers_of_any_size(standing: Standing) -> None:
+    values = [2**53, 2**53 + 1, -(2**60), 2**63 - 1, 2**64 - 1, 2**127, -(2**127) - 1, 3**600]
+    nearest = [float(value) for value in values]
+    for form in (values, np.array(values, dtype=object), pd.Series(values, dtype=object), [Index(v) for v in values]):
+        assert equities_of(standing, form) == nearest
+    assert equities_of(standing, np.array(values[:4])) == nearest[:4]
+    assert equities_of(standing, pa.array(values[:4])) == nearest[:4]
+    assert equities_of(standing, pa.array([values[4], None], pa.uint64())[:1]) == nearest[4:5]
+    assert equities_of(standing, np.array(values[4:5], dtype=np.uint64)) == nearest[4:5]
+    assert equities_of(standing, pl.Series(values[:5], dtype=pl.Int128)) == nearest[:5]
+    assert equities_of(standing, [Lots.MANY, np.uint64(2**64 - 1), np.int8(-1)]) == [2.0**70, 2.0**64, -1.0]
+
+
+def test_numbers_of_many_kinds_in_one_list(standing: Standing) -> None:
+    mixed = [1, 2.5, Decimal("10.1"), 2**70, np.float16(0.1), np.float32(0.1), np.float64(0.1), np.int32(7)]
+    nearest = [1.0, 2.5, 10.1, 2.0**70, 0.1, 0.1, 0.1, 7.0]
+    for form in (mixed, np.array(mixed, dtype=object), pd.Series(mixed, dtype=object)):
+        assert equities_of(standing, form) == nearest
+
+
+def test_decimals_and_nothing_in_a_column_with_gaps(standing: Standing, bits: dict[str, bytes]) -> None:
+    strikes: list[Any] = [
+        [None, None, Decimal(60_000), None],
+        [None, NAN, 60_000, None],
+        pa.array([None, None, Decimal("60000.00"), None]),
+        pa.array([None, None, 60_000, None]),
+        pl.Series([None, None, Decimal("60000.00"), None]),
+        np.array([NAN, NAN, 60_000, NAN]),
+    ]
+    for strike in strikes:
+        universe = xm.Universe.from_frames(ASSETS, INSTRUMENTS | {"strike": strike})
+        book = xm.Book.from_frames(universe, BALANCES, POSITIONS)
+        model = xm.CrossMargin.from_frames(universe, COLLATERAL, MARGIN)
+        assert bits_of(model.evaluate(book, xm.Market(universe, INDEX, MARK))) == bits
+
+
+def test_decimals_everywhere_are_the_floats_that_print_the_same(bits: dict[str, bytes]) -> None:
+    def exact(frame: dict[Any, Any]) -> dict[Any, Any]:
+        return {
+            column: [Decimal(str(value)) if isinstance(value, float) else value for value in values]
+            for column, values in frame.items()
+        }
+
+    universe = xm.Universe.from_frames(ASSETS, exact(INSTRUMENTS))
+    book = xm.Book.from_frames(universe, exact(BALANCES), exact(POSITIONS))
+    model = xm.CrossMargin.from_frames(universe, exact(COLLATERAL), exact(MARGIN))
+    index, mark = ({name: Decimal(str(price)) for name, price in prices.items()} for prices in (INDEX, MARK))
+    assert bits_of(model.evaluate(book, xm.Market(universe, index, mark))) == bits
+
+
+def test_every_form_of_prices(standing: Standing, bits: dict[str, bytes]) -> None:
+    values = list(MARK.values())
+    decimals = [Decimal(str(value)) for value in values]
+    forms: list[Any] = [
+        values,
+        tuple(values),
+        decimals,
+        [60_100, Decimal("60050.00"), np.float32(1400), -5.0],
+        np.array(values),
+        np.array(values, dtype=np.int32),
+        np.array(decimals, dtype=object),
+        strided(values),
+        pa.array(values),
+        pa.array(decimals),
+        pa.chunked_array([decimals[:1], decimals[1:]]),
+        pl.Series(values),
+        pl.Series(decimals),
+        pd.Series(decimals, index=list(MARK)),
+        pd.Series(values[::-1], index=list(MARK)[::-1]),
+        MappingProxyType(MARK),
+    ]
+    for form in forms:
+        market = xm.Market(standing.universe, INDEX, form)
+        assert market.mark_price.tolist() == values
+        assert bits_of(standing.model.evaluate(standing.book, market)) == bits
+    large: Any = {"PERP": 2**70 + 1, "CALL": Decimal("0.1000000000000000000000000001")}
+    assert standing.market.with_prices(mark_price=large).mark_price.tolist()[:3] == [2.0**70, 60_050.0, 0.1]
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from xmfast.display import (
     account_text,
     report_html,
     report_text,
-    state,
     summary_html,
     summary_text,
 )
+from xmfast.tables import state
 
 VOID = {"br", "hr", "img", "input", "meta", "link"}
 

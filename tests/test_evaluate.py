@@ -10,23 +10,21 @@ import pytest
 from hypothesis import given, note
 
 import xmfast as xm
-from building import SIMD_PATHS, assert_equals_reference, bits_by_account, bits_of, build, report_of, settings
-from reference import evaluate, exact
+from building import (
+    SIMD_PATHS,
+    assert_equals_reference,
+    assert_is_right,
+    bits_by_account,
+    bits_of,
+    build,
+    reference_of,
+    report_of,
+    settings,
+)
+from reference import exact
 from strategies import Venue, random_venue, select, venues
 
 THREADS = (1, 2, 7)
-
-
-def reference_of(venue: Venue, **options: Any) -> dict[str, list[Any]]:
-    return evaluate(
-        venue.universe, venue.balances, venue.positions, venue.market, venue.collateral, venue.margin, **options
-    )
-
-
-def assert_is_right(venue: Venue) -> xm.MarginReport:
-    report = report_of(venue)
-    assert_equals_reference(report, reference_of(venue))
-    return report
 
 
 @pytest.mark.parametrize("seed", range(60))

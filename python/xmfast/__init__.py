@@ -31,8 +31,9 @@ True
 
 from xmfast._core import __version__
 from xmfast.book import Book
+from xmfast.comparison import Comparison, compare
 from xmfast.contraction import contract
-from xmfast.cross import CrossMargin
+from xmfast.cross import CrossMargin, IsolatedMargin
 from xmfast.errors import (
     ColumnError,
     DuplicateError,
@@ -46,6 +47,8 @@ from xmfast.errors import (
     UnknownIdError,
     XmfastError,
 )
+from xmfast.explanation import ExplainedLine, Explanation
+from xmfast.isolated import IsolatedReport
 from xmfast.market import Market
 from xmfast.report import AccountMargin, MarginReport, ReportSummary
 from xmfast.system import doctor, num_threads, set_num_threads, set_simd, simd
@@ -55,9 +58,14 @@ __all__ = [
     "AccountMargin",
     "Book",
     "ColumnError",
+    "Comparison",
     "CrossMargin",
     "DuplicateError",
+    "ExplainedLine",
+    "Explanation",
     "InputError",
+    "IsolatedMargin",
+    "IsolatedReport",
     "MarginReport",
     "Market",
     "MissingExtraError",
@@ -71,6 +79,7 @@ __all__ = [
     "UnknownIdError",
     "XmfastError",
     "__version__",
+    "compare",
     "contract",
     "doctor",
     "num_threads",

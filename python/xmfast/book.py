@@ -20,18 +20,32 @@ class Book:
     _accounts: NDArray[Any] | None
 
     @classmethod
-    def from_frames(cls, universe: Universe, balances: Frame | None = None, positions: Frame | None = None) -> Book:
-        """Build a book from two frames; the data is copied once, sorted by account.
+    def from_frames(
+        cls,
+        universe: Universe,
+        balances: Frame | None = None,
+        positions: Frame | None = None,
+        orders: Frame | None = None,
+        accounts: Frame | None = None,
+    ) -> Book:
+        """Build a book from frames; the data is copied once, sorted by account.
 
         Parameters
         ----------
         universe : Universe
             What the ids refer to.
         balances : frame, optional
-            Columns ``account``, ``asset`` and ``balance`` (asset units; negative is a loan).
+            Columns ``account``, ``asset`` and ``balance`` (asset units at interest index 1; negative is a loan).
         positions : frame, optional
             Columns ``account``, ``instrument``, ``quantity`` (contracts; negative is short) and ``entry_price``
-            (average price of the open position, quote).
+            (average price of the open position, quote). Optional: ``entry_funding`` (the instrument's cumulative
+            funding when the position was opened; default 0) and ``isolated_margin`` (settlement asset units posted
+            for this position alone, >= 0; null where the whole pool backs it).
+        orders : frame, optional
+            Open orders: columns ``account``, ``instrument``, ``quantity`` (contracts still open; negative sells),
+            ``price`` (quote) and optionally ``reduce_only`` (False). Any number of rows for one instrument.
+        accounts : frame, optional
+            Columns ``account`` and ``leverage_cap`` (highest notional per unit of initial margin, > 0; null for none).
 
         Raises
         ------
@@ -42,13 +56,14 @@ class Book:
         DuplicateError
             Two rows for one account and asset, or one account and instrument.
         InputError
-            A number that is not finite, or an entry price that the instrument cannot have.
+            A number that is not finite or out of range, or a price that the instrument cannot have.
 
         Notes
         -----
-        Accounts are strings or integers, one kind in both frames, numbered in order of first appearance, balances
-        before positions. 32-bit floats mean the shortest decimal that prints as them. Arrays are read during the
-        call: no other thread may write to them meanwhile.
+        Accounts are strings or integers, one kind in all frames, numbered in order of first appearance: balances,
+        positions, orders, accounts. 32-bit floats mean the shortest decimal that prints as them; integers, decimals
+        and ``decimal.Decimal`` are taken exactly. Arrays are read during the call: no other thread may write to them
+        meanwhile.
 
         Examples
         --------
@@ -56,13 +71,18 @@ class Book:
         ...     universe,
         ...     balances={"account": [7, 8], "asset": ["USD", "BTC"], "balance": [1_000.0, -0.5]},
         ...     positions={"account": [7], "instrument": ["BTC-PERP"], "quantity": [-2.0], "entry_price": [60_000.0]},
+        ...     orders={"account": [7], "instrument": ["BTC-PERP"], "quantity": [-1.0], "price": [61_000.0]},
         ... )
-        Book(2 accounts, 2 balances, 1 position)
+        Book(2 accounts, 2 balances, 1 position, 1 order)
         """
         book = cls.__new__(cls)
         book._universe = universe
         book._core = _core.Book(
-            core_universe(universe), read_frame("balances", balances), read_frame("positions", positions)
+            core_universe(universe),
+            read_frame("balances", balances),
+            read_frame("positions", positions),
+            read_frame("orders", orders),
+            read_frame("accounts", accounts),
         )
         book._accounts = None
         return book
@@ -95,6 +115,11 @@ class Book:
         return self._core.position_count()
 
     @property
+    def order_count(self) -> int:
+        """Number of order rows."""
+        return self._core.order_count()
+
+    @property
     def nbytes(self) -> dict[str, int]:
         """Bytes of the holdings (``book``), of their packing for the kernel (``layout``, 0 before the first
         evaluation) and of the account ids (``ids``).
@@ -106,5 +131,7 @@ class Book:
         return len(self._core)
 
     def __repr__(self) -> str:
-        counts = ((len(self), "account"), (self.balance_count, "balance"), (self.position_count, "position"))
+        counts = [(len(self), "account"), (self.balance_count, "balance"), (self.position_count, "position")]
+        if self.order_count:
+            counts.append((self.order_count, "order"))
         return f"Book({', '.join(f'{n:,} {noun}' + ('' if n == 1 else 's') for n, noun in counts)})"

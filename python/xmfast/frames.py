@@ -1,13 +1,15 @@
 """What users pass as a frame, a price set or a time, brought into the few forms that the core reads.
 
 A frame is any object with ``__arrow_c_stream__`` (polars, pyarrow, duckdb, pandas) or a dict of columns: NumPy arrays
-(any stride, byte order or width), lists, or single Arrow columns.
+(any stride, byte order or width), lists, or single Arrow columns. Numbers keep all their digits: integers, decimals
+and ``decimal.Decimal`` of any size that lies within the range of 64-bit floats.
 """
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -26,7 +28,8 @@ class ArrowTable(Protocol):
 
 Id: TypeAlias = str | int
 Frame: TypeAlias = Mapping[str, Any] | ArrowTable
-Prices: TypeAlias = Mapping[Any, float] | Sequence[float] | NDArray[Any]
+Number: TypeAlias = float | Decimal
+Prices: TypeAlias = Mapping[Any, Number] | Sequence[Number] | NDArray[Any] | ArrowTable
 Time: TypeAlias = datetime.datetime | np.datetime64 | str
 
 _NANOSECONDS = np.dtype("datetime64[ns]")
@@ -49,7 +52,7 @@ def read_frame(name: str, frame: Frame | None, *, times: tuple[str, ...] = ()) -
         return None
     if isinstance(frame, Mapping):
         return {
-            column: _times(name, column, values) if column in times else _column(name, column, values)
+            column: _times(name, column, values) if column in times else _column(f"{name}, column '{column}'", values)
             for column, values in frame.items()
             if _is_name(name, column)
         }
@@ -62,19 +65,13 @@ def read_frame(name: str, frame: Frame | None, *, times: tuple[str, ...] = ()) -
 
 
 def read_prices(name: str, prices: Prices | None) -> Any:
-    """Return a dict of floats by id, or a float64 array, or None."""
+    """Return a dict of numbers by id, a plain column as of a frame, or None."""
     if prices is None:
         return None
-    if hasattr(prices, "items") and hasattr(prices, "index"):
+    if isinstance(prices, Mapping) or (hasattr(prices, "items") and hasattr(prices, "index")):
         # A pandas Series says by its index which price is whose; its order says nothing.
-        prices = dict(prices.items())
-    if isinstance(prices, Mapping):
-        return {key: _price(name, key, value) for key, value in prices.items()}
-    array = np.asarray(prices)
-    if array.ndim != 1 or array.dtype.kind not in "iuf" or isinstance(prices, np.ma.MaskedArray):
-        found = "a masked array" if isinstance(prices, np.ma.MaskedArray) else f"{array.ndim}-d {array.dtype}"
-        raise ColumnError(f"{name}: a dict by id or a 1-d array of numbers is needed, not {found}")
-    return np.asarray([_price(name, row, value) for row, value in enumerate(array)], dtype=np.float64)
+        return dict(prices.items())
+    return _column(name, prices, or_else="a dict by id, ")
 
 
 def read_time(time: Time | None) -> int | None:
@@ -93,29 +90,8 @@ def _is_name(name: str, column: object) -> bool:
     raise ColumnError(f"{name}: column names are strings, not {column!r}")
 
 
-def _price(name: str, key: object, value: Any) -> float:
-    if isinstance(value, np.float32):
-        # The shortest decimal that prints as the 32-bit float: 0.1, not 0.10000000149.
-        return float(str(value))
-    if isinstance(value, float | np.floating):
-        return float(value)
-    if isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_):
-        if not _is_exact(int(value)):
-            raise InputError(f"{name} ({key!r}): the integer {value} is not exact in 64-bit floating point")
-        return float(value)
-    raise ColumnError(f"{name} ({key!r}): {value!r} is not a number")
-
-
-def _is_exact(value: int) -> bool:
-    try:
-        return int(float(value)) == value
-    except OverflowError:
-        return False
-
-
-def _column(name: str, column: str, values: Any) -> Any:
+def _column(place: str, values: Any, *, or_else: str = "") -> Any:
     """Return a list, an array of a type and shape that the core reads in place, or Arrow data."""
-    place = f"{name}, column '{column}'"
     if isinstance(values, np.ma.MaskedArray):
         raise ColumnError(f"{place}: masked arrays are not accepted; fill or drop the masked rows")
     if isinstance(values, np.ndarray):
@@ -130,7 +106,8 @@ def _column(name: str, column: str, values: Any) -> Any:
         return _array(place, np.asarray(values))
     if isinstance(values, Sequence):
         return list(values)
-    raise ColumnError(f"{place}: a NumPy array, a list or an Arrow column is needed, not {type(values).__name__}")
+    needed = f"{or_else}a NumPy array, a list or an Arrow column"
+    raise ColumnError(f"{place}: {needed} is needed, not {type(values).__name__}")
 
 
 def _is_arrow(values: Any) -> bool:

@@ -1,6 +1,8 @@
-"""Prices at one moment."""
+"""Prices, interest and funding at one moment."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from xmfast.universe import Universe, core_universe
 
 
 class Market:
-    """Index prices of assets and underlyings and mark prices of instruments at one moment; never changes.
+    """Prices at one moment, and how far interest and funding have come; never changes.
 
     Parameters
     ----------
@@ -25,6 +27,13 @@ class Market:
         > 0 for perpetuals and futures unless they allow negative prices, >= 0 for options.
     time : datetime64, datetime or str, optional
         When the prices were true; UTC unless it names a zone.
+    deposit_index, borrow_index : dict or array, optional
+        By asset: what one unit lent or borrowed when the index was 1 has grown to; > 0, default 1. A balance is
+        worth ``balance x index``, and the sign of the balance says which index. Interest accrues on cash alone.
+    cumulative_funding : dict or array, optional
+        By instrument: what one long contract has paid since the start, per unit of its multiplier (quote units; of
+        an inverse contract, settlement asset units); signed, default 0. Options pay none. It lowers the value of a
+        long position, never its margin.
 
     Raises
     ------
@@ -33,13 +42,19 @@ class Market:
     ColumnError
         An array of the wrong length or type.
     InputError
-        A price that is not finite or that cannot be.
+        A number that is not finite or that cannot be.
 
     Examples
     --------
     >>> market = xm.Market(universe, index_price={"BTC": 60_000}, mark_price={"BTC-PERP": 60_100})
     >>> market.with_prices(mark_price={"BTC-PERP": 59_000}).mark_price
     array([59000.])
+
+    An hour of interest and funding touches no account:
+
+    >>> later = market.with_prices(deposit_index={"USD": 1.00001}, cumulative_funding={"BTC-PERP": 6.01})
+    >>> later.cumulative_funding
+    array([6.01])
     """
 
     __slots__ = ("_core", "_universe")
@@ -50,27 +65,42 @@ class Market:
         index_price: Prices | None = None,
         mark_price: Prices | None = None,
         time: Time | None = None,
+        *,
+        deposit_index: Prices | None = None,
+        borrow_index: Prices | None = None,
+        cumulative_funding: Prices | None = None,
     ) -> None:
         self._universe = universe
-        self._core = _core.Market(
-            core_universe(universe),
-            read_prices("index_price", index_price),
-            read_prices("mark_price", mark_price),
-            read_time(time),
+        figures = _figures(
+            index_price=index_price,
+            mark_price=mark_price,
+            deposit_index=deposit_index,
+            borrow_index=borrow_index,
+            cumulative_funding=cumulative_funding,
         )
+        self._core = _core.Market(core_universe(universe), figures, read_time(time))
 
     def with_prices(
         self,
         index_price: Prices | None = None,
         mark_price: Prices | None = None,
         time: Time | None = None,
+        *,
+        deposit_index: Prices | None = None,
+        borrow_index: Prices | None = None,
+        cumulative_funding: Prices | None = None,
     ) -> Market:
-        """Return a market with some prices replaced: those that a dict names, or all of an array."""
+        """Return a market with some figures replaced: those that a dict names, or all of an array."""
+        figures = _figures(
+            index_price=index_price,
+            mark_price=mark_price,
+            deposit_index=deposit_index,
+            borrow_index=borrow_index,
+            cumulative_funding=cumulative_funding,
+        )
         market = Market.__new__(Market)
         market._universe = self._universe
-        market._core = self._core.with_prices(
-            read_prices("index_price", index_price), read_prices("mark_price", mark_price), read_time(time)
-        )
+        market._core = self._core.with_figures(figures, read_time(time))
         return market
 
     @property
@@ -89,6 +119,21 @@ class Market:
         return self._core.mark_price()
 
     @property
+    def deposit_index(self) -> NDArray[np.float64]:
+        """What one unit lent has grown to, in the order of ``universe.assets``."""
+        return self._core.deposit_index()
+
+    @property
+    def borrow_index(self) -> NDArray[np.float64]:
+        """What one unit borrowed has grown to, in the order of ``universe.assets``."""
+        return self._core.borrow_index()
+
+    @property
+    def cumulative_funding(self) -> NDArray[np.float64]:
+        """What one long contract has paid, in the order of ``universe.instruments``."""
+        return self._core.cumulative_funding()
+
+    @property
     def time(self) -> np.datetime64 | None:
         """When the prices were true, UTC."""
         time = self._core.time()
@@ -98,3 +143,7 @@ class Market:
         priced = [int(np.isfinite(prices).sum()) for prices in (self.index_price, self.mark_price)]
         time = "" if self.time is None else f", {self.time}"
         return f"Market({priced[0]:,} index prices, {priced[1]:,} mark prices{time})"
+
+
+def _figures(**given: Prices | None) -> dict[str, Any]:
+    return {name: read_prices(name, prices) for name, prices in given.items() if prices is not None}

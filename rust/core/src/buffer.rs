@@ -22,6 +22,7 @@ const KEPT: usize = 2;
 pub struct ResultRows {
     buffer: Buffer,
     len: usize,
+    exact: usize,
 }
 
 impl ResultRows {
@@ -38,7 +39,11 @@ impl ResultRows {
             rows: zero_rows(len),
             signs: vec![0; len],
         });
-        Self { buffer, len }
+        Self {
+            buffer,
+            len,
+            exact: 0,
+        }
     }
 
     /// The rows.
@@ -59,15 +64,36 @@ impl ResultRows {
         &self.buffer.signs[..self.len]
     }
 
-    /// Blocks of consecutive accounts, to be written.
+    /// How many accounts were so near to a threshold that they were decided in exact numbers.
+    #[must_use]
+    pub fn exact(&self) -> usize {
+        self.exact
+    }
+
+    /// Sets what [`ResultRows::exact`] says.
+    pub(crate) fn set_exact(&mut self, accounts: usize) {
+        self.exact = accounts;
+    }
+
+    /// Blocks of consecutive rows that end at `ends`, to be written; each with the number of its first row.
     pub fn blocks_mut(
         &mut self,
-        accounts: usize,
-    ) -> impl ExactSizeIterator<Item = BlockResults<'_>> {
-        let rows = self.buffer.rows[..self.len].chunks_mut(accounts);
-        let signs = self.buffer.signs[..self.len].chunks_mut(accounts);
-        rows.zip(signs)
-            .map(|(rows, signs)| BlockResults { rows, signs })
+        ends: impl ExactSizeIterator<Item = usize>,
+    ) -> impl ExactSizeIterator<Item = (usize, BlockResults<'_>)> {
+        let mut rows = &mut self.buffer.rows[..self.len];
+        let mut signs = &mut self.buffer.signs[..self.len];
+        let mut first = 0;
+        ends.map(move |end| {
+            let (block_rows, rest) = std::mem::take(&mut rows).split_at_mut(end - first);
+            rows = rest;
+            let (block_signs, rest) = std::mem::take(&mut signs).split_at_mut(end - first);
+            signs = rest;
+            let results = BlockResults {
+                rows: block_rows,
+                signs: block_signs,
+            };
+            (std::mem::replace(&mut first, end), results)
+        })
     }
 
     /// Rows picked from this one, in the order of `accounts`.
@@ -87,6 +113,9 @@ impl ResultRows {
 
 impl Drop for ResultRows {
     fn drop(&mut self) {
+        if self.buffer.rows.is_empty() {
+            return;
+        }
         if let Ok(mut free) = FREE.try_lock() {
             free.push(std::mem::take(&mut self.buffer));
             if free.len() > KEPT {

@@ -1,315 +1,344 @@
-//! Legs of every account, netted by settlement asset and packed for the kernel.
-//!
-//! A *unit* is a group of an account's legs that are netted before anything non-linear happens. Balances whose sign
-//! is known (no position settles in the asset) are linear and ride along with the account's first unit; each asset in
-//! which positions settle makes one unit, its *home*. So most accounts are one unit; the others are folded.
+//! Legs of every account, packed for the kernel.
 
-use crate::book::{Block, Holdings};
+use crate::book::Block;
 use crate::error::Result;
-use crate::kernel::{BlockUnits, RowId, Run, Units};
+use crate::kernel::{self, BlockUnits, Charges, Fold, RowId, Run, UnitCharges, UnitFacts, Units};
 use crate::pool::{self, Stop};
-use crate::table::Rows;
+use crate::table::Used;
+use crate::units::{AccountUnits, Exposure, Key, Leg, Reader, Unit};
 use crate::universe::Universe;
-
-/// One leg: a table row and a signed quantity.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Leg {
-    /// Row of the table.
-    pub(crate) row: usize,
-    /// Signed quantity: contracts, asset units, or entry cost.
-    pub(crate) quantity: f64,
-}
-
-/// The units of one account, in order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct AccountUnits {
-    legs: Vec<Leg>,
-    /// Home (0 if nothing is netted, else asset + 1) and end of each unit's legs.
-    units: Vec<(usize, usize)>,
-    /// Assets in which positions settle, ascending, with the signed entry cost.
-    costs: Vec<(u32, f64)>,
-}
-
-impl AccountUnits {
-    /// Takes the account's holdings apart; the former content is replaced.
-    ///
-    /// Legs come by ascending row: cash and cost of each asset, then instruments, in universe order.
-    pub(crate) fn read(&mut self, universe: &Universe, rows: Rows, holdings: Holdings<'_>) {
-        self.legs.clear();
-        self.units.clear();
-        self.read_costs(universe, holdings);
-        if self.costs.is_empty() {
-            self.read_balances(rows, holdings, None);
-            self.units.push((0, self.legs.len()));
-        }
-        for unit in 0..self.costs.len() {
-            let (home, cost) = self.costs[unit];
-            if unit == 0 {
-                self.read_balances(rows, holdings, Some((home, cost)));
-            } else {
-                self.read_home(rows, holdings, home, cost);
-            }
-            for (&instrument, &quantity) in holdings.instrument.iter().zip(holdings.quantity) {
-                if universe.specs()[instrument as usize].settlement == home {
-                    self.push(
-                        rows.instrument(universe, instrument as usize, quantity),
-                        quantity,
-                    );
-                }
-            }
-            self.units.push((home as usize + 1, self.legs.len()));
-        }
-    }
-
-    /// Home and legs of each unit.
-    pub(crate) fn units(&self) -> impl ExactSizeIterator<Item = (usize, &[Leg])> {
-        (0..self.units.len()).map(|unit| {
-            let start = if unit == 0 { 0 } else { self.units[unit - 1].1 };
-            let (home, end) = self.units[unit];
-            (home, &self.legs[start..end])
-        })
-    }
-
-    fn push(&mut self, row: usize, quantity: f64) {
-        if quantity != 0.0 {
-            self.legs.push(Leg { row, quantity });
-        }
-    }
-
-    /// Entry cost by settlement asset: sum of quantity x unit value at entry, in canonical order.
-    fn read_costs(&mut self, universe: &Universe, holdings: Holdings<'_>) {
-        self.costs.clear();
-        let positions = holdings
-            .instrument
-            .iter()
-            .zip(holdings.quantity)
-            .zip(holdings.entry_price);
-        for ((&instrument, &quantity), &entry_price) in positions {
-            if quantity == 0.0 {
-                continue;
-            }
-            let spec = &universe.specs()[instrument as usize];
-            let found = self
-                .costs
-                .iter()
-                .position(|(asset, _)| *asset == spec.settlement);
-            let at = found.unwrap_or_else(|| {
-                self.costs.push((spec.settlement, 0.0));
-                self.costs.len() - 1
-            });
-            self.costs[at].1 = quantity.mul_add(spec.unit_value(entry_price), self.costs[at].1);
-        }
-        self.costs.sort_unstable_by_key(|(asset, _)| *asset);
-    }
-
-    /// Balances of the first unit: those of known sign, and cash and cost of its home.
-    fn read_balances(&mut self, rows: Rows, holdings: Holdings<'_>, home: Option<(u32, f64)>) {
-        let mut cost = home;
-        for (&asset, &balance) in holdings.asset.iter().zip(holdings.balance) {
-            if let Some((home, value)) = cost.take_if(|(home, _)| *home < asset) {
-                self.push(rows.cost(home as usize), value);
-            }
-            if home.is_some_and(|(home, _)| home == asset) {
-                self.push(rows.netted_cash(asset as usize), balance);
-            } else if self.costs.iter().all(|(other, _)| *other != asset) {
-                self.push(rows.cash(asset as usize, balance), balance);
-            }
-        }
-        if let Some((home, value)) = cost {
-            self.push(rows.cost(home as usize), value);
-        }
-    }
-
-    /// Cash and cost of a further unit's home.
-    fn read_home(&mut self, rows: Rows, holdings: Holdings<'_>, home: u32, cost: f64) {
-        if let Ok(at) = holdings.asset.binary_search(&home) {
-            let balance = holdings.balance[at];
-            self.push(rows.netted_cash(home as usize), balance);
-        }
-        self.push(rows.cost(home as usize), cost);
-    }
-}
 
 /// The blocks, with row numbers as narrow as the table allows.
 #[derive(Debug)]
 pub enum LayoutBlocks {
     /// Up to 65,536 table rows.
-    Narrow(Vec<BlockUnits<u16>>),
+    Narrow(Packed<u16>),
     /// More.
-    Wide(Vec<BlockUnits<u32>>),
+    Wide(Packed<u32>),
 }
 
-/// All blocks, and which rows of the table they read.
+/// The units of all blocks.
+#[derive(Debug)]
+pub struct Packed<R> {
+    /// Pools of the accounts, in the order of the book's blocks.
+    pub pools: Vec<BlockUnits<R>>,
+    /// Isolated positions by block; targets count from the block's first. Empty if there is none.
+    pub isolated: Vec<BlockUnits<R>>,
+}
+
+/// All blocks, and what of a table they read.
 #[derive(Debug)]
 pub struct Layout {
-    /// The blocks in the order of the book's.
+    /// The units.
     pub blocks: LayoutBlocks,
-    /// Rows that some leg reads.
-    pub used_rows: Vec<usize>,
+    /// What the table must hold.
+    pub used: Used,
+    /// The isolated positions, in the order of their results.
+    pub isolated: Vec<IsolatedPosition>,
+    /// Where each block's end among `isolated`.
+    pub isolated_ends: Vec<usize>,
+}
+
+/// A position that is a unit of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct IsolatedPosition {
+    /// Number of the account.
+    pub account: u32,
+    /// Its place among the account's positions.
+    pub position: u32,
 }
 
 impl Layout {
-    /// Packs the legs of all accounts, netted by settlement asset.
+    /// Packs the legs of all accounts.
     ///
     /// # Errors
     /// [`Error::Interrupted`](crate::Error::Interrupted).
-    pub fn by_settlement_asset(
-        universe: &Universe,
+    pub fn new(key: Key, universe: &Universe, blocks: &[Block], stop: Stop<'_>) -> Result<Self> {
+        let reader = Reader::new(universe, key);
+        if u16::try_from(reader.rows.count()).is_ok() {
+            Self::packed(reader, blocks, LayoutBlocks::Narrow, stop)
+        } else {
+            Self::packed(reader, blocks, LayoutBlocks::Wide, stop)
+        }
+    }
+
+    fn packed<R: RowId>(
+        reader: Reader<'_>,
         blocks: &[Block],
+        wrap: fn(Packed<R>) -> LayoutBlocks,
         stop: Stop<'_>,
     ) -> Result<Self> {
-        let rows = Rows::of(universe);
-        if u16::try_from(rows.count()).is_ok() {
-            let (blocks, used_rows) = pack_all(universe, rows, blocks, stop)?;
-            Ok(Self {
-                blocks: LayoutBlocks::Narrow(blocks),
-                used_rows,
-            })
-        } else {
-            let (blocks, used_rows) = pack_all(universe, rows, blocks, stop)?;
-            Ok(Self {
-                blocks: LayoutBlocks::Wide(blocks),
-                used_rows,
-            })
+        let packed = pool::map(blocks.len(), |block| pack(reader, block, blocks), stop)?;
+        let mut used = Marks::new(reader);
+        let (mut pools, mut isolated_units) = (Vec::new(), Vec::new());
+        let (mut isolated, mut isolated_ends) = (Vec::new(), Vec::new());
+        for block in packed {
+            used.merge(&block.used);
+            pools.push(block.pools);
+            isolated_units.push(block.isolated);
+            isolated.extend(block.positions);
+            isolated_ends.push(isolated.len());
         }
+        if isolated.is_empty() {
+            isolated_units.clear();
+        }
+        let packed = Packed {
+            pools,
+            isolated: isolated_units,
+        };
+        Ok(Self {
+            blocks: wrap(packed),
+            used: used.finish(),
+            isolated,
+            isolated_ends,
+        })
     }
 
     /// Bytes held.
     #[must_use]
     pub fn memory(&self) -> usize {
-        match &self.blocks {
-            LayoutBlocks::Narrow(blocks) => blocks.iter().map(BlockUnits::memory).sum(),
-            LayoutBlocks::Wide(blocks) => blocks.iter().map(BlockUnits::memory).sum(),
+        let blocks = match &self.blocks {
+            LayoutBlocks::Narrow(packed) => packed.memory(),
+            LayoutBlocks::Wide(packed) => packed.memory(),
+        };
+        blocks + size_of::<IsolatedPosition>() * self.isolated.capacity()
+    }
+}
+
+impl<R: RowId> Packed<R> {
+    fn memory(&self) -> usize {
+        let blocks = self.pools.iter().chain(&self.isolated);
+        blocks.map(BlockUnits::memory).sum()
+    }
+}
+
+/// What legs and exposures read, while it is gathered.
+struct Marks {
+    rows: Vec<bool>,
+    charged: Vec<bool>,
+    ordered: Vec<bool>,
+    widest: usize,
+}
+
+impl Marks {
+    fn new(reader: Reader<'_>) -> Self {
+        let instruments = reader.universe.specs().len();
+        Self {
+            rows: vec![false; reader.rows.count()],
+            charged: vec![false; instruments],
+            ordered: vec![false; instruments],
+            widest: 0,
         }
     }
 
-    /// Number of legs, spare slots not counted, and of units.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        match &self.blocks {
-            LayoutBlocks::Narrow(blocks) => counts(blocks),
-            LayoutBlocks::Wide(blocks) => counts(blocks),
+    fn see(&mut self, account: &AccountUnits<f64>) {
+        self.widest = self.widest.max(account.legs().len());
+        for leg in account.legs() {
+            self.rows[leg.row] = true;
+        }
+        for exposure in account.units().flat_map(|unit| unit.exposures) {
+            self.charged[exposure.instrument] |= exposure.charged;
+            self.ordered[exposure.instrument] |=
+                !(exposure.bids.is_empty() && exposure.asks.is_empty());
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let both = |mine: &mut [bool], others: &[bool]| {
+            mine.iter_mut()
+                .zip(others)
+                .for_each(|(mine, other)| *mine |= other);
+        };
+        both(&mut self.rows, &other.rows);
+        both(&mut self.charged, &other.charged);
+        both(&mut self.ordered, &other.ordered);
+        self.widest = self.widest.max(other.widest);
+    }
+
+    fn finish(&self) -> Used {
+        let set = |marks: &[bool]| (0..marks.len()).filter(|&at| marks[at]).collect();
+        Used {
+            rows: set(&self.rows),
+            charged: set(&self.charged),
+            ordered: set(&self.ordered),
+            widest: self.widest,
         }
     }
 }
 
-fn counts<R: RowId>(blocks: &[BlockUnits<R>]) -> (usize, usize) {
-    let units = || blocks.iter().flat_map(|block| [&block.whole, &block.parts]);
-    (
-        units().map(Units::legs).sum(),
-        units().map(Units::len).sum(),
-    )
-}
-
-/// The packed blocks, and the rows that they read.
-type Packed<R> = (Vec<BlockUnits<R>>, Vec<usize>);
-
-fn pack_all<R: RowId>(
-    universe: &Universe,
-    rows: Rows,
-    blocks: &[Block],
-    stop: Stop<'_>,
-) -> Result<Packed<R>> {
-    let packed = pool::map(
-        blocks.len(),
-        |block| pack(universe, rows, &blocks[block]),
-        stop,
-    )?;
-    let mut used = vec![false; rows.count()];
-    for (_, block_used) in &packed {
-        for (used, block_used) in used.iter_mut().zip(block_used) {
-            *used |= block_used;
-        }
-    }
-    let used_rows = (0..rows.count())
-        .filter(|&row| used[row] && row != 0)
-        .collect();
-    Ok((
-        packed.into_iter().map(|(block, _)| block).collect(),
-        used_rows,
-    ))
+/// A unit on its way into a run.
+struct GatheredUnit {
+    slots: usize,
+    legs: (usize, usize),
+    exposures: (usize, usize),
+    charges: UnitCharges,
+    facts: UnitFacts<usize>,
 }
 
 /// Units gathered in any order, to be sorted into runs.
 #[derive(Default)]
 struct Gathered {
-    legs: Vec<Leg>,
-    /// Slots, start in `legs`, leg count, target and home of each unit.
-    units: Vec<(usize, usize, usize, u32, usize)>,
+    legs: Vec<Leg<f64>>,
+    exposures: Vec<Exposure<f64>>,
+    units: Vec<GatheredUnit>,
 }
 
+/// Below this, products of a quantity with a table row may lose bits unseen.
+const TINY: f64 = 1e-100;
+
 impl Gathered {
-    fn push(&mut self, legs: &[Leg], target: u32, home: usize) {
-        self.units.push((
-            slots_for(legs.len()),
-            self.legs.len(),
-            legs.len(),
-            target,
-            home,
-        ));
-        self.legs.extend_from_slice(legs);
+    fn push(&mut self, unit: Unit<'_, f64>, doubt: usize, least_rate: f64, target: u32) {
+        let tiny = |quantity: f64| quantity != 0.0 && quantity.abs() < TINY;
+        let orders = |exposure: &Exposure<f64>| {
+            let orders = exposure.bids.iter().chain(&exposure.asks);
+            orders.into_iter().any(|order| tiny(order.quantity))
+        };
+        let exact = unit.legs.iter().any(|leg| tiny(leg.quantity))
+            || unit
+                .exposures
+                .iter()
+                .any(|exposure| tiny(exposure.quantity) || orders(exposure));
+        let (legs, exposures) = (self.legs.len(), self.exposures.len());
+        self.legs.extend_from_slice(unit.legs);
+        if exact {
+            self.legs.push(Leg {
+                row: doubt,
+                quantity: 1.0,
+            });
+        }
+        self.exposures.extend_from_slice(unit.exposures);
+        self.units.push(GatheredUnit {
+            slots: slots_for(self.legs.len() - legs),
+            legs: (legs, self.legs.len()),
+            exposures: (exposures, self.exposures.len()),
+            charges: UnitCharges {
+                least_rate,
+                exposures: unit.exposures.len() as u32,
+            },
+            facts: UnitFacts {
+                target,
+                home: unit.home,
+            },
+        });
     }
 
     fn into_units<R: RowId>(mut self) -> Units<R> {
         // Stable: within a run, units stay in the order of their targets.
-        self.units.sort_by_key(|unit| unit.0);
-        let slots = self.units.iter().map(|unit| unit.0).sum();
-        let (mut runs, mut targets, mut homes) = (Vec::new(), Vec::new(), Vec::new());
+        self.units.sort_by_key(|unit| unit.slots);
+        let slots = self.units.iter().map(|unit| unit.slots).sum();
+        let mut runs = Vec::new();
+        let mut facts = Vec::with_capacity(self.units.len());
         let mut rows = Vec::with_capacity(slots);
         let mut quantities = Vec::with_capacity(slots);
-        for units in self.units.chunk_by(|a, b| a.0 == b.0) {
+        for units in self.units.chunk_by(|a, b| a.slots == b.slots) {
             runs.push(Run {
-                slots: units[0].0 as u32,
+                slots: units[0].slots as u32,
                 units: units.len() as u32,
             });
-            for &(slots, start, count, target, home) in units {
-                for leg in &self.legs[start..start + count] {
+            for unit in units {
+                for leg in &self.legs[unit.legs.0..unit.legs.1] {
                     rows.push(R::from_index(leg.row));
                     quantities.push(leg.quantity);
                 }
-                let filled = rows.len() + slots - count;
+                let filled = rows.len() + unit.slots - (unit.legs.1 - unit.legs.0);
                 rows.resize(filled, R::from_index(0));
                 quantities.resize(filled, 0.0);
-                targets.push(target);
-                homes.push(R::from_index(home));
+                facts.push(UnitFacts {
+                    target: unit.facts.target,
+                    home: R::from_index(unit.facts.home),
+                });
             }
         }
-        // They stay as long as the book does.
-        targets.shrink_to_fit();
-        homes.shrink_to_fit();
-        Units::new(runs, rows, quantities, targets, homes)
+        let charges = self.charges();
+        Units::new(runs, rows, quantities, facts, charges)
+    }
+
+    /// Exposures and orders in the order of the units; nothing if there is none.
+    fn charges(&self) -> Charges {
+        let mut charges = Charges::default();
+        if self.exposures.is_empty() {
+            return charges;
+        }
+        for unit in &self.units {
+            charges.units.push(unit.charges);
+            for exposure in &self.exposures[unit.exposures.0..unit.exposures.1] {
+                let orders = || exposure.bids.iter().chain(&exposure.asks);
+                charges.exposures.push(kernel::Exposure {
+                    instrument: exposure.instrument as u32,
+                    bids: exposure.bids.len() as u32,
+                    asks: exposure.asks.len() as u32,
+                    quantity: exposure.quantity,
+                    ordered: orders().map(|order| order.quantity).sum(),
+                });
+                charges.orders.extend(orders().cloned());
+            }
+        }
+        charges
     }
 }
 
-fn pack<R: RowId>(universe: &Universe, rows: Rows, block: &Block) -> (BlockUnits<R>, Vec<bool>) {
+/// A packed block.
+struct PackedBlock<R> {
+    pools: BlockUnits<R>,
+    isolated: BlockUnits<R>,
+    positions: Vec<IsolatedPosition>,
+    used: Marks,
+}
+
+fn pack<R: RowId>(reader: Reader<'_>, number: usize, blocks: &[Block]) -> PackedBlock<R> {
+    let block = &blocks[number];
+    let first = blocks[0].len() * number;
     let mut account = AccountUnits::default();
     let (mut whole, mut parts, mut folds) = (Gathered::default(), Gathered::default(), Vec::new());
-    let mut used = vec![false; rows.count()];
+    let (mut alone, mut positions) = (Gathered::default(), Vec::new());
+    let mut used = Marks::new(reader);
+    let doubt = reader.rows.doubt();
     for slot in 0..block.len() {
-        account.read(universe, rows, block.holdings(slot));
-        for leg in &account.legs {
-            used[leg.row] = true;
-        }
+        let holdings = block.holdings(slot);
+        account.read(reader, holdings);
         let count = account.units().len();
-        for (home, legs) in account.units() {
+        used.see(&account);
+        for unit in account.units() {
             if count == 1 {
-                whole.push(legs, slot as u32, home);
+                whole.push(unit, doubt, account.least_rate, slot as u32);
             } else {
-                parts.push(legs, parts.units.len() as u32, home);
+                parts.push(unit, doubt, account.least_rate, parts.units.len() as u32);
             }
         }
         if count > 1 {
-            folds.push((slot as u32, count as u32));
+            folds.push(Fold {
+                target: slot as u32,
+                parts: count as u32,
+            });
+        }
+        for position in 0..holdings.instrument.len() {
+            if reader.stands_alone(holdings, position) {
+                account.read_position(reader, holdings, position);
+                used.see(&account);
+                for unit in account.units() {
+                    alone.push(unit, doubt, account.least_rate, positions.len() as u32);
+                }
+                positions.push(IsolatedPosition {
+                    account: (first + slot) as u32,
+                    position: position as u32,
+                });
+            }
         }
     }
-    (
-        BlockUnits {
+    PackedBlock {
+        pools: BlockUnits {
             whole: whole.into_units(),
             parts: parts.into_units(),
             folds,
         },
+        isolated: BlockUnits {
+            whole: alone.into_units(),
+            parts: Gathered::default().into_units(),
+            folds: Vec::new(),
+        },
+        positions,
         used,
-    )
+    }
 }
 
 /// Slots of a unit of `legs` legs: 1 to 8, then four sizes to every power of two (10, 12, 14, 16, 20, ...).

@@ -5,50 +5,64 @@
 //! and whether it is safe. Finance lives in the [`table`], speed in the [`kernel`].
 //!
 //! ```
-//! use xmfast_core::{Balances, Book, CrossMargin, Id, Market, Universe, evaluate, pool::never, result};
+//! use xmfast_core::{
+//!     Balances, Book, CrossMargin, Frames, Id, Key, Market, Universe, evaluate, pool::never, result,
+//! };
 //!
 //! let universe = Universe::new(&["USD"].into_iter().collect(), None, Id::Text("USD"))?;
 //! let balances = Balances {
 //!     account: ["alice", "bob"].into_iter().collect(),
 //!     asset: ["USD", "USD"].into_iter().collect(),
-//!     balance: vec![100.0, -1.0],
+//!     balance: vec![100.0, -1.0].into(),
 //! };
-//! let book = Book::new(&universe, Some(balances), None, &mut never)?;
+//! let frames = Frames { balances: Some(balances), ..Frames::default() };
+//! let book = Book::new(&universe, frames, &mut never)?;
 //! let market = Market::new(universe.clone(), None);
 //! let model = CrossMargin::new(&universe, None, None)?;
-//! let report = evaluate(&model, &book, &market, &mut never)?;
-//! assert_eq!(report.rows()[0].0[result::HEALTH], 100.0);
-//! assert_eq!(report.rows()[1].0[result::HEALTH], -1.0);
+//! let report = evaluate(&model, Key::SettlementAsset, &book, &market, &mut never)?;
+//! assert_eq!(report.pools.rows()[0].0[result::HEALTH], 100.0);
+//! assert_eq!(report.pools.rows()[1].0[result::HEALTH], -1.0);
 //! # Ok::<(), xmfast_core::Error>(())
 //! ```
 
-// Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layout:
-// error kernel pool buffer contract ids universe market table layout|book settle model summary report.
+// Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layouts:
+// error exact kernel pool buffer contract ids universe market table units|layout|book model settle share explain positions summary report.
 mod book;
 mod buffer;
 mod contract;
 mod error;
+pub mod exact;
+mod explain;
 mod ids;
 pub mod kernel;
 mod layout;
 mod market;
 mod model;
 pub mod pool;
+mod positions;
 mod report;
 mod settle;
+mod share;
 mod summary;
 pub mod table;
+mod units;
 mod universe;
 
-pub use book::{BLOCK, Balances, Block, Book, Holdings, Positions};
+pub use book::{Accounts, BLOCK, Balances, Block, Book, Frames, Holdings, Orders, Positions};
 pub use buffer::ResultRows;
 pub use contract::contract_table;
 pub use error::{Error, Place, Result};
+pub use explain::{About, ExplainedLine, Parts};
 pub use ids::{Id, IdColumn, Ids};
 pub use kernel::{Row, Simd, column, result};
+pub use layout::IsolatedPosition;
 pub use market::Market;
-pub use model::{Collateral, CollateralColumns, CrossMargin, Margin, MarginColumns};
-pub use report::{evaluate, margin_ratios};
-pub use settle::{Settled, SettledLeg, settle};
+pub use model::{
+    Bracket, Collateral, CollateralColumns, CrossMargin, HaircutTier, Margin, MarginColumns,
+};
+pub use positions::{PositionFacts, position_facts};
+pub use report::{Evaluated, evaluate, margin_ratios};
+pub use settle::{Line, LineKind, Settled, Settlement, Subject};
 pub use summary::{Summary, summarize};
+pub use units::Key;
 pub use universe::{Instrument, InstrumentColumns, Kind, Right, Universe};

@@ -1,32 +1,39 @@
-//! Prices at one moment.
+//! Prices, interest and funding at one moment.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Place, Result, finite};
-use crate::universe::Universe;
+use crate::exact::{Given, GivenColumn, Number};
+use crate::universe::{Kind, Universe};
 
-/// Index prices of assets and underlyings and mark prices of instruments at one moment.
+/// Index prices of assets and underlyings, mark prices of instruments, and how far interest and funding have come.
 ///
 /// A price that is not given is NaN inside; whatever is held must have one, or evaluation says which is missing.
 #[derive(Clone, Debug)]
 pub struct Market {
     universe: Arc<Universe>,
-    index_price: Vec<f64>,
-    mark_price: Vec<f64>,
+    index_price: GivenColumn,
+    mark_price: GivenColumn,
+    deposit_index: GivenColumn,
+    borrow_index: GivenColumn,
+    cumulative_funding: GivenColumn,
     time: Option<i64>,
 }
 
 impl Market {
-    /// A market where nothing but the numeraire has a price yet.
+    /// A market where nothing but the numeraire has a price yet, before any interest and funding.
     #[must_use]
     pub fn new(universe: Arc<Universe>, time: Option<i64>) -> Self {
         let mut index_price = vec![f64::NAN; universe.index_count()];
         index_price[universe.numeraire()] = 1.0;
-        let mark_price = vec![f64::NAN; universe.specs().len()];
+        let (assets, instruments) = (universe.assets().len(), universe.specs().len());
         Self {
             universe,
-            index_price,
-            mark_price,
+            index_price: index_price.into(),
+            mark_price: vec![f64::NAN; instruments].into(),
+            deposit_index: vec![1.0; assets].into(),
+            borrow_index: vec![1.0; assets].into(),
+            cumulative_funding: vec![0.0; instruments].into(),
             time,
         }
     }
@@ -35,27 +42,23 @@ impl Market {
     ///
     /// # Errors
     /// A price that is not finite, negative, or not 1 for the numeraire.
-    pub fn set_index_price(&mut self, slot: usize, price: f64) -> Result<()> {
+    pub fn set_index_price(&mut self, slot: usize, price: Given) -> Result<()> {
         let place = || Place::frame("index_price").id(self.universe.index_name(slot));
-        finite(price, place)?;
-        if price < 0.0 {
+        let float = finite(price.float(), place)?;
+        if float < 0.0 {
             return Err(Error::Value {
                 place: place(),
-                problem: format!("{price} is negative"),
+                problem: format!("{float} is negative"),
             });
         }
-        #[expect(
-            clippy::float_cmp,
-            reason = "the numeraire is worth exactly one of itself"
-        )]
-        if slot == self.universe.numeraire() && price != 1.0 {
-            let problem = format!("the numeraire is worth 1 of itself, not {price}");
+        if slot == self.universe.numeraire() && price != Given::from(1.0) {
+            let problem = format!("the numeraire is worth 1 of itself, not {float}");
             return Err(Error::Value {
                 place: place(),
                 problem,
             });
         }
-        self.index_price[slot] = price;
+        self.index_price.set(slot, price);
         Ok(())
     }
 
@@ -63,16 +66,67 @@ impl Market {
     ///
     /// # Errors
     /// A price that is not finite or that the instrument cannot have.
-    pub fn set_mark_price(&mut self, instrument: usize, price: f64) -> Result<()> {
+    pub fn set_mark_price(&mut self, instrument: usize, price: Given) -> Result<()> {
         let place = || Place::frame("mark_price").id(self.universe.instruments().get(instrument));
-        finite(price, place)?;
-        if let Some(expected) = self.universe.specs()[instrument].price_problem(price) {
+        let float = finite(price.float(), place)?;
+        if let Some(expected) = self.universe.specs()[instrument].price_problem(float) {
             return Err(Error::Value {
                 place: place(),
-                problem: format!("{price}: {expected}"),
+                problem: format!("{float}: {expected}"),
             });
         }
-        self.mark_price[instrument] = price;
+        self.mark_price.set(instrument, price);
+        Ok(())
+    }
+
+    /// Sets what one unit of an asset, lent at index 1, has grown to. Above 0.
+    ///
+    /// # Errors
+    /// An index that is not finite or not above 0.
+    pub fn set_deposit_index(&mut self, asset: usize, index: Given) -> Result<()> {
+        self.check_interest_index("deposit_index", asset, &index)?;
+        self.deposit_index.set(asset, index);
+        Ok(())
+    }
+
+    /// Sets what a debt of one unit of an asset, taken up at index 1, has grown to. Above 0.
+    ///
+    /// # Errors
+    /// An index that is not finite or not above 0.
+    pub fn set_borrow_index(&mut self, asset: usize, index: Given) -> Result<()> {
+        self.check_interest_index("borrow_index", asset, &index)?;
+        self.borrow_index.set(asset, index);
+        Ok(())
+    }
+
+    fn check_interest_index(&self, name: &'static str, asset: usize, index: &Given) -> Result<()> {
+        let place = || Place::frame(name).id(self.universe.assets().get(asset));
+        let float = finite(index.float(), place)?;
+        if float > 0.0 {
+            return Ok(());
+        }
+        Err(Error::Value {
+            place: place(),
+            problem: format!("{float} is not > 0"),
+        })
+    }
+
+    /// Sets what one long contract has paid since the start, per unit of the contract multiplier: in the quote of a
+    /// linear contract, in the settlement asset of an inverse one. Negative if it received.
+    ///
+    /// # Errors
+    /// A figure that is not finite, or not 0 for an option.
+    pub fn set_cumulative_funding(&mut self, instrument: usize, funding: Given) -> Result<()> {
+        let place =
+            || Place::frame("cumulative_funding").id(self.universe.instruments().get(instrument));
+        let float = finite(funding.float(), place)?;
+        if float != 0.0 && self.universe.specs()[instrument].kind == Kind::Option {
+            return Err(Error::Value {
+                place: place(),
+                problem: format!("{float}: an option pays no funding"),
+            });
+        }
+        self.cumulative_funding.set(instrument, funding);
         Ok(())
     }
 
@@ -89,14 +143,32 @@ impl Market {
 
     /// Index prices by slot, NaN where there is none.
     #[must_use]
-    pub fn index_price(&self) -> &[f64] {
+    pub fn index_price(&self) -> &GivenColumn {
         &self.index_price
     }
 
     /// Mark prices by instrument, NaN where there is none.
     #[must_use]
-    pub fn mark_price(&self) -> &[f64] {
+    pub fn mark_price(&self) -> &GivenColumn {
         &self.mark_price
+    }
+
+    /// What one unit lent has grown to, by asset.
+    #[must_use]
+    pub fn deposit_index(&self) -> &GivenColumn {
+        &self.deposit_index
+    }
+
+    /// What one unit borrowed has grown to, by asset.
+    #[must_use]
+    pub fn borrow_index(&self) -> &GivenColumn {
+        &self.borrow_index
+    }
+
+    /// What one long contract has paid, by instrument; see [`Market::set_cumulative_funding`].
+    #[must_use]
+    pub fn cumulative_funding(&self) -> &GivenColumn {
+        &self.cumulative_funding
     }
 
     /// The moment, nanoseconds since 1970 UTC.
@@ -104,4 +176,19 @@ impl Market {
     pub fn time(&self) -> Option<i64> {
         self.time
     }
+
+    /// The index price in a slot, if there is one.
+    pub(crate) fn index<N: Number>(&self, slot: usize) -> Option<N> {
+        price(&self.index_price, slot)
+    }
+
+    /// The mark price of an instrument, if there is one.
+    pub(crate) fn mark<N: Number>(&self, instrument: usize) -> Option<N> {
+        price(&self.mark_price, instrument)
+    }
+}
+
+fn price<N: Number>(prices: &GivenColumn, row: usize) -> Option<N> {
+    let price = prices.get(row);
+    (!price.float.is_nan()).then(|| N::given(price))
 }

@@ -1,21 +1,38 @@
-//! From a book and a table to one result row per account.
+//! From a book and a table to one result row per account and isolated position.
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::book::{BLOCK, Book};
 use crate::buffer::ResultRows;
 use crate::error::{Error, Result};
-use crate::kernel::{BlockUnits, FloatState, Row, RowId, Simd, column, contract_block, result};
-use crate::layout::LayoutBlocks;
+use crate::exact::Rational;
+use crate::kernel::{
+    BlockResults, BlockTable, BlockUnits, FloatState, Row, RowId, Scratch, Simd, column,
+    contract_block, result,
+};
+use crate::layout::{IsolatedPosition, Layout, LayoutBlocks, Packed};
 use crate::market::Market;
 use crate::model::CrossMargin;
 use crate::pool::{self, Stop};
-use crate::settle::settle;
-use crate::table::{LegKind, Rows, Table};
+use crate::settle::{LineKind, Settlement, Subject};
+use crate::share::share_out;
+use crate::table::{LegKind, Table};
+use crate::units::{AccountUnits, Exposure, Key, Reader};
 
-/// Margin of every account of a book, one [`crate::kernel::result`] row each, in order of account.
+/// What an evaluation says.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The pool of every account, one [`crate::kernel::result`] row each, in order of account.
+    pub pools: ResultRows,
+    /// The isolated positions, in the order of [`Layout::isolated`].
+    pub isolated: ResultRows,
+    /// Which positions they are.
+    pub positions: Vec<IsolatedPosition>,
+}
+
+/// Margin of every account of a book.
 ///
 /// The same bits on any number of threads and on every instruction set.
 ///
@@ -24,10 +41,11 @@ use crate::table::{LegKind, Rows, Table};
 /// [`Error::Range`] if a result is not finite, [`Error::Interrupted`].
 pub fn evaluate(
     model: &CrossMargin,
+    key: Key,
     book: &Book,
     market: &Market,
     stop: Stop<'_>,
-) -> Result<ResultRows> {
+) -> Result<Evaluated> {
     let _state = FloatState::standard();
     if !Arc::ptr_eq(book.universe(), model.universe()) {
         return Err(Error::UniverseMismatch {
@@ -35,102 +53,228 @@ pub fn evaluate(
             right: "model",
         });
     }
-    let table = model.table(market)?;
-    let layout = book.layout(stop)?;
-    table.check(book.universe(), &layout.used_rows, |row| holder(book, row))?;
-    let mut out = ResultRows::take(book.accounts().len());
-    let finite = match &layout.blocks {
-        LayoutBlocks::Narrow(blocks) => contract_blocks(blocks, &table, &mut out, stop)?,
-        LayoutBlocks::Wide(blocks) => contract_blocks(blocks, &table, &mut out, stop)?,
+    let layout = book.layout(key, stop)?;
+    let reader = Reader::new(book.universe(), key);
+    let table = model.table(market, &layout.used, |row| holder(book, reader, row))?;
+    let evaluation = Evaluation {
+        settlement: Settlement {
+            model,
+            book,
+            market,
+            key,
+        },
+        layout,
+        table: &table,
     };
-    if finite {
-        Ok(out)
-    } else {
-        Err(range_error(book, &table, out.rows()))
+    let mut evaluated = Evaluated {
+        pools: ResultRows::take(book.accounts().len()),
+        isolated: ResultRows::take(layout.isolated.len()),
+        positions: layout.isolated.clone(),
+    };
+    match &layout.blocks {
+        LayoutBlocks::Narrow(packed) => evaluation.run(packed, &mut evaluated, stop)?,
+        LayoutBlocks::Wide(packed) => evaluation.run(packed, &mut evaluated, stop)?,
     }
+    if key == Key::Position {
+        let rows = (&mut evaluated.pools, &mut evaluated.isolated);
+        share_out(evaluation.settlement, layout, &table, rows, stop)?;
+    }
+    Ok(evaluated)
 }
 
 thread_local! {
-    /// Parts of accounts that have several units; kept, because asking the system for it costs as much as the block.
-    static SCRATCH: RefCell<Vec<Row>> = const { RefCell::new(Vec::new()) };
+    /// Kept, because asking the system for it costs as much as a block.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Contracts all blocks; whether every result is finite.
-fn contract_blocks<R: RowId>(
-    blocks: &[BlockUnits<R>],
-    table: &Table,
-    out: &mut ResultRows,
-    stop: Stop<'_>,
-) -> Result<bool> {
-    let simd = Simd::current();
-    let finite = AtomicBool::new(true);
-    let contract = |(block, results)| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            if !contract_block(simd, block, &table.rows, &table.weights, scratch, results) {
-                finite.store(false, Ordering::Relaxed);
-            }
-        });
-    };
-    pool::for_each(blocks.iter().zip(out.blocks_mut(BLOCK)), contract, stop)?;
-    Ok(finite.into_inner())
+/// What one call of [`evaluate`] works with; prices and parameters were checked.
+struct Evaluation<'a> {
+    settlement: Settlement<'a>,
+    layout: &'a Layout,
+    table: &'a Table,
+}
+
+impl Evaluation<'_> {
+    fn run<R: RowId>(&self, packed: &Packed<R>, out: &mut Evaluated, stop: Stop<'_>) -> Result<()> {
+        let accounts = self.settlement.book.accounts().len();
+        let pool = |account| Subject {
+            account,
+            position: None,
+        };
+        let ends = (0..packed.pools.len()).map(|block| ((block + 1) * BLOCK).min(accounts));
+        let now = |_: Subject, _: &Row| true;
+        self.contract(&packed.pools, ends, &mut out.pools, (pool, now), &mut *stop)?;
+        if !packed.isolated.is_empty() {
+            let alone = |number: usize| self.layout.isolated[number].into();
+            let ends = self.layout.isolated_ends.iter().copied();
+            // What is given a part of the pool afterwards is decided then.
+            let Settlement { book, key, .. } = self.settlement;
+            let now = |subject: Subject, row: &Row| {
+                let posted = |position| book.holdings(subject.account).is_isolated(position);
+                key != Key::Position
+                    || row.0[column::INITIAL_MARGIN] == 0.0
+                    || subject.position.is_some_and(posted)
+            };
+            self.contract(
+                &packed.isolated,
+                ends,
+                &mut out.isolated,
+                (alone, now),
+                stop,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Contracts blocks, whose results end at `ends`; `subject` says what stands behind a result, `now` whether it is
+    /// decided here.
+    fn contract<R: RowId>(
+        &self,
+        blocks: &[BlockUnits<R>],
+        ends: impl ExactSizeIterator<Item = usize> + Send,
+        out: &mut ResultRows,
+        (subject, now): (
+            impl Fn(usize) -> Subject + Sync,
+            impl Fn(Subject, &Row) -> bool + Sync,
+        ),
+        stop: Stop<'_>,
+    ) -> Result<()> {
+        let simd = Simd::current();
+        let table = BlockTable {
+            rows: &self.table.rows,
+            weights: &self.table.weights,
+            rules: self.table.rules.as_ref(),
+        };
+        let (finite, exact) = (AtomicBool::new(true), AtomicUsize::new(0));
+        let contract = |(block, (first, results)): (&BlockUnits<R>, (usize, BlockResults<'_>))| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let BlockResults { rows, signs } = results;
+                let results = BlockResults {
+                    rows: &mut *rows,
+                    signs: &mut *signs,
+                };
+                if !contract_block(simd, block, table, scratch, results) {
+                    finite.store(false, Ordering::Relaxed);
+                    return;
+                }
+                for &slot in &scratch.near {
+                    let slot = slot as usize;
+                    let subject = subject(first + slot);
+                    if !now(subject, &rows[slot]) {
+                        continue;
+                    }
+                    (rows[slot], signs[slot]) = self.decide(subject);
+                    exact.fetch_add(1, Ordering::Relaxed);
+                    if !is_finite(&rows[slot].0) {
+                        finite.store(false, Ordering::Relaxed);
+                    }
+                }
+            });
+        };
+        pool::for_each(blocks.iter().zip(out.blocks_mut(ends)), contract, stop)?;
+        out.set_exact(exact.into_inner());
+        if finite.into_inner() {
+            return Ok(());
+        }
+        let bad = out.rows().iter().position(|row| !is_finite(&row.0));
+        Err(self.range_error(subject(bad.expect("the kernel saw one"))))
+    }
+
+    /// A result so near to a threshold that rounding may have decided: in exact numbers.
+    fn decide(&self, subject: Subject) -> (Row, u8) {
+        let settled = self.settlement.settle::<Rational>(subject, false);
+        settled
+            .expect("prices and parameters were checked")
+            .rounded()
+    }
+
+    /// Names an account whose result is not finite, and the leg that is to blame if one alone is.
+    fn range_error(&self, subject: Subject) -> Error {
+        let settled = self.settlement.settle::<f64>(subject, true);
+        let settled = settled.expect("prices and parameters were checked");
+        let names = [
+            "equity",
+            "collateral_value",
+            "initial_collateral_value",
+            "maintenance_margin",
+            "initial_margin",
+        ];
+        let mut figures = names.iter().zip(settled.row);
+        let figure = figures.find(|(_, value)| !value.is_finite());
+        let (name, value) = figure.map_or(("a figure", f64::NAN), |(name, value)| (*name, value));
+        let universe = self.settlement.book.universe();
+        let mut lines = settled.lines.iter();
+        let blame = lines
+            .find(|line| {
+                !line.parts[..column::BOUND]
+                    .iter()
+                    .all(|part| part.is_finite())
+            })
+            .map(|line| {
+                let (what, id) = match line.kind {
+                    LineKind::Leg(kind) | LineKind::LegTier(kind, _) => match kind {
+                        LegKind::Cost(asset) => ("entry cost", universe.assets().get(asset)),
+                        LegKind::Position(position) => {
+                            ("position", universe.instruments().get(position.instrument))
+                        }
+                        LegKind::IsolatedMargin(asset) => {
+                            ("isolated margin", universe.assets().get(asset))
+                        }
+                        LegKind::Deposit(asset)
+                        | LegKind::Loan(asset)
+                        | LegKind::NettedDeposit(asset)
+                        | LegKind::NettedLoan(asset) => ("balance", universe.assets().get(asset)),
+                    },
+                    LineKind::UncountedGain(asset) | LineKind::NetTier(asset, _) => {
+                        ("net balance", universe.assets().get(asset))
+                    }
+                    LineKind::Exposure(instrument) | LineKind::OpeningLoss(instrument) => {
+                        ("orders", universe.instruments().get(instrument))
+                    }
+                };
+                format!(" ({what} {id} of {:e})", line.quantity)
+            });
+        let blame = blame.unwrap_or_default();
+        Error::Range {
+            account: self
+                .settlement
+                .book
+                .accounts()
+                .get(subject.account)
+                .to_string(),
+            problem: format!("{name} is {value}: its holdings are too large for f64{blame}"),
+        }
+    }
+}
+
+fn is_finite(figures: &[f64; 8]) -> bool {
+    figures.iter().all(|figure| figure.is_finite())
 }
 
 /// An account that needs a table row, ready to print.
-fn holder(book: &Book, row: usize) -> String {
-    let rows = Rows::of(book.universe());
-    let mut units = crate::layout::AccountUnits::default();
+fn holder(book: &Book, reader: Reader<'_>, row: usize) -> String {
+    let mut units = AccountUnits::<f64>::default();
+    let charges = |exposure: &Exposure<f64>| {
+        matches!(reader.rows.kind(row), Some(LegKind::Position(position))
+            if position.by_exposure && position.instrument == exposure.instrument)
+    };
+    let needs = |units: &AccountUnits<f64>| {
+        units.units().any(|unit| {
+            unit.legs.iter().any(|leg| leg.row == row) || unit.exposures.iter().any(charges)
+        })
+    };
     let holds = (0..book.accounts().len()).find(|&account| {
-        units.read(book.universe(), rows, book.holdings(account));
-        units
-            .units()
-            .any(|(_, legs)| legs.iter().any(|leg| leg.row == row))
+        let holdings = book.holdings(account);
+        units.read(reader, holdings);
+        needs(&units)
+            || (0..holdings.instrument.len()).any(|position| {
+                units.read_position(reader, holdings, position);
+                reader.stands_alone(holdings, position) && needs(&units)
+            })
     });
     holds.map_or_else(String::new, |account| {
         book.accounts().get(account).to_string()
     })
-}
-
-/// Names the first account whose result is not finite, and the leg that is to blame if one alone is.
-fn range_error(book: &Book, table: &Table, rows: &[Row]) -> Error {
-    let bad = |row: &Row| row.0.iter().any(|value| !value.is_finite());
-    let account = rows
-        .iter()
-        .position(bad)
-        .expect("the kernel saw a result that is not finite");
-    let settled = settle(book, table, account);
-    let names = [
-        "equity",
-        "collateral_value",
-        "initial_collateral_value",
-        "maintenance_margin",
-        "initial_margin",
-    ];
-    let figure = names
-        .iter()
-        .zip(settled.row.0)
-        .find(|(_, value)| !value.is_finite());
-    let (name, value) = figure.map_or(("a figure", f64::NAN), |(name, value)| (*name, value));
-    let blame = settled
-        .legs
-        .iter()
-        .find(|leg| bad(&leg.parts))
-        .map_or_else(String::new, |leg| {
-            let universe = book.universe();
-            let (what, id) = match leg.kind {
-                LegKind::Deposit(asset) | LegKind::Loan(asset) | LegKind::NettedCash(asset) => {
-                    ("balance", universe.assets().get(asset))
-                }
-                LegKind::Cost(asset) => ("entry cost", universe.assets().get(asset)),
-                LegKind::Position(row) | LegKind::ShortOption(row) => {
-                    ("position", universe.instruments().get(row))
-                }
-            };
-            format!(" ({what} {id} of {:e})", leg.quantity)
-        });
-    Error::Range {
-        account: book.accounts().get(account).to_string(),
-        problem: format!("{name} is {value}: its holdings are too large for f64{blame}"),
-    }
 }
 
 /// `(maintenance margin + weighted debts) / weighted assets` of each row, maintenance weights.

@@ -1,73 +1,321 @@
-//! One account, leg by leg, in plain code: the scalar oracle, and where flagged accounts are redone.
+//! One account, leg by leg, in plain code: the scalar oracle in f64; in exact numbers, the judge and the explanation.
 
 use crate::book::Book;
-use crate::kernel::{Row, column, result};
-use crate::layout::AccountUnits;
-use crate::table::{LegKind, Rows, Table};
+use crate::error::Result;
+use crate::exact::{Number, Rational, nearest_signed};
+use crate::kernel::{Row, column, opening_loss, result};
+use crate::layout::IsolatedPosition;
+use crate::market::Market;
+use crate::model::{CrossMargin, RiskRow};
+use crate::table::{LegKind, Missing};
+use crate::units::{AccountUnits, Key, Reader, Unit};
 
-/// One leg of a settled account.
+/// What a line of a settled account stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineKind {
+    /// A leg.
+    Leg(LegKind),
+    /// What a leg owes to a further bracket or haircut tier of its own; counted from 1.
+    LegTier(LegKind, usize),
+    /// The part of an unrealized gain in an asset that does not count.
+    UncountedGain(usize),
+    /// What a positive net in an asset owes to a further haircut tier; counted from 1.
+    NetTier(usize, usize),
+    /// Initial margin of an instrument's exposure.
+    Exposure(usize),
+    /// What an instrument's orders would lose at once.
+    OpeningLoss(usize),
+}
+
+/// One line of a settled account.
+#[derive(Clone, Debug)]
+pub struct Line<N> {
+    /// What it stands for.
+    pub kind: LineKind,
+    /// The signed quantity of a leg, the part of it in the tier, the exposure; of an uncounted gain or opening loss, 1.
+    pub quantity: N,
+    /// What it adds to each column, net values weighed.
+    pub parts: [N; 8],
+}
+
+/// A settled account or isolated position.
+#[derive(Clone, Debug)]
+pub struct Settled<N> {
+    /// Its lines, if they were asked for: legs in canonical order, then what is beyond them, unit by unit.
+    pub lines: Vec<Line<N>>,
+    /// Its result row; in f64, the same bits as the kernel's.
+    pub row: [N; 8],
+}
+
+/// What is settled.
 #[derive(Clone, Copy, Debug)]
-pub struct SettledLeg {
-    /// What the leg is.
-    pub kind: LegKind,
-    /// Signed quantity.
-    pub quantity: f64,
-    /// Quantity times each column of its row.
-    pub parts: Row,
+pub struct Subject {
+    /// Number of the account.
+    pub account: usize,
+    /// The place of a position that is a unit of its own; `None` for the account's pool.
+    pub position: Option<usize>,
 }
 
-/// A settled account.
-#[derive(Clone, Debug, Default)]
-pub struct Settled {
-    /// Its legs in canonical order.
-    pub legs: Vec<SettledLeg>,
-    /// Its result row: the same bits as the kernel's.
-    pub row: Row,
-}
-
-/// Contracts, nets, weighs and sums one account.
-#[must_use]
-pub fn settle(book: &Book, table: &Table, account: usize) -> Settled {
-    let universe = book.universe();
-    let rows = Rows::of(universe);
-    let mut units = AccountUnits::default();
-    units.read(universe, rows, book.holdings(account));
-
-    let mut settled = Settled::default();
-    let mut total = [0.0; 8];
-    for (home, legs) in units.units() {
-        let mut sum = [0.0; 8];
-        for leg in legs {
-            let row = table.rows[leg.row].0;
-            let mut parts = [0.0; 8];
-            for column in 0..8 {
-                let operand = if column::ABSOLUTE[column] {
-                    leg.quantity.abs()
-                } else {
-                    leg.quantity
-                };
-                parts[column] = operand * row[column];
-                sum[column] = operand.mul_add(row[column], sum[column]);
-            }
-            let what = rows
-                .leg(leg.row)
-                .expect("a leg never points to the all-zero row");
-            settled.legs.push(SettledLeg {
-                kind: what,
-                quantity: leg.quantity,
-                parts: Row(parts),
-            });
-        }
-        let net = sum[column::NET];
-        let weights = table.weights[2 * home + usize::from(net < 0.0)].0;
-        for column in 0..8 {
-            total[column] += net.mul_add(weights[column], sum[column]);
+impl From<IsolatedPosition> for Subject {
+    fn from(position: IsolatedPosition) -> Self {
+        Self {
+            account: position.account as usize,
+            position: Some(position.position as usize),
         }
     }
-    total[result::COLLATERAL] = total[column::ASSETS] - total[column::DEBTS];
-    total[result::HEALTH] = total[result::COLLATERAL] - total[column::MAINTENANCE_MARGIN];
-    total[result::INITIAL_HEALTH] =
-        total[column::INITIAL_COLLATERAL] - total[column::INITIAL_MARGIN];
-    settled.row = Row(total);
-    settled
+}
+
+/// Settles accounts of one book at one market.
+#[derive(Clone, Copy, Debug)]
+pub struct Settlement<'a> {
+    /// The model.
+    pub model: &'a CrossMargin,
+    /// The book.
+    pub book: &'a Book,
+    /// The market.
+    pub market: &'a Market,
+    /// How the book's legs are grouped.
+    pub key: Key,
+}
+
+impl Settlement<'_> {
+    /// Contracts, nets, weighs and sums one account or isolated position.
+    ///
+    /// # Errors
+    /// [`Error::MissingPrice`](crate::Error::MissingPrice) or
+    /// [`Error::MissingParameter`](crate::Error::MissingParameter).
+    pub fn settle<N: Number>(&self, subject: Subject, with_lines: bool) -> Result<Settled<N>> {
+        let reader = Reader::new(self.book.universe(), self.key);
+        let holdings = self.book.holdings(subject.account);
+        let mut units = AccountUnits::<N>::default();
+        match subject.position {
+            None => units.read(reader, holdings),
+            Some(position) => units.read_position(reader, holdings, position),
+        }
+        let mut settled = Settled {
+            lines: Vec::new(),
+            row: zeros(),
+        };
+        for unit in units.units() {
+            let sum = UnitSum {
+                settlement: self,
+                reader,
+                lines: with_lines.then(Vec::new),
+                sum: zeros(),
+            };
+            sum.settle(&unit, &units.least_rate, &mut settled)
+                .map_err(|missing| {
+                    let account = self.book.accounts().get(subject.account).to_string();
+                    missing.error(self.book.universe(), account)
+                })?;
+        }
+        let row = &mut settled.row;
+        let less = |from: &N, what: &N| from.clone() - what.clone();
+        row[result::COLLATERAL] = less(&row[column::ASSETS], &row[column::DEBTS]);
+        row[result::HEALTH] = less(&row[result::COLLATERAL], &row[column::MAINTENANCE_MARGIN]);
+        row[result::INITIAL_HEALTH] = less(
+            &row[column::INITIAL_COLLATERAL],
+            &row[column::INITIAL_MARGIN],
+        );
+        Ok(settled)
+    }
+}
+
+/// A unit on its way: the kernel's steps in the kernel's order.
+struct UnitSum<'a, N> {
+    settlement: &'a Settlement<'a>,
+    reader: Reader<'a>,
+    lines: Option<Vec<Line<N>>>,
+    sum: [N; 8],
+}
+
+impl<N: Number> UnitSum<'_, N> {
+    fn settle(
+        mut self,
+        unit: &Unit<'_, N>,
+        least_rate: &N,
+        settled: &mut Settled<N>,
+    ) -> std::result::Result<(), Missing> {
+        let cash = self.add_legs(unit)?;
+        let home = self
+            .settlement
+            .model
+            .home::<N>(unit.home, self.settlement.market);
+        let zero = N::decimal(0.0);
+        if home.uncounted_gain > zero {
+            let gain = self.sum[column::NET].clone() - cash;
+            if gain > zero {
+                let mut parts = zeros();
+                parts[column::NET] = -(home.uncounted_gain.clone() * gain);
+                let kind = LineKind::UncountedGain(unit.home - 1);
+                self.add_line(kind, N::decimal(1.0), parts);
+            }
+        }
+        self.add_charges(unit, least_rate)?;
+        let net = self.sum[column::NET].clone();
+        let weights = if net < zero {
+            &home.negative
+        } else {
+            &home.positive.columns
+        };
+        for line in self.lines.iter_mut().flatten() {
+            let part = line.parts[column::NET].clone();
+            for (column, weight) in weights.iter().enumerate() {
+                line.parts[column] = part.mul_add(weight, &line.parts[column]);
+            }
+        }
+        for (sum, weight) in self.sum.iter_mut().zip(weights) {
+            *sum = net.mul_add(weight, sum);
+        }
+        self.add_tiers(&home.positive, &net, |tier| {
+            LineKind::NetTier(unit.home - 1, tier)
+        });
+        for (total, sum) in settled.row.iter_mut().zip(self.sum) {
+            *total = total.clone() + sum;
+        }
+        settled.lines.extend(self.lines.into_iter().flatten());
+        Ok(())
+    }
+
+    /// Sums the legs, then what they owe to their tiers; returns the cash that is netted.
+    fn add_legs(&mut self, unit: &Unit<'_, N>) -> std::result::Result<N, Missing> {
+        let Settlement { model, market, .. } = *self.settlement;
+        let mut cash = N::decimal(0.0);
+        let mut rows = Vec::with_capacity(unit.legs.len());
+        for leg in unit.legs {
+            let kind = self.reader.rows.kind(leg.row);
+            let kind = kind.expect("a leg never points to the all-zero row");
+            let row = model.row::<N>(kind, market)?;
+            let (signed, absolute) = (&leg.quantity, leg.quantity.magnitude());
+            let operand = |column: usize| {
+                if column::ABSOLUTE[column] {
+                    &absolute
+                } else {
+                    signed
+                }
+            };
+            for (column, sum) in self.sum.iter_mut().enumerate() {
+                *sum = operand(column).mul_add(&row.columns[column], sum);
+            }
+            if matches!(
+                kind,
+                LegKind::NettedDeposit(_) | LegKind::NettedLoan(_) | LegKind::IsolatedMargin(_)
+            ) {
+                cash = signed.mul_add(&row.columns[column::NET], &cash);
+            }
+            if let Some(lines) = &mut self.lines {
+                lines.push(Line {
+                    kind: LineKind::Leg(kind),
+                    quantity: signed.clone(),
+                    parts: std::array::from_fn(|column| {
+                        operand(column).clone() * row.columns[column].clone()
+                    }),
+                });
+            }
+            rows.push((kind, row, absolute));
+        }
+        for (kind, row, amount) in &rows {
+            self.add_tiers(row, amount, |tier| LineKind::LegTier(*kind, tier));
+        }
+        Ok(cash)
+    }
+
+    fn add_tiers(&mut self, row: &RiskRow<N>, amount: &N, kind: impl Fn(usize) -> LineKind) {
+        for (at, tier) in row.tiers.iter().enumerate() {
+            if *amount <= tier.from {
+                break;
+            }
+            let beyond = amount.clone() - tier.from.clone();
+            for (sum, slope) in self.sum.iter_mut().zip(&tier.slopes) {
+                *sum = beyond.mul_add(slope, sum);
+            }
+            if let Some(lines) = &mut self.lines {
+                let parts =
+                    std::array::from_fn(|column| beyond.clone() * tier.slopes[column].clone());
+                lines.push(Line {
+                    kind: kind(at + 1),
+                    quantity: beyond,
+                    parts,
+                });
+            }
+        }
+    }
+
+    /// Initial margin of exposures, and opening losses.
+    fn add_charges(
+        &mut self,
+        unit: &Unit<'_, N>,
+        least_rate: &N,
+    ) -> std::result::Result<(), Missing> {
+        let Settlement { model, market, .. } = *self.settlement;
+        let zero = || N::decimal(0.0);
+        let mut initial = zero();
+        let mut charge = |kind, quantity: N, amount: N, lines: &mut Option<Vec<Line<N>>>| {
+            if let Some(lines) = lines {
+                let mut parts = zeros();
+                parts[column::INITIAL_MARGIN] = amount.clone();
+                lines.push(Line {
+                    kind,
+                    quantity,
+                    parts,
+                });
+            }
+            initial = initial.clone() + amount;
+        };
+        for exposure in unit.exposures {
+            let instrument = exposure.instrument;
+            if exposure.charged && exposure.quantity > zero() {
+                let curve = model.curve::<N>(instrument, market)?;
+                let margin = curve.margin(&exposure.quantity, least_rate);
+                let kind = LineKind::Exposure(instrument);
+                charge(kind, exposure.quantity.clone(), margin, &mut self.lines);
+            }
+            if exposure.bids.len() + exposure.asks.len() > 0 {
+                let mark = model.mark_value::<N>(instrument, market)?;
+                let loss = opening_loss(&exposure.bids, &exposure.asks, &mark);
+                if loss > zero() {
+                    let kind = LineKind::OpeningLoss(instrument);
+                    charge(kind, N::decimal(1.0), loss, &mut self.lines);
+                }
+            }
+        }
+        self.sum[column::INITIAL_MARGIN] = self.sum[column::INITIAL_MARGIN].clone() + initial;
+        Ok(())
+    }
+
+    fn add_line(&mut self, kind: LineKind, quantity: N, parts: [N; 8]) {
+        for (sum, part) in self.sum.iter_mut().zip(&parts) {
+            *sum = sum.clone() + part.clone();
+        }
+        if let Some(lines) = &mut self.lines {
+            lines.push(Line {
+                kind,
+                quantity,
+                parts,
+            });
+        }
+    }
+}
+
+fn zeros<N: Number>() -> [N; 8] {
+    std::array::from_fn(|_| N::decimal(0.0))
+}
+
+/// Which columns of a row are below 0: bit `c` for column `c`.
+pub(crate) fn signs_of<N: Number>(row: &[N; 8]) -> u8 {
+    let zero = N::decimal(0.0);
+    row.iter()
+        .rev()
+        .fold(0, |signs, figure| signs << 1 | u8::from(*figure < zero))
+}
+
+impl Settled<Rational> {
+    /// The result row, each figure correctly rounded, and the signs of the exact figures.
+    #[must_use]
+    pub fn rounded(&self) -> (Row, u8) {
+        let row = Row(std::array::from_fn(|column| {
+            nearest_signed(&self.row[column])
+        }));
+        (row, signs_of(&self.row))
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Place, Result, finite};
+use crate::exact::{Given, GivenColumn, Number};
 use crate::ids::{Id, IdColumn, Ids};
 
 /// What kind of contract an instrument is.
@@ -35,7 +36,7 @@ pub struct Instrument {
     /// Number of the asset in which profit and loss is paid.
     pub settlement: u32,
     /// Units of the underlying per contract; quote units per contract if inverse. Above 0.
-    pub contract_multiplier: f64,
+    pub contract_multiplier: Given,
     /// Whether the contract is worth a fixed amount of the quote, paid in coin.
     pub inverse: bool,
     /// Whether its mark may be zero or negative.
@@ -49,16 +50,35 @@ pub struct Instrument {
 }
 
 impl Instrument {
-    /// Value of one long contract at a price, in the settlement asset; signed.
+    /// Value of one long contract at a price, in the settlement asset, signed; funding not counted.
     ///
     /// Linear `m x price`, inverse `-m / price`, option `m x price` (its price is in the settlement asset).
     #[must_use]
-    pub fn unit_value(&self, price: f64) -> f64 {
-        if self.inverse && self.kind != Kind::Option {
-            -self.contract_multiplier / price
+    pub fn price_value<N: Number>(&self, price: N) -> N {
+        let multiplier = N::given(self.contract_multiplier.as_ref());
+        if self.is_reciprocal() {
+            -multiplier / price
         } else {
-            self.contract_multiplier * price
+            multiplier * price
         }
+    }
+
+    /// What a cumulative funding takes from the value of one long contract, in the settlement asset, signed.
+    #[must_use]
+    pub fn funding_value<N: Number>(&self, cumulative_funding: N) -> N {
+        N::given(self.contract_multiplier.as_ref()) * cumulative_funding
+    }
+
+    /// Whether it is an option.
+    #[must_use]
+    pub fn is_option(&self) -> bool {
+        self.kind == Kind::Option
+    }
+
+    /// Whether its value follows the reciprocal of its price: inverse, but no option.
+    #[must_use]
+    pub fn is_reciprocal(&self) -> bool {
+        self.inverse && !self.is_option()
     }
 
     /// What is wrong with a price of this instrument, or `None`.
@@ -90,7 +110,7 @@ pub struct InstrumentColumns {
     /// Ids of assets.
     pub settlement: IdColumn,
     /// See [`Instrument::contract_multiplier`]; 1 if left out.
-    pub contract_multiplier: Option<Vec<f64>>,
+    pub contract_multiplier: Option<GivenColumn>,
     /// See [`Instrument::inverse`]; false if left out.
     pub inverse: Option<Vec<bool>>,
     /// See [`Instrument::allow_negative_price`]; false if left out.
@@ -281,11 +301,11 @@ impl InstrumentColumns {
                 ));
             }
         };
-        let multiplier = self
+        let contract_multiplier = self
             .contract_multiplier
             .as_ref()
-            .map_or(1.0, |column| column[row]);
-        finite(multiplier, || place("contract_multiplier"))?;
+            .map_or(Given::from(1.0), |column| column.get(row).to_given());
+        let multiplier = finite(contract_multiplier.float(), || place("contract_multiplier"))?;
         if multiplier <= 0.0 {
             return Err(value(
                 place("contract_multiplier"),
@@ -334,7 +354,7 @@ impl InstrumentColumns {
             kind,
             underlying: self.underlying.codes[row],
             settlement,
-            contract_multiplier: multiplier,
+            contract_multiplier,
             inverse,
             allow_negative_price,
             expiry: self.expiry.as_ref().and_then(|column| column[row]),

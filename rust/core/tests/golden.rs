@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 use xmfast_core::pool::never;
 use xmfast_core::{
-    Balances, Book, CollateralColumns, CrossMargin, Id, InstrumentColumns, MarginColumns, Market,
-    Place, Positions, Universe, column, evaluate, margin_ratios, result,
+    Balances, Book, CollateralColumns, CrossMargin, Frames, Id, InstrumentColumns, Key,
+    MarginColumns, Market, Place, Positions, Universe, column, evaluate, margin_ratios, result,
 };
 
 #[derive(Deserialize)]
@@ -117,7 +117,7 @@ fn check(portfolio: Portfolio) -> xmfast_core::Result<()> {
         kind: ids(&universe.instruments.kind),
         underlying: ids(&universe.instruments.underlying),
         settlement: ids(&universe.instruments.settlement),
-        contract_multiplier: Some(universe.instruments.contract_multiplier),
+        contract_multiplier: Some(universe.instruments.contract_multiplier.into()),
         inverse: Some(universe.instruments.inverse),
         allow_negative_price: Some(universe.instruments.allow_negative_price),
         expiry: None,
@@ -132,42 +132,55 @@ fn check(portfolio: Portfolio) -> xmfast_core::Result<()> {
     let balances = Balances {
         account: ids(&balances.account),
         asset: ids(&balances.asset),
-        balance: balances.balance,
+        balance: balances.balance.into(),
     };
     let positions = Positions {
         account: ids(&positions.account),
         instrument: ids(&positions.instrument),
-        quantity: positions.quantity,
-        entry_price: positions.entry_price,
+        quantity: positions.quantity.into(),
+        entry_price: positions.entry_price.into(),
+        entry_funding: None,
+        isolated_margin: None,
     };
-    let book = Book::new(&universe, Some(balances), Some(positions), &mut never)?;
+    let frames = Frames {
+        balances: Some(balances),
+        positions: Some(positions),
+        ..Frames::default()
+    };
+    let book = Book::new(&universe, frames, &mut never)?;
     let mut market = Market::new(universe.clone(), None);
     for (name, price) in prices.index_price {
         let slot = universe.index_slot(Id::Text(&name), Place::default)?;
-        market.set_index_price(slot, price)?;
+        market.set_index_price(slot, price.into())?;
     }
     for (name, price) in prices.mark_price {
         market.set_mark_price(
             universe.instrument_row(Id::Text(&name), Place::default)? as usize,
-            price,
+            price.into(),
         )?;
     }
     let model = CrossMargin::new(
         &universe,
         Some(&CollateralColumns {
             asset: ids(&collateral.asset),
-            initial_haircut: Some(collateral.initial_haircut),
-            maintenance_haircut: Some(collateral.maintenance_haircut),
-            initial_liability_weight: Some(collateral.initial_liability_weight),
-            maintenance_liability_weight: Some(collateral.maintenance_liability_weight),
+            initial_haircut: Some(collateral.initial_haircut.into()),
+            maintenance_haircut: Some(collateral.maintenance_haircut.into()),
+            initial_liability_weight: Some(collateral.initial_liability_weight.into()),
+            maintenance_liability_weight: Some(collateral.maintenance_liability_weight.into()),
+            amount_floor: None,
+            amount_cap: None,
+            unrealized_gain_share: None,
         }),
         Some(&MarginColumns {
             instrument: ids(&margin.instrument),
-            initial_rate: margin.initial_rate,
-            maintenance_rate: margin.maintenance_rate,
+            notional_floor: None,
+            initial_rate: margin.initial_rate.into(),
+            maintenance_rate: margin.maintenance_rate.into(),
+            margin_floor_per_contract: None,
+            close_out_fee_rate: None,
         }),
     )?;
-    let report = evaluate(&model, &book, &market, &mut never)?;
+    let report = evaluate(&model, Key::SettlementAsset, &book, &market, &mut never)?.pools;
 
     let accounts: Vec<Id<'_>> = book.accounts().iter().collect();
     assert_eq!(

@@ -1,215 +1,185 @@
-//! Laws on random books: every path gives the bits of `settle`, and more collateral never hurts.
+//! Laws on random books that mix every rule: every path gives the bits of `settle`, decisions are exact, explanations add
+//! up, and more collateral never hurts.
 
-use std::sync::Arc;
+mod random;
+
+use std::cell::Cell;
 
 use proptest::prelude::*;
-use xmfast_core::pool::{never, set_threads};
-use xmfast_core::{
-    Balances, Book, CollateralColumns, CrossMargin, Error, Id, IdColumn, InstrumentColumns,
-    MarginColumns, Market, Positions, Row, Simd, Universe, column, evaluate, result, settle,
-};
+use proptest::test_runner::TestRunner;
+use random::{Built, Venue, build, venue};
+use xmfast_core::exact::Rational;
+use xmfast_core::pool::set_threads;
+use xmfast_core::{Error, Evaluated, Id, Key, Row, Simd, Subject, column, result};
 
-const ASSETS: [&str; 4] = ["USD", "USDT", "BTC", "ETH"];
-const INSTRUMENTS: [(&str, &str, usize, bool); 8] = [
-    // Name, kind, settlement asset, inverse.
-    ("BTC-PERP", "perpetual", 0, false),
-    ("ETH-PERP", "perpetual", 0, false),
-    ("BTC-USDT", "perpetual", 1, false),
-    ("BTC-COIN", "perpetual", 2, true),
-    ("ETH-FUTURE", "future", 3, true),
-    ("POWER", "future", 0, false),
-    ("BTC-CALL", "option", 2, false),
-    ("ETH-PUT", "option", 0, false),
-];
+const DECISIVE: [usize; 3] = [column::EQUITY, result::HEALTH, result::INITIAL_HEALTH];
 
-#[derive(Clone, Debug)]
-struct Venue {
-    balances: Vec<(u32, usize, f64)>,
-    positions: Vec<(u32, usize, f64, f64)>,
-    index: [f64; 4],
-    mark: [f64; 8],
-    haircuts: [(f64, f64); 4],
-    rates: [(f64, f64); 8],
+fn bits<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<[u64; 8]> {
+    // Adding 0 makes -0 and 0 the same.
+    let bits = |row: &Row| row.0.map(|figure| (figure + 0.0).to_bits());
+    rows.into_iter().map(bits).collect()
 }
 
-fn venue() -> impl Strategy<Value = Venue> {
-    let quantity = prop_oneof![8 => -1e4..1e4, 1 => Just(0.0), 1 => -1e-6..1e-6];
-    let price = prop_oneof![3 => 0.5..2e3, 1 => 1e-4..1.0];
-    let balances = prop::collection::btree_map((0..40u32, 0..4usize), quantity.clone(), 0..80);
-    let positions =
-        prop::collection::btree_map((0..40u32, 0..8usize), (quantity, price.clone()), 0..160);
-    let halves = (0.0..1.0, 0.0..1.0).prop_map(|(a, b): (f64, f64)| (a.max(b), a.min(b)));
-    (
-        balances,
-        positions,
-        prop::array::uniform4(price.clone()),
-        prop::array::uniform8(price),
-        prop::array::uniform4(halves.clone()),
-        prop::array::uniform8(halves),
-    )
-        .prop_map(
-            |(balances, positions, index, mark, haircuts, rates)| Venue {
-                balances: balances.into_iter().map(|((a, c), b)| (a, c, b)).collect(),
-                positions: positions
-                    .into_iter()
-                    .map(|((a, i), (q, p))| (a, i, q, p))
-                    .collect(),
-                index,
-                mark,
-                haircuts,
-                rates,
-            },
-        )
+fn evaluate(built: &Built, key: Key) -> Evaluated {
+    built.evaluate(key).expect("all is priced")
 }
 
-struct Built {
-    book: Book,
-    market: Market,
-    model: CrossMargin,
-}
-
-fn universe() -> Arc<Universe> {
-    let pick = |f: fn(&(&'static str, &'static str, usize, bool)) -> &'static str| -> IdColumn {
-        INSTRUMENTS.iter().map(f).collect()
-    };
-    let columns = InstrumentColumns {
-        instrument: pick(|spec| spec.0),
-        kind: pick(|spec| spec.1),
-        underlying: pick(|spec| {
-            if spec.0.starts_with("ETH") {
-                "ETH"
-            } else {
-                "BTC"
-            }
-        }),
-        settlement: pick(|spec| ASSETS[spec.2]),
-        contract_multiplier: Some(vec![1.0, 1.0, 0.1, 100.0, 10.0, 5.0, 1.0, 1.0]),
-        inverse: Some(INSTRUMENTS.iter().map(|spec| spec.3).collect()),
-        allow_negative_price: Some(INSTRUMENTS.iter().map(|spec| spec.0 == "POWER").collect()),
-        expiry: None,
-        strike: None,
-        right: None,
-    };
-    Universe::new(
-        &ASSETS.into_iter().collect(),
-        Some(&columns),
-        Id::Text("USD"),
-    )
-    .expect("valid")
-}
-
-fn build(venue: &Venue) -> Built {
-    let universe = universe();
-    let balances = Balances {
-        account: venue.balances.iter().map(|row| i64::from(row.0)).collect(),
-        asset: venue.balances.iter().map(|row| ASSETS[row.1]).collect(),
-        balance: venue.balances.iter().map(|row| row.2).collect(),
-    };
-    let positions = Positions {
-        account: venue.positions.iter().map(|row| i64::from(row.0)).collect(),
-        instrument: venue
-            .positions
-            .iter()
-            .map(|row| INSTRUMENTS[row.1].0)
-            .collect(),
-        quantity: venue.positions.iter().map(|row| row.2).collect(),
-        entry_price: venue.positions.iter().map(|row| row.3).collect(),
-    };
-    let book = Book::new(&universe, Some(balances), Some(positions), &mut never).expect("valid");
-    let mut market = Market::new(universe.clone(), None);
-    for asset in 1..4 {
-        market
-            .set_index_price(asset, venue.index[asset])
-            .expect("valid");
-    }
-    for (instrument, &mark) in venue.mark.iter().enumerate() {
-        let mark = if INSTRUMENTS[instrument].0 == "POWER" {
-            mark - 1000.0
-        } else {
-            mark
-        };
-        market.set_mark_price(instrument, mark).expect("valid");
-    }
-    let column = |f: fn(&(f64, f64)) -> f64| Some(venue.haircuts.iter().map(f).collect());
-    let collateral = CollateralColumns {
-        asset: ASSETS.into_iter().collect(),
-        initial_haircut: column(|h| h.0),
-        maintenance_haircut: column(|h| h.1),
-        initial_liability_weight: column(|h| 1.0 + h.0),
-        maintenance_liability_weight: column(|h| 1.0 + h.1),
-    };
-    let margin = MarginColumns {
-        instrument: INSTRUMENTS.iter().map(|spec| spec.0).collect(),
-        initial_rate: venue.rates.iter().map(|r| r.0).collect(),
-        maintenance_rate: venue.rates.iter().map(|r| r.1).collect(),
-    };
-    let model = CrossMargin::new(&universe, Some(&collateral), Some(&margin)).expect("valid");
-    Built {
-        book,
-        market,
-        model,
-    }
-}
-
-fn bits(rows: &[Row]) -> Vec<[u64; 8]> {
-    rows.iter().map(|row| row.0.map(f64::to_bits)).collect()
+fn all_rows(evaluated: &Evaluated) -> impl Iterator<Item = &Row> {
+    evaluated
+        .pools
+        .rows()
+        .iter()
+        .chain(evaluated.isolated.rows())
 }
 
 fn rows(built: &Built) -> Vec<Row> {
-    evaluate(&built.model, &built.book, &built.market, &mut never)
-        .expect("all is priced")
-        .rows()
-        .to_vec()
+    evaluate(built, Key::SettlementAsset).pools.rows().to_vec()
 }
 
 /// One test, because the instruction set and thread count are the process's.
 #[test]
 fn every_path_gives_the_bits_of_settle() {
-    let several_units = std::cell::Cell::new(0);
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(200));
+    let (several_units, beyond_sums, alone) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let count = |counter: &Cell<usize>, yes: bool| counter.set(counter.get() + usize::from(yes));
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(200));
     runner
         .run(&venue(), |venue| {
             let built = build(&venue);
-            let table = built.model.table(&built.market).expect("same universe");
-            let settled: Vec<Row> = (0..built.book.accounts().len())
-                .map(|account| settle(&built.book, &table, account).row)
-                .collect();
+            let evaluated = evaluate(&built, Key::SettlementAsset);
+            let expected = bits(all_rows(&evaluated));
+            for (subject, found) in built.subjects(&evaluated).into_iter().zip(&expected) {
+                let settled = built.settle::<f64>(subject);
+                // Near a threshold the bits are those of exact arithmetic, everywhere else those of f64.
+                let same = *found == bits(&[Row(settled.row)])[0]
+                    || *found == bits(&[built.exactly(subject).rounded().0])[0];
+                prop_assert!(same, "{subject:?}");
+                let legs = |line: &xmfast_core::Line<f64>| {
+                    matches!(line.kind, xmfast_core::LineKind::Leg(_))
+                };
+                count(&beyond_sums, !settled.lines.iter().all(legs));
+                count(&alone, subject.position.is_some());
+            }
+            let isolated = bits(all_rows(&evaluate(&built, Key::Position)));
             for simd in Simd::ALL.into_iter().filter(|simd| simd.available()) {
                 for threads in [1, 2, 7] {
                     assert!(Simd::force(Some(simd)));
                     set_threads(threads);
-                    prop_assert_eq!(
-                        bits(&rows(&built)),
-                        bits(&settled),
-                        "{} on {}",
-                        simd.name(),
-                        threads
-                    );
+                    let same = |key, expected: &Vec<[u64; 8]>| {
+                        bits(all_rows(&evaluate(&built, key))) == *expected
+                    };
+                    let how = format!("{} on {threads}", simd.name());
+                    prop_assert!(same(Key::SettlementAsset, &expected), "{how}");
+                    prop_assert!(same(Key::Position, &isolated), "{how}");
                 }
             }
-            let (_, units) = built
-                .book
-                .layout(&mut never)
-                .expect("not interrupted")
-                .counts();
-            several_units
-                .set(several_units.get() + usize::from(units > built.book.accounts().len()));
+            let homes = |account: &u32| {
+                let mine = venue
+                    .positions
+                    .iter()
+                    .filter(|row| row.0 == *account && row.5.is_none());
+                mine.map(|row| [0, 0, 1, 2, 3, 0, 2, 0][row.1])
+                    .collect::<std::collections::BTreeSet<usize>>()
+                    .len()
+            };
+            count(&several_units, (0..40).any(|account| homes(&account) > 1));
             Ok(())
         })
         .expect("holds");
     Simd::force(None);
     set_threads(0);
-    let several_units = several_units.get();
-    assert!(
-        several_units > 50,
-        "only {several_units} books had accounts of several units"
-    );
+    for (what, counter) in [
+        ("books with accounts of several units", several_units),
+        ("accounts beyond sums", beyond_sums),
+        ("isolated positions", alone),
+    ] {
+        assert!(counter.get() > 50, "only {} {what}", counter.get());
+    }
+}
+
+/// Moves balances so that a figure of their accounts comes within a few last units of 0.
+fn to_the_edge(venue: &mut Venue, figure: usize, steps: i32) {
+    for row in 0..venue.balances.len() {
+        let built = build(venue);
+        let id = Id::Int(i64::from(venue.balances[row].0));
+        let account = built.book.accounts().find(id).expect("named") as usize;
+        let subject = Subject {
+            account,
+            position: None,
+        };
+        let surplus = built.exactly(subject).rounded().0.0[figure];
+        let (_, asset, balance) = venue.balances[row];
+        let price = if asset == 0 { 1.0 } else { venue.index[asset] } * venue.interest[asset].0;
+        let weight = match figure {
+            column::EQUITY => 1.0,
+            result::HEALTH => 1.0 - venue.haircuts[asset].1,
+            _ => 1.0 - venue.haircuts[asset].0,
+        };
+        let mut moved = balance - surplus / (price * weight);
+        for _ in 0..steps.abs() {
+            moved = if steps > 0 {
+                moved.next_up()
+            } else {
+                moved.next_down()
+            };
+        }
+        if moved.is_finite() {
+            venue.balances[row].2 = moved;
+        }
+    }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn decisions_are_those_of_exact_arithmetic(
+        mut venue in venue(),
+        figure in prop::sample::select(DECISIVE.to_vec()),
+        steps in -2..=2,
+    ) {
+        venue.balances.truncate(12);
+        to_the_edge(&mut venue, figure, steps);
+        let built = build(&venue);
+        let evaluated = evaluate(&built, Key::SettlementAsset);
+        let signs = evaluated.pools.signs().iter().chain(evaluated.isolated.signs());
+        let found = all_rows(&evaluated).zip(signs);
+        for (subject, (found, found_signs)) in built.subjects(&evaluated).into_iter().zip(found) {
+            let (row, signs) = built.exactly(subject).rounded();
+            for figure in DECISIVE {
+                prop_assert_eq!(found_signs >> figure & 1, signs >> figure & 1);
+                let below = found.0[figure] < 0.0;
+                prop_assert_eq!(below, signs >> figure & 1 == 1, "number and flag disagree");
+                let gross = row.0[column::BOUND].abs() + 1e9;
+                prop_assert!((found.0[figure] - row.0[figure]).abs() <= 1e-12 * gross);
+            }
+        }
+    }
+
+    #[test]
+    fn lines_add_up_to_the_figures(venue in venue()) {
+        let built = build(&venue);
+        let evaluated = evaluate(&built, Key::SettlementAsset);
+        for subject in built.subjects(&evaluated) {
+            let settled = built.exactly(subject);
+            for (column, total) in [
+                (column::EQUITY, &settled.row[column::EQUITY]),
+                (column::INITIAL_COLLATERAL, &settled.row[column::INITIAL_COLLATERAL]),
+                (column::MAINTENANCE_MARGIN, &settled.row[column::MAINTENANCE_MARGIN]),
+                (column::INITIAL_MARGIN, &settled.row[column::INITIAL_MARGIN]),
+                (column::DEBTS, &settled.row[column::DEBTS]),
+            ] {
+                let zero = Rational::from_integer(0.into());
+                let sum = settled.lines.iter().fold(zero, |sum, line| sum + &line.parts[column]);
+                prop_assert_eq!(&sum, total);
+            }
+        }
+    }
+
     #[test]
     fn more_collateral_never_lowers_health(mut venue in venue(), row in any::<prop::sample::Index>(), more in 0.0..1e5) {
         prop_assume!(!venue.balances.is_empty());
+        // A gift that turns a debt into a deposit moves between two interest indices; only at equal ones is it comparable.
+        venue.interest.iter_mut().for_each(|index| index.1 = index.0);
         let before = rows(&build(&venue));
         let gift = row.index(venue.balances.len());
         venue.balances[gift].2 += more;
@@ -223,12 +193,25 @@ proptest! {
 
     #[test]
     fn initial_is_never_milder_than_maintenance(venue in venue()) {
-        for row in rows(&build(&venue)) {
-            let slack = 1e-9 * (row.0[column::EQUITY].abs() + row.0[column::INITIAL_MARGIN] + row.0[column::DEBTS]);
-            prop_assert!(row.0[column::MAINTENANCE_MARGIN] <= row.0[column::INITIAL_MARGIN]);
-            prop_assert!(row.0[result::INITIAL_HEALTH] <= row.0[result::HEALTH] + slack);
-            prop_assert!(row.0[result::COLLATERAL] <= row.0[column::EQUITY] + slack);
+        for key in [Key::SettlementAsset, Key::Position] {
+            for row in all_rows(&evaluate(&build(&venue), key)) {
+                let slack = 1e-9 * (row.0[column::EQUITY].abs() + row.0[column::INITIAL_MARGIN] + row.0[column::DEBTS] + 1e4);
+                prop_assert!(row.0[column::MAINTENANCE_MARGIN] <= row.0[column::INITIAL_MARGIN] * (1.0 + 1e-15));
+                prop_assert!(row.0[result::INITIAL_HEALTH] <= row.0[result::HEALTH] + slack);
+                prop_assert!(row.0[result::COLLATERAL] <= row.0[column::EQUITY] + slack);
+            }
         }
+    }
+
+    #[test]
+    fn isolating_conserves_equity(venue in venue()) {
+        let built = build(&venue);
+        let sum = |evaluated: &Evaluated| -> f64 {
+            all_rows(evaluated).map(|row| row.0[column::EQUITY]).sum()
+        };
+        let gross: f64 = all_rows(&evaluate(&built, Key::Position)).map(|row| row.0[column::EQUITY].abs()).sum();
+        let (cross, isolated) = (sum(&evaluate(&built, Key::SettlementAsset)), sum(&evaluate(&built, Key::Position)));
+        prop_assert!((cross - isolated).abs() <= 1e-9 * (gross + 1e6), "{cross} {isolated}");
     }
 
     #[test]
@@ -236,16 +219,21 @@ proptest! {
         // Accounts keep their order of first appearance: each is named once, in order, with nothing in it.
         let named = |mut venue: Venue| {
             venue.balances.retain(|row| row.1 != 0);
-            let names = (0..40).map(|account| (account, 0, 0.0));
+            let names = (0..45).map(|account| (account, 0, 0.0));
             venue.balances = names.chain(venue.balances).collect();
             venue
         };
         let first = named(venue);
         let mut second = first.clone();
         let key = |a: u32, b: usize| (u64::from(a) * 31 + b as u64).wrapping_mul(seed | 1);
-        second.balances[40..].sort_by_key(|row| key(row.0, row.1));
+        second.balances[45..].sort_by_key(|row| key(row.0, row.1));
         second.positions.sort_by_key(|row| key(row.0, row.1));
-        prop_assert_eq!(bits(&rows(&build(&first))), bits(&rows(&build(&second))));
+        second.orders.sort_by_key(|row| row.3.to_bits().wrapping_mul(seed | 1));
+        second.caps.sort_by_key(|row| key(row.0, 0));
+        let (first, second) = (build(&first), build(&second));
+        for key in [Key::SettlementAsset, Key::Position] {
+            prop_assert_eq!(bits(all_rows(&evaluate(&first, key))), bits(all_rows(&evaluate(&second, key))));
+        }
     }
 }
 
@@ -253,21 +241,16 @@ proptest! {
 fn a_result_beyond_f64_names_account_and_leg() {
     let venue = Venue {
         balances: vec![(3, 0, 1.0)],
-        positions: vec![(9, 0, 1e306, 100.0)],
-        index: [1.0; 4],
+        positions: vec![(9, 0, 1e306, 100.0, 0.0, None)],
         mark: [1e3; 8],
-        haircuts: [(0.0, 0.0); 4],
         rates: [(0.1, 0.1); 8],
+        ..random::nothing()
     };
-    let built = build(&venue);
-    let error =
-        evaluate(&built.model, &built.book, &built.market, &mut never).expect_err("overflows");
-    let Error::Range { account, problem } = error else {
-        panic!("{error}")
+    let error = build(&venue).evaluate(Key::SettlementAsset);
+    let Error::Range { account, problem } = error.expect_err("overflows") else {
+        panic!("another error")
     };
     assert_eq!(account, "9");
-    assert!(
-        problem.contains("position 'BTC-PERP' of 1e306"),
-        "{problem}"
-    );
+    let blamed = "position 'BTC-PERP' of 1e306";
+    assert!(problem.contains(blamed), "{problem}");
 }

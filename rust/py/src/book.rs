@@ -1,7 +1,7 @@
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use xmfast_core::kernel::FloatState;
-use xmfast_core::{Balances, Ids, Positions};
+use xmfast_core::{Accounts, Balances, Frames, Ids, Orders, Positions};
 
 use crate::error::Result;
 use crate::frame::Frame;
@@ -20,18 +20,25 @@ impl Book {
         universe: &Bound<'_, Universe>,
         balances: Option<&Bound<'_, PyAny>>,
         positions: Option<&Bound<'_, PyAny>>,
+        orders: Option<&Bound<'_, PyAny>>,
+        accounts: Option<&Bound<'_, PyAny>>,
     ) -> Result<Self> {
         let _state = FloatState::standard();
-        let balances = balances.map(read_balances).transpose()?;
-        let positions = positions.map(read_positions).transpose()?;
+        let frames = Frames {
+            balances: balances.map(read_balances).transpose()?,
+            positions: positions.map(read_positions).transpose()?,
+            orders: orders.map(read_orders).transpose()?,
+            accounts: accounts.map(read_accounts).transpose()?,
+        };
         let universe = &universe.get().0;
         Ok(Self(run(py, |stop| {
-            xmfast_core::Book::new(universe, balances, positions, stop)
+            xmfast_core::Book::new(universe, frames, stop)
         })?))
     }
 
     fn accounts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        id_array(py, self.0.accounts())
+        let accounts = self.0.accounts();
+        id_array(py, accounts, 0..accounts.len())
     }
 
     fn balance_count(&self) -> usize {
@@ -40,6 +47,10 @@ impl Book {
 
     fn position_count(&self) -> usize {
         self.0.position_count()
+    }
+
+    fn order_count(&self) -> usize {
+        self.0.order_count()
     }
 
     /// Bytes of holdings, layout and ids.
@@ -57,32 +68,64 @@ fn read_balances(frame: &Bound<'_, PyAny>) -> Result<Balances> {
     Ok(Balances {
         account: frame.ids("account")?,
         asset: frame.ids("asset")?,
-        balance: frame.floats("balance")?,
+        balance: frame.numbers("balance")?,
     })
 }
 
+const POSITION_COLUMNS: [&str; 6] = [
+    "account",
+    "instrument",
+    "quantity",
+    "entry_price",
+    "entry_funding",
+    "isolated_margin",
+];
+
 fn read_positions(frame: &Bound<'_, PyAny>) -> Result<Positions> {
-    let frame = Frame::open(
-        "positions",
-        frame,
-        &["account", "instrument", "quantity", "entry_price"],
-    )?;
+    let frame = Frame::open("positions", frame, &POSITION_COLUMNS)?;
     Ok(Positions {
         account: frame.ids("account")?,
         instrument: frame.ids("instrument")?,
-        quantity: frame.floats("quantity")?,
-        entry_price: frame.floats("entry_price")?,
+        quantity: frame.numbers("quantity")?,
+        entry_price: frame.numbers("entry_price")?,
+        entry_funding: frame.optional_numbers("entry_funding")?,
+        isolated_margin: frame.sparse_numbers("isolated_margin")?,
     })
 }
 
-/// Ids as an array: int64, or objects of type str.
-pub(crate) fn id_array<'py>(py: Python<'py>, ids: &Ids) -> PyResult<Bound<'py, PyAny>> {
+fn read_orders(frame: &Bound<'_, PyAny>) -> Result<Orders> {
+    let columns = ["account", "instrument", "quantity", "price", "reduce_only"];
+    let frame = Frame::open("orders", frame, &columns)?;
+    Ok(Orders {
+        account: frame.ids("account")?,
+        instrument: frame.ids("instrument")?,
+        quantity: frame.numbers("quantity")?,
+        price: frame.numbers("price")?,
+        reduce_only: frame.optional_flags("reduce_only")?,
+    })
+}
+
+fn read_accounts(frame: &Bound<'_, PyAny>) -> Result<Accounts> {
+    let frame = Frame::open("accounts", frame, &["account", "leverage_cap"])?;
+    let account = frame.ids("account")?;
+    let leverage_cap = frame.sparse_numbers("leverage_cap")?;
+    Ok(Accounts {
+        leverage_cap: leverage_cap.unwrap_or_else(|| vec![f64::NAN; account.len()].into()),
+        account,
+    })
+}
+
+/// Some ids as an array: int64, or objects of type str.
+pub(crate) fn id_array<'py>(
+    py: Python<'py>,
+    ids: &Ids,
+    rows: impl Iterator<Item = usize>,
+) -> PyResult<Bound<'py, PyAny>> {
     if let Some(ids) = ids.as_ints() {
-        return Ok(PyArray1::from_slice(py, ids).into_any());
+        return Ok(PyArray1::from_iter(py, rows.map(|row| ids[row])).into_any());
     }
-    let objects = ids
-        .iter()
-        .map(|id| Ok(id_object(py, id)?.unbind()))
+    let objects = rows
+        .map(|row| Ok(id_object(py, ids.get(row))?.unbind()))
         .collect::<PyResult<Vec<Py<PyAny>>>>()?;
     Ok(objects.into_pyarray(py).into_any())
 }

@@ -1,12 +1,15 @@
 //! Frames from Python: an Arrow stream, or a dict of columns.
 
-use arrow_array::ArrayRef;
+use arrow_array::{Array, ArrayRef};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use pyo3_arrow::{PyArray, PyChunkedArray, PyTable};
 use xmfast_core::{Error as CoreError, Ids, Place};
 
 use crate::error::{Error, Result};
+
+/// How often a loop over Python objects looks for Ctrl-C.
+pub(crate) const SIGNAL_ROWS: usize = 1 << 16;
 
 /// Where a column's values come from.
 pub(crate) enum Source<'py> {
@@ -17,7 +20,7 @@ pub(crate) enum Source<'py> {
 }
 
 impl Source<'_> {
-    fn len(&self) -> Result<usize> {
+    pub(crate) fn len(&self) -> Result<usize> {
         match self {
             Self::Arrow(chunks) => Ok(chunks.iter().map(|chunk| chunk.len()).sum()),
             Self::Python(column) => Ok(column.len()?),
@@ -41,7 +44,7 @@ impl<'py> Frame<'py> {
         let columns = match frame.cast::<PyDict>() {
             Ok(columns) => columns
                 .iter()
-                .map(|(column, values)| Ok((column.extract::<String>()?, dict_source(values)?)))
+                .map(|(column, values)| Ok((column.extract::<String>()?, column_source(values)?)))
                 .collect::<Result<Vec<_>>>()?,
             Err(_) => arrow_columns(name, frame)?,
         };
@@ -106,15 +109,45 @@ impl<'py> Frame<'py> {
         row: Option<usize>,
         problem: impl Into<String>,
     ) -> Error {
-        let place = Place {
-            row,
-            ..Place::column(self.name, column)
-        };
-        CoreError::Column {
+        fault(&Place::column(self.name, column), row, problem)
+    }
+
+    /// Nulls are errors wherever a value is needed.
+    pub(crate) fn refuse_nulls(
+        &self,
+        column: &'static str,
+        rows_before: usize,
+        chunk: &dyn Array,
+    ) -> Result<()> {
+        refuse_nulls(&Place::column(self.name, column), rows_before, chunk)
+    }
+}
+
+/// An error about a column.
+pub(crate) fn fault(place: &Place, row: Option<usize>, problem: impl Into<String>) -> Error {
+    let place = Place {
+        row,
+        ..place.clone()
+    };
+    CoreError::Column {
+        place,
+        problem: problem.into(),
+    }
+    .into()
+}
+
+/// See [`Frame::refuse_nulls`].
+pub(crate) fn refuse_nulls(place: &Place, rows_before: usize, chunk: &dyn Array) -> Result<()> {
+    let Some(nulls) = chunk.logical_nulls() else {
+        return Ok(());
+    };
+    match (0..chunk.len()).find(|&row| nulls.is_null(row)) {
+        Some(row) => Err(fault(
             place,
-            problem: problem.into(),
-        }
-        .into()
+            Some(rows_before + row),
+            "null: every row needs a value",
+        )),
+        None => Ok(()),
     }
 }
 
@@ -126,19 +159,32 @@ fn texts<'a>(names: impl Iterator<Item = &'a str>) -> Ids {
     ids
 }
 
-fn dict_source(values: Bound<'_, PyAny>) -> Result<Source<'_>> {
+/// A column that stands alone, made by `_frames`.
+pub(crate) fn column_source(values: Bound<'_, PyAny>) -> Result<Source<'_>> {
     if values.is_instance_of::<PyList>() {
         return Ok(Source::Python(values));
     }
     if values.hasattr("__arrow_c_stream__")? {
-        let (chunks, _) = values.extract::<PyChunkedArray>()?.into_inner();
-        return Ok(Source::Arrow(chunks));
+        return match values.extract::<PyChunkedArray>() {
+            Ok(chunks) => Ok(Source::Arrow(chunks.into_inner().0)),
+            // pandas and polars hold integers of more than 64 bits and mixtures, for which Arrow has no type.
+            Err(error) => objects(&values).ok_or_else(|| error.into()),
+        };
     }
     if values.hasattr("__arrow_c_array__")? {
         let (array, _) = values.extract::<PyArray>()?.into_inner();
         return Ok(Source::Arrow(vec![array]));
     }
     Ok(Source::Python(values))
+}
+
+fn objects<'py>(values: &Bound<'py, PyAny>) -> Option<Source<'py>> {
+    let list = values
+        .call_method0("tolist")
+        .or_else(|_| values.call_method0("to_list"));
+    Some(Source::Python(
+        list.ok()?.cast_into::<PyList>().ok()?.into_any(),
+    ))
 }
 
 fn arrow_columns<'py>(

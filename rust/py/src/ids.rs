@@ -13,10 +13,7 @@ use pyo3::types::{PyBool, PyInt, PyList, PyString};
 use xmfast_core::{Id, IdColumn, Ids};
 
 use crate::error::{Error, Result};
-use crate::frame::{Frame, Source};
-
-/// How often a loop over Python objects looks for Ctrl-C.
-const SIGNAL_ROWS: usize = 1 << 16;
+use crate::frame::{Frame, SIGNAL_ROWS, Source};
 
 impl Frame<'_> {
     /// A column of ids that must be there.
@@ -260,23 +257,6 @@ impl Frame<'_> {
         }
         Ok(())
     }
-
-    /// Nulls are errors wherever a value is needed.
-    pub(crate) fn refuse_nulls(
-        &self,
-        column: &'static str,
-        rows_before: usize,
-        chunk: &dyn Array,
-    ) -> Result<()> {
-        match (0..chunk.len()).find(|&row| chunk.logical_null_count() > 0 && is_null(chunk, row)) {
-            Some(row) => Err(self.fault(
-                column,
-                Some(rows_before + row),
-                "null: every row needs a value",
-            )),
-            None => Ok(()),
-        }
-    }
 }
 
 /// A Python object's `ascii()`, which can always be printed.
@@ -286,12 +266,6 @@ fn ascii(value: &Bound<'_, PyAny>) -> String {
         .import("builtins")
         .and_then(|builtins| builtins.call_method1("ascii", (value,)));
     ascii.map_or_else(|_| "an id".to_owned(), |text| text.to_string())
-}
-
-fn is_null(chunk: &dyn Array, row: usize) -> bool {
-    chunk
-        .logical_nulls()
-        .is_some_and(|nulls| nulls.is_null(row))
 }
 
 fn kind(ids: &Ids) -> &'static str {

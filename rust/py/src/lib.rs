@@ -1,16 +1,25 @@
 //! `xmfast._core`: the bindings. Each borrows, detaches, calls the core and hands over; no margin logic here.
 
 mod book;
+mod cell;
 mod contract;
+mod decimal;
 mod error;
+mod explain;
+mod figures;
+mod flags;
 mod frame;
 mod ids;
+mod isolated;
 mod market;
 mod model;
 mod numbers;
+mod prices;
 mod report;
 mod run;
 mod system;
+mod texts;
+mod times;
 mod universe;
 mod view;
 
@@ -21,7 +30,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<universe::Universe>()?;
     module.add_class::<book::Book>()?;
     module.add_class::<market::Market>()?;
-    module.add_class::<model::CrossMargin>()?;
+    module.add_class::<model::LinearModel>()?;
+    module.add_class::<isolated::Isolated>()?;
     module.add_class::<report::Report>()?;
     module.add_function(wrap_pyfunction!(contract::contract, module)?)?;
     module.add_function(wrap_pyfunction!(system::after_fork, module)?)?;

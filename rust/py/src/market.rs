@@ -1,9 +1,11 @@
-use numpy::{PyArray1, PyReadonlyArray1};
+use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use xmfast_core::{Error as CoreError, Place};
+use xmfast_core::Place;
+use xmfast_core::exact::Given;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::prices::each_price;
 use crate::universe::{Universe, with_id};
 
 /// See `xmfast.Market`.
@@ -12,36 +14,43 @@ pub(crate) struct Market(pub(crate) xmfast_core::Market);
 
 #[pymethods]
 impl Market {
+    /// A market with what `figures` says: dicts or arrays by the name of the argument of `xmfast.Market`.
     #[new]
     fn new(
         universe: &Bound<'_, Universe>,
-        index_price: Option<&Bound<'_, PyAny>>,
-        mark_price: Option<&Bound<'_, PyAny>>,
+        figures: &Bound<'_, PyDict>,
         time: Option<i64>,
     ) -> Result<Self> {
         let mut market = xmfast_core::Market::new(universe.get().0.clone(), time);
-        set_prices(&mut market, index_price, mark_price)?;
+        set_figures(&mut market, figures)?;
         Ok(Self(market))
     }
 
-    fn with_prices(
-        &self,
-        index_price: Option<&Bound<'_, PyAny>>,
-        mark_price: Option<&Bound<'_, PyAny>>,
-        time: Option<i64>,
-    ) -> Result<Self> {
+    fn with_figures(&self, figures: &Bound<'_, PyDict>, time: Option<i64>) -> Result<Self> {
         let mut market = self.0.clone();
-        set_prices(&mut market, index_price, mark_price)?;
+        set_figures(&mut market, figures)?;
         market.set_time(time.or(market.time()));
         Ok(Self(market))
     }
 
     fn index_price<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_slice(py, self.0.index_price())
+        PyArray1::from_slice(py, self.0.index_price().floats())
     }
 
     fn mark_price<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_slice(py, self.0.mark_price())
+        PyArray1::from_slice(py, self.0.mark_price().floats())
+    }
+
+    fn deposit_index<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.0.deposit_index().floats())
+    }
+
+    fn borrow_index<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.0.borrow_index().floats())
+    }
+
+    fn cumulative_funding<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.0.cumulative_funding().floats())
     }
 
     fn time(&self) -> Option<i64> {
@@ -49,72 +58,73 @@ impl Market {
     }
 }
 
-fn set_prices(
-    market: &mut xmfast_core::Market,
-    index_price: Option<&Bound<'_, PyAny>>,
-    mark_price: Option<&Bound<'_, PyAny>>,
-) -> Result<()> {
-    let universe = market.universe().clone();
-    if let Some(prices) = index_price {
-        // Either the assets alone, or the underlyings that are not assets too.
-        let lengths = [universe.assets().len(), universe.index_count()];
-        each_price("index_price", prices, &lengths, |id, slot, price| {
-            let slot = match id {
-                Some(id) => with_id("index_price", id, |id| {
-                    Ok(universe.index_slot(id, || Place::frame("index_price"))?)
-                })?,
-                None => slot,
-            };
-            Ok(market.set_index_price(slot, price)?)
-        })?;
-    }
-    if let Some(prices) = mark_price {
-        each_price(
-            "mark_price",
-            prices,
-            &[universe.instruments().len()],
-            |id, slot, price| {
-                let row = match id {
-                    Some(id) => with_id("mark_price", id, |id| {
-                        Ok(universe.instrument_row(id, || Place::frame("mark_price"))? as usize)
-                    })?,
-                    None => slot,
-                };
-                Ok(market.set_mark_price(row, price)?)
-            },
-        )?;
-    }
-    Ok(())
+/// What a figure of the market belongs to.
+#[derive(Clone, Copy)]
+enum Owner {
+    /// Assets, then underlyings that are not assets.
+    Index,
+    Asset,
+    Instrument,
 }
 
-/// Calls `set(id, slot, price)` for each entry of a dict (with its id) or array (with its slot) made by `_frames.prices`.
-fn each_price(
-    name: &'static str,
-    prices: &Bound<'_, PyAny>,
-    lengths: &[usize],
-    mut set: impl FnMut(Option<&Bound<'_, PyAny>>, usize, f64) -> Result<()>,
-) -> Result<()> {
-    if let Ok(prices) = prices.cast::<PyDict>() {
-        for (id, price) in prices {
-            set(Some(&id), 0, price.extract()?)?;
-        }
-        return Ok(());
+/// How a figure is set.
+type Setter = fn(&mut xmfast_core::Market, usize, Given) -> xmfast_core::Result<()>;
+
+const FIGURES: [(&str, Owner, Setter); 5] = [
+    (
+        "index_price",
+        Owner::Index,
+        xmfast_core::Market::set_index_price,
+    ),
+    (
+        "mark_price",
+        Owner::Instrument,
+        xmfast_core::Market::set_mark_price,
+    ),
+    (
+        "deposit_index",
+        Owner::Asset,
+        xmfast_core::Market::set_deposit_index,
+    ),
+    (
+        "borrow_index",
+        Owner::Asset,
+        xmfast_core::Market::set_borrow_index,
+    ),
+    (
+        "cumulative_funding",
+        Owner::Instrument,
+        xmfast_core::Market::set_cumulative_funding,
+    ),
+];
+
+fn set_figures(market: &mut xmfast_core::Market, figures: &Bound<'_, PyDict>) -> Result<()> {
+    let universe = market.universe().clone();
+    for (name, owner, set) in FIGURES {
+        let Some(prices) = figures.get_item(name)? else {
+            continue;
+        };
+        let assets = universe.assets().len();
+        let lengths = match owner {
+            // Either the assets alone, or the underlyings that are not assets too.
+            Owner::Index => [assets, universe.index_count()],
+            Owner::Asset => [assets, assets],
+            Owner::Instrument => [universe.specs().len(), universe.specs().len()],
+        };
+        each_price(name, &prices, &lengths, |id, slot, price| {
+            let place = || Place::frame(name);
+            let slot = match id {
+                None => slot,
+                Some(id) => with_id(name, id, |id| {
+                    Ok(match owner {
+                        Owner::Index => universe.index_slot(id, place)?,
+                        Owner::Asset => universe.asset_row(id, place)? as usize,
+                        Owner::Instrument => universe.instrument_row(id, place)? as usize,
+                    })
+                })?,
+            };
+            Ok(set(market, slot, price)?)
+        })?;
     }
-    let prices = prices.extract::<PyReadonlyArray1<'_, f64>>()?;
-    let len = prices.as_array().len();
-    if !lengths.contains(&len) {
-        let problem = format!(
-            "{len} prices, but the universe has {}",
-            lengths[lengths.len() - 1]
-        );
-        return Err(Error::Core(CoreError::Column {
-            place: Place::frame(name),
-            problem,
-        }));
-    }
-    prices
-        .as_array()
-        .iter()
-        .enumerate()
-        .try_for_each(|(slot, &price)| set(None, slot, price))
+    Ok(())
 }

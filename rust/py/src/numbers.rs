@@ -1,403 +1,257 @@
-//! Columns of numbers, flags, texts and times.
+//! Columns of numbers: f64 in bulk, and beside it the few numbers that f64 cannot hold.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampNanosecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
-use arrow_array::{Array, ArrayRef};
-use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_array::{Array, ArrowPrimitiveType};
+use arrow_schema::DataType;
+use num_bigint::BigInt;
 use numpy::{PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString};
+use pyo3::types::PyList;
+use xmfast_core::Place;
+use xmfast_core::exact::{Given, GivenColumn};
 
+use crate::cell::{number, shortest};
+use crate::decimal::{decimal, decimal_float, whole, whole_float};
 use crate::error::Result;
-use crate::frame::{Frame, Source};
-
-/// `_frames` writes NumPy's "not a time" so.
-const NOT_A_TIME: i64 = i64::MIN;
+use crate::frame::{Frame, SIGNAL_ROWS, Source, fault, refuse_nulls};
 
 impl Frame<'_> {
     /// A column of numbers that must be there, without nulls.
-    pub(crate) fn floats(&self, column: &'static str) -> Result<Vec<f64>> {
-        let source = self.required(column)?;
-        if let Source::Arrow(chunks) = source {
-            let mut rows = 0;
-            for chunk in chunks {
-                self.refuse_nulls(column, rows, chunk.as_ref())?;
-                rows += chunk.len();
-            }
-        }
-        let values = self.read_floats(column, source)?;
-        match values.iter().position(Option::is_none) {
-            Some(row) => Err(self.fault(column, Some(row), "null: every row needs a value")),
-            None => Ok(values.into_iter().flatten().collect()),
-        }
+    pub(crate) fn numbers(&self, column: &'static str) -> Result<GivenColumn> {
+        let place = Place::column(self.name, column);
+        read_numbers(self.required(column)?, place, Nulls::Refused)
     }
 
     /// A column of numbers that may be left out as a whole, but not in single rows.
-    pub(crate) fn optional_floats(&self, column: &'static str) -> Result<Option<Vec<f64>>> {
+    pub(crate) fn optional_numbers(&self, column: &'static str) -> Result<Option<GivenColumn>> {
         self.optional(column)
-            .map(|_| self.floats(column))
+            .map(|_| self.numbers(column))
             .transpose()
     }
 
-    /// A column of numbers in which null and NaN say that a row has none.
-    pub(crate) fn sparse_floats(&self, column: &'static str) -> Result<Option<Vec<Option<f64>>>> {
-        let Some(source) = self.optional(column) else {
-            return Ok(None);
-        };
-        let values = self.read_floats(column, source)?;
-        Ok(Some(
-            values
-                .into_iter()
-                .map(|value| value.filter(|value| !value.is_nan()))
-                .collect(),
-        ))
+    /// A column of numbers in which null and NaN say that a row has none; NaN stands for both.
+    pub(crate) fn sparse_numbers(&self, column: &'static str) -> Result<Option<GivenColumn>> {
+        let place = Place::column(self.name, column);
+        self.optional(column)
+            .map(|source| read_numbers(source, place, Nulls::AreNan))
+            .transpose()
     }
+}
 
-    fn read_floats(&self, column: &'static str, source: &Source<'_>) -> Result<Vec<Option<f64>>> {
-        match source {
-            Source::Arrow(chunks) => {
-                let mut values = Vec::with_capacity(chunks.iter().map(|chunk| chunk.len()).sum());
-                for chunk in chunks {
-                    self.push_arrow_floats(column, chunk.as_ref(), &mut values)?;
-                }
-                Ok(values)
+/// What becomes of a row without a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nulls {
+    Refused,
+    AreNan,
+}
+
+/// Reads a column; `place` is what errors name.
+pub(crate) fn read_numbers(source: &Source<'_>, place: Place, nulls: Nulls) -> Result<GivenColumn> {
+    let mut reader = Reader {
+        place,
+        nulls,
+        floats: Vec::new(),
+        exact: Vec::new(),
+    };
+    match source {
+        Source::Arrow(chunks) => {
+            let rows = chunks.iter().map(|chunk| chunk.len()).sum();
+            reader.floats.reserve_exact(rows);
+            for chunk in chunks {
+                reader.push_arrow(chunk.as_ref())?;
             }
-            Source::Python(values) => self.python_floats(column, values),
+        }
+        Source::Python(values) => reader.push_python(values)?,
+    }
+    Ok(reader.finish())
+}
+
+/// A column, read so far.
+struct Reader {
+    place: Place,
+    nulls: Nulls,
+    floats: Vec<f64>,
+    /// By row: what is more than its f64.
+    exact: Vec<(usize, Given)>,
+}
+
+impl Reader {
+    fn push(&mut self, given: Given) {
+        self.floats.push(given.float());
+        if given.as_ref().exact.is_some() {
+            self.exact.push((self.floats.len() - 1, given));
         }
     }
 
-    fn python_floats(
-        &self,
-        column: &'static str,
-        values: &Bound<'_, PyAny>,
-    ) -> Result<Vec<Option<f64>>> {
-        if let Ok(array) = values.extract::<PyReadonlyArray1<'_, f64>>() {
-            return Ok(array.as_array().iter().copied().map(Some).collect());
+    fn finish(self) -> GivenColumn {
+        let mut column = GivenColumn::from(self.floats);
+        for (row, given) in self.exact {
+            column.set(row, given);
         }
-        if let Ok(array) = values.extract::<PyReadonlyArray1<'_, f32>>() {
-            return Ok(array
-                .as_array()
-                .iter()
-                .copied()
-                .map(shortest)
-                .map(Some)
-                .collect());
-        }
-        if let Ok(array) = values.extract::<PyReadonlyArray1<'_, i64>>() {
-            return self.exact(
-                column,
-                0,
-                array.as_array().iter().map(|&value| i128::from(value)),
-            );
-        }
-        if let Ok(array) = values.extract::<PyReadonlyArray1<'_, u64>>() {
-            return self.exact(
-                column,
-                0,
-                array.as_array().iter().map(|&value| i128::from(value)),
-            );
-        }
-        if let Ok(array) = values.cast::<PyUntypedArray>() {
-            return Err(self.fault(
-                column,
-                None,
-                format!("numbers are needed, not {}", array.dtype()),
-            ));
-        }
-        let values = values.cast::<PyList>().map_err(PyErr::from)?;
-        values
-            .iter()
-            .enumerate()
-            .map(|(row, value)| self.object_float(column, row, &value))
-            .collect()
+        column
     }
 
-    fn object_float(
-        &self,
-        column: &'static str,
-        row: usize,
-        value: &Bound<'_, PyAny>,
-    ) -> Result<Option<f64>> {
-        if value.is_none() {
-            return Ok(None);
-        }
-        if let Ok(number) = value.cast::<PyFloat>() {
-            return Ok(Some(number.value()));
-        }
-        let number = !value.is_instance_of::<PyBool>() && !value.is_instance_of::<PyString>();
-        if number && (value.is_instance_of::<PyInt>() || value.hasattr("__index__")?) {
-            let integer = match value.extract::<i128>() {
-                Ok(integer) => integer,
-                Err(_) if value.is_instance_of::<PyInt>() => i128::MAX,
-                Err(_) => {
-                    return Err(self.fault(
-                        column,
-                        Some(row),
-                        format!("{} is not a number", value.repr()?),
-                    ));
-                }
-            };
-            return Ok(self.exact(column, row, std::iter::once(integer))?[0]);
-        }
-        if value.get_type().name()? == "float32" {
-            return Ok(Some(shortest(value.extract::<f32>()?)));
-        }
-        Err(self.fault(
-            column,
-            Some(row),
-            format!("{} is not a number", value.repr()?),
-        ))
-    }
-
-    fn push_arrow_floats(
-        &self,
-        column: &'static str,
-        chunk: &dyn Array,
-        values: &mut Vec<Option<f64>>,
-    ) -> Result<()> {
-        macro_rules! integers {
-            ($type:ty) => {{
-                let read = chunk.as_primitive::<$type>().iter();
-                let exact = self.exact(
-                    column,
-                    values.len(),
-                    read.clone().map(|value| value.map_or(0, i128::from)),
-                )?;
-                values.extend(
-                    exact
-                        .into_iter()
-                        .zip(read)
-                        .map(|(value, given)| given.and(value)),
-                );
-            }};
+    fn push_arrow(&mut self, chunk: &dyn Array) -> Result<()> {
+        if self.nulls == Nulls::Refused {
+            refuse_nulls(&self.place, self.floats.len(), chunk)?;
         }
         match chunk.data_type() {
-            DataType::Float64 => values.extend(chunk.as_primitive::<Float64Type>().iter()),
+            DataType::Float64 => {
+                let chunk = chunk.as_primitive::<Float64Type>();
+                if chunk.null_count() == 0 {
+                    self.floats.extend_from_slice(chunk.values());
+                } else {
+                    let values = chunk.iter().map(|value| value.unwrap_or(f64::NAN));
+                    self.floats.extend(values);
+                }
+            }
             DataType::Float32 => {
-                values.extend(
-                    chunk
-                        .as_primitive::<Float32Type>()
-                        .iter()
-                        .map(|value| value.map(shortest)),
-                );
+                let values = chunk.as_primitive::<Float32Type>().iter();
+                self.floats
+                    .extend(values.map(|value| value.map_or(f64::NAN, shortest)));
             }
-            DataType::Int8 => integers!(Int8Type),
-            DataType::Int16 => integers!(Int16Type),
-            DataType::Int32 => integers!(Int32Type),
-            DataType::Int64 => integers!(Int64Type),
-            DataType::UInt8 => integers!(UInt8Type),
-            DataType::UInt16 => integers!(UInt16Type),
-            DataType::UInt32 => integers!(UInt32Type),
-            DataType::UInt64 => integers!(UInt64Type),
-            DataType::Null => values.extend(std::iter::repeat_n(None, chunk.len())),
+            DataType::Int8 => self.push_wholes::<Int8Type>(chunk),
+            DataType::Int16 => self.push_wholes::<Int16Type>(chunk),
+            DataType::Int32 => self.push_wholes::<Int32Type>(chunk),
+            DataType::Int64 => self.push_wholes::<Int64Type>(chunk),
+            DataType::UInt8 => self.push_wholes::<UInt8Type>(chunk),
+            DataType::UInt16 => self.push_wholes::<UInt16Type>(chunk),
+            DataType::UInt32 => self.push_wholes::<UInt32Type>(chunk),
+            DataType::UInt64 => self.push_wholes::<UInt64Type>(chunk),
+            DataType::Decimal32(_, scale) => {
+                self.push_decimals::<Decimal32Type>(chunk, *scale, |v| Unscaled::Short(v.into()));
+            }
+            DataType::Decimal64(_, scale) => {
+                self.push_decimals::<Decimal64Type>(chunk, *scale, |v| Unscaled::Short(v.into()));
+            }
+            DataType::Decimal128(_, scale) => {
+                self.push_decimals::<Decimal128Type>(chunk, *scale, Unscaled::Short);
+            }
+            DataType::Decimal256(_, scale) => {
+                let unscaled = |value: <Decimal256Type as ArrowPrimitiveType>::Native| {
+                    value.to_i128().map_or_else(
+                        || Unscaled::Long(BigInt::from_signed_bytes_le(&value.to_le_bytes())),
+                        Unscaled::Short,
+                    )
+                };
+                self.push_decimals::<Decimal256Type>(chunk, *scale, unscaled);
+            }
+            DataType::Null => {
+                let rows = self.floats.len() + chunk.len();
+                self.floats.resize(rows, f64::NAN);
+            }
             other => {
-                return Err(self.fault(column, None, format!("numbers are needed, not {other}")));
+                let problem = format!("numbers are needed, not {other}");
+                return Err(fault(&self.place, None, problem));
             }
         }
         Ok(())
     }
 
-    /// Integers as f64, refused where f64 cannot hold them.
-    fn exact(
-        &self,
-        column: &'static str,
-        first_row: usize,
-        values: impl Iterator<Item = i128>,
-    ) -> Result<Vec<Option<f64>>> {
-        let exact = |(at, value): (usize, i128)| {
-            let float = value as f64;
-            if float as i128 == value && value != i128::MAX {
-                return Ok(Some(float));
-            }
-            // What does not fit 128 bits comes as the largest that does.
-            if value == i128::MAX {
-                return Err(self.fault(
-                    column,
-                    Some(first_row + at),
-                    "an integer of more than 127 bits is not exact in 64-bit floating point",
-                ));
-            }
-            let problem = format!("the integer {value} is not exact in 64-bit floating point");
-            Err(self.fault(column, Some(first_row + at), problem))
-        };
-        values.enumerate().map(exact).collect()
-    }
-
-    /// A column of flags that may be left out.
-    pub(crate) fn optional_flags(&self, column: &'static str) -> Result<Option<Vec<bool>>> {
-        match self.optional(column) {
-            None => Ok(None),
-            Some(Source::Arrow(chunks)) => {
-                let mut flags = Vec::new();
-                for chunk in chunks {
-                    self.refuse_nulls(column, flags.len(), chunk.as_ref())?;
-                    let values = chunk.as_boolean_opt().ok_or_else(|| {
-                        self.fault(
-                            column,
-                            None,
-                            format!("True or False is needed, not {}", chunk.data_type()),
-                        )
-                    })?;
-                    flags.extend(values.iter().flatten());
-                }
-                Ok(Some(flags))
-            }
-            Some(Source::Python(values)) => {
-                if let Ok(array) = values.extract::<PyReadonlyArray1<'_, bool>>() {
-                    return Ok(Some(array.as_array().iter().copied().collect()));
-                }
-                let Ok(values) = values.cast::<PyList>() else {
-                    return Err(self.fault(column, None, "True or False is needed"));
-                };
-                let flag = |(row, value): (usize, Bound<'_, PyAny>)| {
-                    let is_flag = value.is_instance_of::<PyBool>() || is_numpy_flag(&value)?;
-                    if is_flag {
-                        return Ok(value.is_truthy()?);
-                    }
-                    Err(self.fault(
-                        column,
-                        Some(row),
-                        format!("{} is neither True nor False", value.repr()?),
-                    ))
-                };
-                values
-                    .iter()
-                    .enumerate()
-                    .map(flag)
-                    .collect::<Result<_>>()
-                    .map(Some)
+    fn push_wholes<T: ArrowPrimitiveType>(&mut self, chunk: &dyn Array)
+    where
+        i128: From<T::Native>,
+    {
+        for value in chunk.as_primitive::<T>() {
+            match value {
+                None => self.floats.push(f64::NAN),
+                Some(value) => self.push_whole(value.into()),
             }
         }
     }
 
-    /// A column of texts in which null says that a row has none.
-    pub(crate) fn sparse_texts(&self, column: &'static str) -> Result<Option<Vec<Option<String>>>> {
-        match self.optional(column) {
-            None => Ok(None),
-            Some(Source::Arrow(chunks)) => {
-                let mut texts = Vec::new();
-                for chunk in chunks {
-                    self.push_sparse_texts(column, chunk, &mut texts)?;
-                }
-                Ok(Some(texts))
-            }
-            Some(Source::Python(values)) => {
-                let Ok(values) = values.cast::<PyList>() else {
-                    return Err(self.fault(column, None, "text is needed"));
-                };
-                let text = |(row, value): (usize, Bound<'_, PyAny>)| match value
-                    .extract::<Option<String>>()
-                {
-                    Ok(text) => Ok(text.filter(|text| !text.is_empty())),
-                    Err(_) => {
-                        Err(self.fault(column, Some(row), format!("{} is not text", value.repr()?)))
-                    }
-                };
-                values
-                    .iter()
-                    .enumerate()
-                    .map(text)
-                    .collect::<Result<_>>()
-                    .map(Some)
-            }
+    #[inline]
+    fn push_whole(&mut self, value: i128) {
+        match whole_float(value) {
+            Some(float) => self.floats.push(float),
+            None => self.push(whole(value)),
         }
     }
 
-    fn push_sparse_texts(
-        &self,
-        column: &'static str,
-        chunk: &ArrayRef,
-        texts: &mut Vec<Option<String>>,
-    ) -> Result<()> {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        match chunk.data_type() {
-            DataType::Utf8 => texts.extend(chunk.as_string::<i32>().iter().map(owned)),
-            DataType::LargeUtf8 => texts.extend(chunk.as_string::<i64>().iter().map(owned)),
-            DataType::Utf8View => texts.extend(chunk.as_string_view().iter().map(owned)),
-            DataType::Null => texts.extend(std::iter::repeat_n(None, chunk.len())),
-            DataType::Dictionary(..) => {
-                let dictionary = chunk.as_any_dictionary();
-                let mut values = Vec::new();
-                self.push_sparse_texts(column, dictionary.values(), &mut values)?;
-                let nulls = chunk.logical_nulls();
-                texts.extend(dictionary.normalized_keys().into_iter().enumerate().map(
-                    |(row, key)| {
-                        let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
-                        if null { None } else { values[key].clone() }
-                    },
-                ));
-            }
-            other => return Err(self.fault(column, None, format!("text is needed, not {other}"))),
-        }
-        Ok(())
-    }
-
-    /// A column of times in nanoseconds since 1970 UTC, in which null says that a row has none.
-    pub(crate) fn sparse_times(&self, column: &'static str) -> Result<Option<Vec<Option<i64>>>> {
-        match self.optional(column) {
-            None => Ok(None),
-            Some(Source::Arrow(chunks)) => {
-                let mut times = Vec::new();
-                for chunk in chunks {
-                    self.push_arrow_times(column, chunk.as_ref(), &mut times)?;
-                }
-                Ok(Some(times))
-            }
-            Some(Source::Python(values)) => {
-                let Ok(array) = values.extract::<PyReadonlyArray1<'_, i64>>() else {
-                    return Err(self.fault(
-                        column,
-                        None,
-                        "times are needed (datetime64, datetime or ISO text)",
-                    ));
-                };
-                let time = |&time: &i64| Some(time).filter(|&time| time != NOT_A_TIME);
-                Ok(Some(array.as_array().iter().map(time).collect()))
-            }
-        }
-    }
-
-    fn push_arrow_times(
-        &self,
-        column: &'static str,
+    fn push_decimals<T: DecimalType>(
+        &mut self,
         chunk: &dyn Array,
-        times: &mut Vec<Option<i64>>,
-    ) -> Result<()> {
-        use DataType::{Date32, Date64, LargeUtf8, Null, Timestamp, Utf8, Utf8View};
-        let given = chunk.data_type();
-        if !matches!(
-            given,
-            Timestamp(..) | Date32 | Date64 | Utf8 | LargeUtf8 | Utf8View | Null
-        ) {
-            return Err(self.fault(column, None, format!("times are needed, not {given}")));
+        scale: i8,
+        unscaled: impl Fn(T::Native) -> Unscaled,
+    ) {
+        let exponent = -i32::from(scale);
+        for value in chunk.as_primitive::<T>() {
+            let digits = match value.map(&unscaled) {
+                None => {
+                    self.floats.push(f64::NAN);
+                    continue;
+                }
+                Some(Unscaled::Short(digits)) => match decimal_float(digits, exponent) {
+                    Some(float) => {
+                        self.floats.push(float);
+                        continue;
+                    }
+                    None => digits.into(),
+                },
+                Some(Unscaled::Long(digits)) => digits,
+            };
+            self.push(decimal(digits, exponent.into()).expect("at most 1e205, at least 1e-127"));
         }
-        // What has no zone means UTC; what lies outside the years that nanoseconds reach is an error.
-        let nanoseconds = Timestamp(TimeUnit::Nanosecond, Some("+00:00".into()));
-        let strict = CastOptions {
-            safe: false,
-            ..CastOptions::default()
-        };
-        let cast = cast_with_options(chunk, &nanoseconds, &strict)
-            .map_err(|error| self.fault(column, None, error.to_string()))?;
-        times.extend(cast.as_primitive::<TimestampNanosecondType>().iter());
+    }
+
+    fn push_python(&mut self, values: &Bound<'_, PyAny>) -> Result<()> {
+        if let Ok(array) = values.extract::<PyReadonlyArray1<'_, f64>>() {
+            self.floats = array.as_array().to_vec();
+        } else if let Ok(array) = values.extract::<PyReadonlyArray1<'_, f32>>() {
+            let floats = array.as_array();
+            self.floats.extend(floats.iter().copied().map(shortest));
+        } else if let Ok(array) = values.extract::<PyReadonlyArray1<'_, i64>>() {
+            self.floats.reserve_exact(array.len());
+            for &value in array.as_array() {
+                self.push_whole(value.into());
+            }
+        } else if let Ok(array) = values.extract::<PyReadonlyArray1<'_, u64>>() {
+            self.floats.reserve_exact(array.len());
+            for &value in array.as_array() {
+                self.push_whole(value.into());
+            }
+        } else if let Ok(array) = values.cast::<PyUntypedArray>() {
+            // `_frames` hands NumPy's texts over as code points.
+            let found = if array.ndim() == 2 {
+                "text".to_owned()
+            } else {
+                array.dtype().to_string()
+            };
+            let problem = format!("numbers are needed, not {found}");
+            return Err(fault(&self.place, None, problem));
+        } else {
+            self.push_objects(values.cast::<PyList>().map_err(PyErr::from)?)?;
+        }
+        Ok(())
+    }
+
+    fn push_objects(&mut self, values: &Bound<'_, PyList>) -> Result<()> {
+        self.floats.reserve_exact(values.len());
+        for (row, value) in values.iter().enumerate() {
+            if row % SIGNAL_ROWS == 0 {
+                values.py().check_signals()?;
+            }
+            if !value.is_none() {
+                let given = number(&value, || self.place.clone().row(row))?;
+                self.push(given);
+            } else if self.nulls == Nulls::AreNan {
+                self.floats.push(f64::NAN);
+            } else {
+                let problem = "null: every row needs a value";
+                return Err(fault(&self.place, Some(row), problem));
+            }
+        }
         Ok(())
     }
 }
 
-/// NumPy's own kind of flag, which is no Python bool; `bool_` before NumPy 2.
-fn is_numpy_flag(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let name = value.get_type().name()?;
-    Ok(name == "bool" || name == "bool_")
-}
-
-/// A 32-bit float means the shortest decimal that prints as it: 0.1f32 is 0.1, not 0.10000000149.
-fn shortest(value: f32) -> f64 {
-    value
-        .to_string()
-        .parse()
-        .expect("a printed float can be read")
+/// A decimal without its point.
+enum Unscaled {
+    Short(i128),
+    Long(BigInt),
 }

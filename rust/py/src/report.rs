@@ -1,25 +1,57 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, LargeStringArray, RecordBatch,
-};
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3_arrow::PyTable;
-use xmfast_core::{Id, Ids, ResultRows, Row, column, margin_ratios, result, summarize};
+use xmfast_core::{
+    Evaluated, Ids, IsolatedPosition, ResultRows, Subject, margin_ratios, summarize,
+};
 
 use crate::book::id_array;
 use crate::error::Result;
+use crate::explain::{ExplainedParts, explain};
+use crate::figures::{Origin, arrow_stream, columns, id_column, is_negative};
+use crate::isolated::Isolated;
 use crate::run::run;
 use crate::universe::{id_object, with_id};
-use crate::view;
+use crate::view::{self, HasRows};
 
 /// See `xmfast.MarginReport`.
 #[pyclass(frozen, module = "xmfast._core")]
 pub(crate) struct Report {
-    pub(crate) rows: ResultRows,
-    pub(crate) accounts: Arc<Ids>,
+    rows: ResultRows,
+    accounts: Arc<Ids>,
+    /// Numbers of the accounts in the book; `None` if they are all of them in order.
+    numbers: Option<Vec<usize>>,
+    isolated: Arc<ResultRows>,
+    positions: Arc<Vec<IsolatedPosition>>,
+    origin: Arc<Origin>,
+}
+
+impl HasRows for Report {
+    fn result_rows(&self) -> &ResultRows {
+        &self.rows
+    }
+}
+
+impl Report {
+    /// The report of all accounts.
+    pub(crate) fn whole(evaluated: Evaluated, origin: Arc<Origin>) -> Self {
+        Self {
+            rows: evaluated.pools,
+            accounts: origin.book().accounts().clone(),
+            numbers: None,
+            isolated: Arc::new(evaluated.isolated),
+            positions: Arc::new(evaluated.positions),
+            origin,
+        }
+    }
+
+    /// Number of a row's account in the book.
+    fn number(&self, row: usize) -> usize {
+        self.numbers.as_ref().map_or(row, |numbers| numbers[row])
+    }
 }
 
 #[pymethods]
@@ -30,22 +62,21 @@ impl Report {
     }
 
     fn accounts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        id_array(py, &self.accounts)
+        id_array(py, &self.accounts, 0..self.accounts.len())
     }
 
     fn margin_ratio<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
         PyArray1::from_vec(py, margin_ratios(self.rows.rows()))
     }
 
+    /// How many accounts and isolated positions were decided in exact numbers.
+    fn exact_decisions(&self) -> usize {
+        self.rows.exact() + self.isolated.exact()
+    }
+
     /// Whether each account's figure in a column of `rows` is below 0, strictly.
     fn is_negative<'py>(&self, py: Python<'py>, column: usize) -> Bound<'py, PyArray1<bool>> {
-        PyArray1::from_iter(
-            py,
-            self.rows
-                .signs()
-                .iter()
-                .map(|signs| signs >> column & 1 == 1),
-        )
+        is_negative(py, &self.rows, column)
     }
 
     /// The ratio of one row.
@@ -102,10 +133,38 @@ impl Report {
         for &row in &rows {
             accounts.intern(self.accounts.get(row));
         }
+        let numbers: Vec<usize> = rows.iter().map(|&row| self.number(row)).collect();
+        let chosen: HashSet<usize> = numbers.iter().copied().collect();
+        let isolated: Vec<usize> = (0..self.positions.len())
+            .filter(|&at| chosen.contains(&(self.positions[at].account as usize)))
+            .collect();
+        let positions = isolated.iter().map(|&at| self.positions[at]).collect();
         Self {
             rows: self.rows.pick(&rows),
             accounts: Arc::new(accounts),
+            numbers: Some(numbers),
+            isolated: Arc::new(self.isolated.pick(&isolated)),
+            positions: Arc::new(positions),
+            origin: self.origin.clone(),
         }
+    }
+
+    /// The isolated positions of these accounts.
+    fn isolated(&self) -> Isolated {
+        Isolated {
+            rows: self.isolated.clone(),
+            positions: self.positions.clone(),
+            origin: self.origin.clone(),
+        }
+    }
+
+    /// The exact lines of a row's account.
+    fn explain<'py>(&self, py: Python<'py>, row: usize) -> Result<Vec<ExplainedParts<'py>>> {
+        let subject = Subject {
+            account: self.number(row),
+            position: None,
+        };
+        explain(py, &self.origin, subject)
     }
 
     #[pyo3(signature = (requested_schema=None))]
@@ -114,73 +173,12 @@ impl Report {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> Result<Bound<'py, PyAny>> {
-        let batch = self.record_batch()?;
-        let schema = batch.schema();
-        let table = PyTable::try_new(vec![batch], schema)?.into_pyobject(py)?;
-        Ok(table.call_method1("__arrow_c_stream__", (requested_schema,))?)
+        let mut all = vec![("account", id_column(&self.accounts, 0..self.accounts.len()))];
+        all.extend(columns(&self.rows));
+        arrow_stream(py, all, requested_schema)
     }
 
     fn __len__(&self) -> usize {
         self.accounts.len()
-    }
-}
-
-impl Report {
-    /// Contiguous columns, made when Arrow asks.
-    fn record_batch(&self) -> PyResult<RecordBatch> {
-        let figure = |name: &'static str, value: fn(&Row) -> f64| {
-            let values: Float64Array = self
-                .rows
-                .rows()
-                .iter()
-                .map(|row| Some(value(row)))
-                .collect();
-            (name, Arc::new(values) as ArrayRef)
-        };
-        let flag = |name: &'static str, value: fn(&Row) -> bool| {
-            let values: BooleanArray = self
-                .rows
-                .rows()
-                .iter()
-                .map(|row| Some(value(row)))
-                .collect();
-            (name, Arc::new(values) as ArrayRef)
-        };
-        RecordBatch::try_from_iter([
-            ("account", self.account_column()),
-            figure("equity", |row| row.0[column::EQUITY]),
-            figure("collateral_value", |row| row.0[result::COLLATERAL]),
-            figure("initial_collateral_value", |row| {
-                row.0[column::INITIAL_COLLATERAL]
-            }),
-            figure("initial_margin", |row| row.0[column::INITIAL_MARGIN]),
-            figure("maintenance_margin", |row| {
-                row.0[column::MAINTENANCE_MARGIN]
-            }),
-            figure("initial_health", |row| row.0[result::INITIAL_HEALTH]),
-            figure("health", |row| row.0[result::HEALTH]),
-            figure("free_collateral", |row| {
-                row.0[result::INITIAL_HEALTH].max(0.0)
-            }),
-            (
-                "margin_ratio",
-                Arc::new(Float64Array::from(margin_ratios(self.rows.rows()))) as ArrayRef,
-            ),
-            flag("liquidatable", |row| row.0[result::HEALTH] < 0.0),
-            flag("bankrupt", |row| row.0[column::EQUITY] < 0.0),
-        ])
-        .map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))
-    }
-
-    fn account_column(&self) -> ArrayRef {
-        match self.accounts.as_ints() {
-            Some(ids) => Arc::new(Int64Array::from(ids.to_vec())),
-            None => Arc::new(LargeStringArray::from_iter_values(
-                self.accounts.iter().map(|id| match id {
-                    Id::Text(id) => id,
-                    Id::Int(_) => unreachable!("the ids are strings"),
-                }),
-            )),
-        }
     }
 }

@@ -74,11 +74,16 @@ fn instrument_columns(frame: &Bound<'_, PyAny>) -> Result<InstrumentColumns> {
         kind: frame.ids("kind")?,
         underlying: frame.ids("underlying")?,
         settlement: frame.ids("settlement")?,
-        contract_multiplier: frame.optional_floats("contract_multiplier")?,
+        contract_multiplier: frame.optional_numbers("contract_multiplier")?,
         inverse: frame.optional_flags("inverse")?,
         allow_negative_price: frame.optional_flags("allow_negative_price")?,
         expiry: frame.sparse_times("expiry")?,
-        strike: frame.sparse_floats("strike")?,
+        strike: frame.sparse_numbers("strike")?.map(|column| {
+            let strikes = column.floats().iter();
+            strikes
+                .map(|&strike| Some(strike).filter(|strike| !strike.is_nan()))
+                .collect()
+        }),
         right: frame.sparse_texts("right")?,
     })
 }

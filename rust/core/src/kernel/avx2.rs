@@ -1,10 +1,10 @@
 //! The kernel's arithmetic in two AVX2 registers of four columns.
 
 use std::arch::x86_64::{
-    __m256d, _CMP_LT_OQ, _mm256_add_pd, _mm256_and_pd, _mm256_andnot_pd, _mm256_castpd_si256,
-    _mm256_cmp_pd, _mm256_fmadd_pd, _mm256_load_pd, _mm256_max_pd, _mm256_min_pd,
-    _mm256_movemask_pd, _mm256_permute4x64_pd, _mm256_set1_pd, _mm256_setzero_pd, _mm256_store_pd,
-    _mm256_stream_si256,
+    __m256d, _CMP_LT_OQ, _CMP_NGE_UQ, _mm256_add_pd, _mm256_and_pd, _mm256_andnot_pd,
+    _mm256_castpd_si256, _mm256_cmp_pd, _mm256_fmadd_pd, _mm256_load_pd, _mm256_max_pd,
+    _mm256_min_pd, _mm256_movemask_pd, _mm256_permute4x64_pd, _mm256_set1_pd, _mm256_setzero_pd,
+    _mm256_store_pd, _mm256_stream_si256,
 };
 
 use super::Row;
@@ -59,6 +59,23 @@ impl Lanes for Avx2 {
         Self(half, half)
     }
     #[inline(always)]
+    fn broadcast_bound(self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`). Column 7 is lane 3 of the upper half.
+        let half = unsafe { _mm256_permute4x64_pd::<0b11_11_11_11>(self.1) };
+        Self(half, half)
+    }
+    #[inline(always)]
+    fn within(self, bound: Self) -> u8 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let within = |half, bound| {
+                let magnitude = _mm256_andnot_pd(_mm256_set1_pd(-0.0), half);
+                _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_NGE_UQ>(magnitude, bound))
+            };
+            (within(self.0, bound.0) | within(self.1, bound.1) << 4) as u8
+        }
+    }
+    #[inline(always)]
     fn positive_part(self) -> Self {
         // SAFETY: AVX2 was detected (see `Avx2`). For a NaN the instruction returns its second operand, 0.
         unsafe {
@@ -84,18 +101,8 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    fn finite(self) -> u8 {
-        // SAFETY: AVX2 was detected (see `Avx2`).
-        unsafe {
-            let finite = |half| {
-                let magnitude = _mm256_andnot_pd(_mm256_set1_pd(-0.0), half);
-                _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(
-                    magnitude,
-                    _mm256_set1_pd(f64::INFINITY),
-                ))
-            };
-            (finite(self.0) | finite(self.1) << 4) as u8
-        }
+    fn poisoned_by(self, row: Self) -> Self {
+        row.mul_add(Self::zero(), self)
     }
     #[inline(always)]
     fn signs(self) -> u8 {

@@ -1,10 +1,11 @@
 //! The kernel's arithmetic in one AVX-512 register.
 
 use std::arch::x86_64::{
-    __m512d, _CMP_LT_OQ, _mm512_abs_pd, _mm512_add_pd, _mm512_and_epi64, _mm512_castpd_si512,
-    _mm512_castsi512_pd, _mm512_cmp_pd_mask, _mm512_fmadd_pd, _mm512_load_pd, _mm512_mask_sub_pd,
-    _mm512_max_pd, _mm512_min_pd, _mm512_permutexvar_pd, _mm512_set1_epi64, _mm512_set1_pd,
-    _mm512_setr_epi64, _mm512_setzero_pd, _mm512_store_pd, _mm512_stream_pd,
+    __m512d, _CMP_LT_OQ, _CMP_NGE_UQ, _mm512_abs_pd, _mm512_add_pd, _mm512_and_epi64,
+    _mm512_castpd_si512, _mm512_castsi512_pd, _mm512_cmp_pd_mask, _mm512_fmadd_pd, _mm512_load_pd,
+    _mm512_mask_sub_pd, _mm512_maskz_mov_pd, _mm512_max_pd, _mm512_min_pd, _mm512_permutexvar_pd,
+    _mm512_set1_epi64, _mm512_set1_pd, _mm512_setr_epi64, _mm512_setzero_pd, _mm512_store_pd,
+    _mm512_stream_pd,
 };
 
 use super::lanes::Lanes;
@@ -51,6 +52,21 @@ impl Lanes for Avx512 {
         Self(unsafe { _mm512_permutexvar_pd(_mm512_set1_epi64(column::NET as i64), self.0) })
     }
     #[inline(always)]
+    fn broadcast_bound(self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_permutexvar_pd(_mm512_set1_epi64(column::BOUND as i64), self.0) })
+    }
+    #[inline(always)]
+    fn only(column: usize, value: f64) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_maskz_mov_pd(1 << column, _mm512_set1_pd(value)) })
+    }
+    #[inline(always)]
+    fn within(self, bound: Self) -> u8 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_cmp_pd_mask::<_CMP_NGE_UQ>(_mm512_abs_pd(self.0), bound.0) }
+    }
+    #[inline(always)]
     fn positive_part(self) -> Self {
         // SAFETY: AVX-512F was detected (see `Avx512`). For a NaN the instruction returns its second operand, 0.
         Self(unsafe { _mm512_max_pd(self.0, _mm512_setzero_pd()) })
@@ -66,11 +82,8 @@ impl Lanes for Avx512 {
         unsafe { _mm512_store_pd(to.0.as_mut_ptr(), self.0) }
     }
     #[inline(always)]
-    fn finite(self) -> u8 {
-        // SAFETY: AVX-512F was detected (see `Avx512`).
-        unsafe {
-            _mm512_cmp_pd_mask::<_CMP_LT_OQ>(_mm512_abs_pd(self.0), _mm512_set1_pd(f64::INFINITY))
-        }
+    fn poisoned_by(self, row: Self) -> Self {
+        row.mul_add(Self::zero(), self)
     }
     #[inline(always)]
     fn signs(self) -> u8 {

@@ -2,8 +2,23 @@
 
 use super::lanes::Lanes;
 use super::legs::{contract, contract_pair};
+use super::rules::{ChargesInOrder, RuleTable, beyond_sums};
 use super::scalar::Scalar;
-use super::{BlockUnits, Row, RowId, Simd, Units, column};
+use super::{BlockUnits, Fold, Row, RowId, Simd, UnitFacts, Units, column, result};
+
+/// Rows of `weights` per home: positive net, negative net.
+pub const WEIGHT_ROWS: usize = 2;
+
+/// What the kernel needs of a risk table.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockTable<'a> {
+    /// One row for everything a leg can be.
+    pub rows: &'a [Row],
+    /// [`WEIGHT_ROWS`] rows per home.
+    pub weights: &'a [Row],
+    /// What is not a sum over legs, if anything is.
+    pub rules: Option<&'a RuleTable>,
+}
 
 /// Where the results of a block go: one row and one byte of signs for each account.
 #[derive(Debug)]
@@ -14,34 +29,46 @@ pub struct BlockResults<'a> {
     pub signs: &'a mut [u8],
 }
 
-/// Contracts every account of a block with `table` and weighs its nets by `weights`.
+/// Memory that is used again from block to block.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Sums of the parts of accounts that have several units.
+    parts: Vec<Row>,
+    /// Slots whose equity or health is so near to 0 that rounding may have chosen its sign.
+    pub near: Vec<u32>,
+}
+
+/// Columns of a result row whose sign decides something.
+const DECISIVE: u8 = 1 << column::EQUITY | 1 << result::HEALTH | 1 << result::INITIAL_HEALTH;
+
+/// Contracts every account of a block with the table and weighs its nets.
 ///
-/// `scratch` is memory for parts, used again from block to block. Returns whether every result is finite.
+/// Leaves in `scratch.near` the slots whose decision is not proven. Returns whether every result is finite.
 ///
 /// # Panics
 /// If a row, home or target lies outside its slice (the layout is made so that none does), or the machine lacks the path.
 pub fn contract_block<R: RowId>(
     simd: Simd,
     block: &BlockUnits<R>,
-    table: &[Row],
-    weights: &[Row],
-    scratch: &mut Vec<Row>,
+    table: BlockTable<'_>,
+    scratch: &mut Scratch,
     results: BlockResults<'_>,
 ) -> bool {
     let row_bound = block.whole.row_bound.max(block.parts.row_bound);
-    assert!(row_bound <= table.len(), "the table has too few rows");
+    assert!(row_bound <= table.rows.len(), "the table has too few rows");
     assert!(simd.available(), "this machine has no {}", simd.name());
-    if scratch.len() < block.parts.len() {
-        scratch.resize(block.parts.len(), Row::default());
+    scratch.near.clear();
+    if scratch.parts.len() < block.parts.len() {
+        scratch.parts.resize(block.parts.len(), Row::default());
     }
     match simd {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `available` was asserted above.
-        Simd::Avx512 => unsafe { block_avx512(block, table, weights, scratch, results) },
+        Simd::Avx512 => unsafe { block_avx512(block, table, scratch, results) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Simd::Avx2 => unsafe { block_avx2(block, table, weights, scratch, results) },
-        _ => block_in::<Scalar, R>(block, table, weights, scratch, results),
+        Simd::Avx2 => unsafe { block_avx2(block, table, scratch, results) },
+        _ => block_in::<Scalar, R>(block, table, scratch, results),
     }
 }
 
@@ -49,12 +76,11 @@ pub fn contract_block<R: RowId>(
 #[target_feature(enable = "avx512f")]
 fn block_avx512<R: RowId>(
     block: &BlockUnits<R>,
-    table: &[Row],
-    weights: &[Row],
-    scratch: &mut [Row],
+    table: BlockTable<'_>,
+    scratch: &mut Scratch,
     results: BlockResults<'_>,
 ) -> bool {
-    let finite = block_in::<super::avx512::Avx512, R>(block, table, weights, scratch, results);
+    let finite = block_in::<super::avx512::Avx512, R>(block, table, scratch, results);
     std::arch::x86_64::_mm_sfence();
     finite
 }
@@ -63,12 +89,11 @@ fn block_avx512<R: RowId>(
 #[target_feature(enable = "avx2,fma")]
 fn block_avx2<R: RowId>(
     block: &BlockUnits<R>,
-    table: &[Row],
-    weights: &[Row],
-    scratch: &mut [Row],
+    table: BlockTable<'_>,
+    scratch: &mut Scratch,
     results: BlockResults<'_>,
 ) -> bool {
-    let finite = block_in::<super::avx2::Avx2, R>(block, table, weights, scratch, results);
+    let finite = block_in::<super::avx2::Avx2, R>(block, table, scratch, results);
     std::arch::x86_64::_mm_sfence();
     finite
 }
@@ -76,122 +101,228 @@ fn block_avx2<R: RowId>(
 #[inline(always)]
 fn block_in<L: Lanes, R: RowId>(
     block: &BlockUnits<R>,
-    table: &[Row],
-    weights: &[Row],
-    scratch: &mut [Row],
+    table: BlockTable<'_>,
+    scratch: &mut Scratch,
     results: BlockResults<'_>,
 ) -> bool {
     let BlockResults { rows, signs } = results;
     // Equal lengths, so that one check of a target serves both.
     let signs = &mut signs[..rows.len()];
-    let mut finite = units_in::<L, R, true>(&block.whole, table, weights, rows, signs);
+    let Scratch { parts, near } = scratch;
+    let mut poison = units_in::<L, R, true>(&block.whole, table, rows, signs, near);
     if !block.folds.is_empty() {
-        units_in::<L, R, false>(&block.parts, table, weights, scratch, &mut []);
-        finite &= fold_in::<L>(&block.folds, scratch, rows, signs);
+        units_in::<L, R, false>(&block.parts, table, parts, &mut [], near);
+        poison = poison.add(fold_in::<L>(&block.folds, parts, rows, signs, near));
     }
-    finite == u8::MAX
+    poison.is_clean()
 }
 
 /// Contracts and weighs each unit. `WHOLE` units are accounts: their rows are finished; the others are left as sums.
 ///
-/// Returns the columns that are finite in every row.
+/// Returns what the rows poisoned.
 #[inline(always)]
 fn units_in<L: Lanes, R: RowId, const WHOLE: bool>(
     units: &Units<R>,
-    table: &[Row],
-    weights: &[Row],
+    table: BlockTable<'_>,
     out: &mut [Row],
     signs: &mut [u8],
-) -> u8 {
+    near: &mut Vec<u32>,
+) -> L {
+    let mut writer = Writer {
+        facts: units.facts.iter(),
+        table,
+        out,
+        signs,
+        near,
+        poison: L::zero(),
+    };
+    match table.rules {
+        None => contract_units::<L, R>(units, table, &mut Sums::<L, R, WHOLE>(&mut writer)),
+        Some(rules) => {
+            let charges = ChargesInOrder::new(&units.charges);
+            let mut finish = BeyondSums::<L, R, WHOLE> {
+                writer: &mut writer,
+                rules,
+                charges,
+            };
+            contract_units::<L, R>(units, table, &mut finish);
+        }
+    }
+    writer.poison
+}
+
+/// What is done with the sums of a unit. A trait, not a closure: closures would not be compiled for the instruction set.
+trait Finish<L, R> {
+    fn finish(&mut self, sum: L, rows: &[R], quantities: &[f64]);
+}
+
+/// Where rows go.
+struct Writer<'a, L, R> {
+    facts: std::slice::Iter<'a, UnitFacts<R>>,
+    table: BlockTable<'a>,
+    out: &'a mut [Row],
+    signs: &'a mut [u8],
+    near: &'a mut Vec<u32>,
+    poison: L,
+}
+
+/// Units whose figures are sums over legs.
+struct Sums<'w, 'a, L, R, const WHOLE: bool>(&'w mut Writer<'a, L, R>);
+
+impl<L: Lanes, R: RowId, const WHOLE: bool> Finish<L, R> for Sums<'_, '_, L, R, WHOLE> {
+    #[inline(always)]
+    fn finish(&mut self, sum: L, _rows: &[R], _quantities: &[f64]) {
+        let facts = self.0.facts.next().expect("as many as units");
+        let sum = weigh(sum, facts, self.0.table);
+        let doubts = usize::from(facts.home.index() != 0);
+        self.0.write::<WHOLE>(sum, doubts, facts.target);
+    }
+}
+
+/// Units that tiers, orders and the like may add to.
+struct BeyondSums<'w, 'a, L, R, const WHOLE: bool> {
+    writer: &'w mut Writer<'a, L, R>,
+    rules: &'a RuleTable,
+    charges: ChargesInOrder<'a>,
+}
+
+impl<L: Lanes, R: RowId, const WHOLE: bool> Finish<L, R> for BeyondSums<'_, '_, L, R, WHOLE> {
+    #[inline(always)]
+    fn finish(&mut self, sum: L, rows: &[R], quantities: &[f64]) {
+        let facts = self.writer.facts.next().expect("as many as units");
+        let home = facts.home.index();
+        let table = (self.writer.table.rows, self.rules);
+        let (sum, charged) = beyond_sums(sum, rows, quantities, home, table, &mut self.charges);
+        let net = sum.to_row().0[column::NET];
+        let sum = weigh(sum, facts, self.writer.table);
+        let sum = self.rules.homes.add(home, net, sum);
+        let doubts = usize::from(home != 0) + usize::from(charged) * 2;
+        self.writer.write::<WHOLE>(sum, doubts, facts.target);
+    }
+}
+
+impl<L: Lanes, R: RowId> Writer<'_, L, R> {
+    #[inline(always)]
+    fn write<const WHOLE: bool>(&mut self, sum: L, doubts: usize, target: u32) {
+        if WHOLE {
+            let (out, signs) = (&mut *self.out, &mut *self.signs);
+            let row = write(sum, doubts, target, out, signs, self.near);
+            self.poison = self.poison.poisoned_by(row);
+        } else {
+            sum.store(&mut self.out[target as usize]);
+        }
+    }
+}
+
+/// Contracts each unit and hands its sums on, in order.
+#[inline(always)]
+fn contract_units<L: Lanes, R: RowId>(
+    units: &Units<R>,
+    table: BlockTable<'_>,
+    then: &mut impl Finish<L, R>,
+) {
     let operand_mask = L::operand_mask(&column::ABSOLUTE);
-    let (mut rows, mut quantities) = (&units.rows[..], &units.quantities[..]);
-    let mut unit_facts = units.targets.iter().zip(&units.homes);
-    let mut finite = u8::MAX;
+    let (mut rows, mut quantities) = (units.rows.as_slice(), units.quantities.as_slice());
     for run in &units.runs {
         let slots = run.slots as usize;
         let legs = slots * run.units as usize;
         let (run_rows, run_quantities);
         (run_rows, rows) = rows.split_at(legs);
         (run_quantities, quantities) = quantities.split_at(legs);
-        // Two units at once: the sums of one are a chain of dependent additions, which leaves half the unit idle.
+        // Two units at once: the sums of one are a chain of dependent additions, which leaves half the core idle.
         let mut row_pairs = run_rows.chunks_exact(2 * slots);
         let mut quantity_pairs = run_quantities.chunks_exact(2 * slots);
         for (rows, quantities) in (&mut row_pairs).zip(&mut quantity_pairs) {
             // SAFETY: `contract_block` compared the table with `row_bound`.
             let (first, second) =
-                unsafe { contract_pair::<L, R>(rows, quantities, table, operand_mask) };
-            for sum in [first, second] {
-                let (&target, home) = unit_facts.next().expect("as many as units");
-                finite &= write::<L, R, WHOLE>(sum, *home, target, weights, out, signs);
-            }
+                unsafe { contract_pair::<L, R>(rows, quantities, table.rows, operand_mask) };
+            let ((first_rows, second_rows), (first_quantities, second_quantities)) =
+                (rows.split_at(slots), quantities.split_at(slots));
+            then.finish(first, first_rows, first_quantities);
+            then.finish(second, second_rows, second_quantities);
         }
-        if let [_, ..] = row_pairs.remainder() {
+        if let (rows @ [_, ..], quantities) = (row_pairs.remainder(), quantity_pairs.remainder()) {
             // SAFETY: as above.
-            let sum = unsafe {
-                contract::<L, R>(
-                    row_pairs.remainder(),
-                    quantity_pairs.remainder(),
-                    table,
-                    operand_mask,
-                )
-            };
-            let (&target, home) = unit_facts.next().expect("as many as units");
-            finite &= write::<L, R, WHOLE>(sum, *home, target, weights, out, signs);
+            let sum = unsafe { contract::<L, R>(rows, quantities, table.rows, operand_mask) };
+            then.finish(sum, rows, quantities);
         }
     }
-    finite
 }
 
-/// Weighs a unit's net by its sign and writes its row; returns the columns that are finite.
+/// Weighs a unit's net by its sign.
 #[inline(always)]
-fn write<L: Lanes, R: RowId, const WHOLE: bool>(
+fn weigh<L: Lanes, R: RowId>(sum: L, facts: &UnitFacts<R>, table: BlockTable<'_>) -> L {
+    let home = facts.home.index();
+    let [positive, negative] = &table.weights[WEIGHT_ROWS * home..WEIGHT_ROWS * (home + 1)] else {
+        unreachable!("as many as asked")
+    };
+    let net = sum.broadcast_net();
+    // One of the two parts is zero.
+    let sum = net.positive_part().mul_add(L::load(positive), sum);
+    net.negative_part().mul_add(L::load(negative), sum)
+}
+
+/// Finishes and writes the row of an account. `doubts` is 0 if nothing is netted, 1 if one net is, more if there is more
+/// that may be 0 by rounding alone.
+#[inline(always)]
+fn write<L: Lanes>(
     sum: L,
-    home: R,
+    doubts: usize,
     target: u32,
-    weights: &[Row],
     out: &mut [Row],
     signs: &mut [u8],
-) -> u8 {
-    let net = sum.broadcast_net();
-    let home = 2 * home.index();
-    // One of the two parts is zero.
-    let sum = net.positive_part().mul_add(L::load(&weights[home]), sum);
-    let sum = net
-        .negative_part()
-        .mul_add(L::load(&weights[home + 1]), sum);
-    let target = target as usize;
-    if WHOLE {
-        let row = sum.finish();
-        signs[target] = row.signs();
-        row.stream(&mut out[target]);
-        row.finite()
-    } else {
-        sum.store(&mut out[target]);
-        u8::MAX
+    near: &mut Vec<u32>,
+) -> L {
+    let bound = sum.broadcast_bound();
+    let row = sum.finish();
+    if row.within(bound) & DECISIVE != 0 {
+        note_near(&sum.to_row().0, doubts, target, near);
+    }
+    signs[target as usize] = row.signs();
+    row.stream(&mut out[target as usize]);
+    row
+}
+
+/// Notes an account whose decision is not proven.
+///
+/// Health is surely 0, as f64 says, where nothing counts and nothing is required: assets of which all is cut off, say.
+#[cold]
+fn note_near(sums: &[f64; 8], doubts: usize, target: u32, near: &mut Vec<u32>) {
+    let zero = |columns: &[usize]| columns.iter().all(|&column| sums[column] == 0.0);
+    let nothing = zero(&[
+        column::ASSETS,
+        column::INITIAL_COLLATERAL,
+        column::DEBTS,
+        column::MAINTENANCE_MARGIN,
+        column::INITIAL_MARGIN,
+    ]);
+    let sure = |column: usize| sums[column].abs() >= sums[column::BOUND];
+    let sure_weights = doubts == 0 || doubts == 1 && sure(column::NET);
+    if !(nothing && sure(column::EQUITY) && sure_weights) {
+        near.push(target);
     }
 }
 
 /// Sums the parts of each account in order and finishes its row.
 #[inline(always)]
 fn fold_in<L: Lanes>(
-    accounts: &[(u32, u32)],
+    accounts: &[Fold],
     parts: &[Row],
     out: &mut [Row],
     signs: &mut [u8],
-) -> u8 {
-    let mut finite = u8::MAX;
+    near: &mut Vec<u32>,
+) -> L {
+    let mut poison = L::zero();
     let mut rest = parts;
-    for &(target, count) in accounts {
-        let (mine, others) = rest.split_at(count as usize);
+    for account in accounts {
+        let (mine, others) = rest.split_at(account.parts as usize);
         rest = others;
         let mut sum = L::zero();
         for part in mine {
             sum = sum.add(L::load(part));
         }
-        let row = sum.finish();
-        finite &= row.finite();
-        signs[target as usize] = row.signs();
-        row.stream(&mut out[target as usize]);
+        let row = write(sum, mine.len(), account.target, out, signs, near);
+        poison = poison.poisoned_by(row);
     }
-    finite
+    poison
 }

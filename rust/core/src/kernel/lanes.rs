@@ -15,13 +15,23 @@ pub(super) trait Lanes: Copy {
     fn add(self, other: Self) -> Self;
     /// The column [`column::NET`] in every lane.
     fn broadcast_net(self) -> Self;
+    /// The column [`column::BOUND`] in every lane.
+    fn broadcast_bound(self) -> Self;
+    /// `value` in one column, 0 in the others.
+    fn only(column: usize, value: f64) -> Self {
+        let mut row = Row::default();
+        row.0[column] = value;
+        Self::load(&row)
+    }
+    /// Which columns are nearer to 0 than `bound`, or not comparable: bit `c` for column `c`.
+    fn within(self, bound: Self) -> u8;
     /// `max(self, 0)` in each lane; 0 for a NaN, which the check of the result still sees in its own column.
     fn positive_part(self) -> Self;
     /// `min(self, 0)` in each lane.
     fn negative_part(self) -> Self;
     fn store(self, to: &mut Row);
-    /// Which columns are neither infinite nor NaN: bit `c` for column `c`.
-    fn finite(self) -> u8;
+    /// Stays 0 where `row` is finite, is NaN from then on where it is not.
+    fn poisoned_by(self, row: Self) -> Self;
     /// Which columns are below 0, strictly: bit `c` for column `c`.
     fn signs(self) -> u8;
     /// Writes past the caches where the set can: results are written once and not read by the kernel.
@@ -31,6 +41,11 @@ pub(super) trait Lanes: Copy {
         let mut row = Row::default();
         self.store(&mut row);
         row
+    }
+
+    /// Whether nothing that was not finite has poisoned it.
+    fn is_clean(self) -> bool {
+        self.to_row().0.iter().all(|lane| !lane.is_nan())
     }
 
     fn zero() -> Self {

@@ -15,14 +15,19 @@ mod float_state;
 mod lanes;
 mod legs;
 mod pages;
+mod rules;
 mod scalar;
 mod units;
 
-pub use block::{BlockResults, contract_block};
+pub use block::{BlockResults, BlockTable, Scratch, WEIGHT_ROWS, contract_block};
 pub use csr::contract_csr;
 pub use float_state::FloatState;
 pub use pages::zero_rows;
-pub use units::{BlockUnits, Run, Units};
+pub use rules::{
+    Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, UnitCharges,
+    opening_loss,
+};
+pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -47,8 +52,9 @@ pub mod column {
     pub const DEBTS: usize = 5;
     /// Value of what is netted in the unit's home asset before it is weighed. Operand: quantity.
     pub const NET: usize = 6;
-    /// Sum of absolute parts; it bounds the rounding error. Operand: absolute quantity.
-    pub const GROSS: usize = 7;
+    /// What a figure can be off by: the absolute part that a leg adds, times the relative error of all roundings.
+    /// Operand: absolute quantity.
+    pub const BOUND: usize = 7;
     /// Which columns take the absolute quantity.
     pub const ABSOLUTE: [bool; 8] = [false, false, false, true, true, false, false, true];
 }

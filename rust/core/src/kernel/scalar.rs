@@ -54,6 +54,16 @@ impl Lanes for Scalar {
         Self([self.0[column::NET]; 8])
     }
     #[inline(always)]
+    fn broadcast_bound(self) -> Self {
+        Self([self.0[column::BOUND]; 8])
+    }
+    #[inline(always)]
+    fn within(self, bound: Self) -> u8 {
+        let at_least = |(x, bound): (f64, f64)| x.abs() >= bound;
+        let lanes = self.0.into_iter().zip(bound.0).rev();
+        lanes.fold(0, |bits, lane| bits << 1 | u8::from(!at_least(lane)))
+    }
+    #[inline(always)]
     fn positive_part(self) -> Self {
         // Not `f64::max`: these are the comparisons that the vector instructions make.
         self.map(|x| if x > 0.0 { x } else { 0.0 })
@@ -67,8 +77,9 @@ impl Lanes for Scalar {
         to.0 = self.0;
     }
     #[inline(always)]
-    fn finite(self) -> u8 {
-        self.bits(|x| x.is_finite())
+    fn poisoned_by(self, row: Self) -> Self {
+        // Not `mul_add`, which is a call where the machine has no such instruction; the figure itself is not used.
+        self.zip(row, |lane, figure| figure * 0.0 + lane)
     }
     #[inline(always)]
     fn signs(self) -> u8 {

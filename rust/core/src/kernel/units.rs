@@ -1,6 +1,7 @@
 //! Legs in units, packed for the kernel.
 
 use super::RowId;
+use super::rules::Charges;
 
 /// Consecutive units of one leg count, so that the inner loop has no unpredictable end.
 #[derive(Clone, Copy, Debug)]
@@ -11,14 +12,23 @@ pub struct Run {
     pub units: u32,
 }
 
+/// What the kernel knows of a unit beside its legs.
+#[derive(Clone, Copy, Debug)]
+pub struct UnitFacts<R> {
+    /// Row of the output that the unit writes.
+    pub target: u32,
+    /// The asset in which the unit nets (0: none, else asset + 1).
+    pub home: R,
+}
+
 /// Units of a block: groups of legs netted together, in runs by leg count.
 #[derive(Debug)]
 pub struct Units<R> {
     pub(super) runs: Vec<Run>,
     pub(super) rows: Vec<R>,
     pub(super) quantities: Vec<f64>,
-    pub(super) targets: Vec<u32>,
-    pub(super) homes: Vec<R>,
+    pub(super) facts: Vec<UnitFacts<R>>,
+    pub(super) charges: Charges,
     /// Above every row, so that a table is long enough exactly if it has this many.
     pub(super) row_bound: usize,
 }
@@ -26,9 +36,7 @@ pub struct Units<R> {
 impl<R: RowId> Units<R> {
     /// Units made of legs.
     ///
-    /// `rows` and `quantities` hold the legs of each unit, spare ones pointing to the all-zero row 0 included;
-    /// `targets` the output row that each unit writes; `homes` the asset in which it nets (0: none), whose weights
-    /// are the rows `2 * home` and `2 * home + 1`.
+    /// `rows` and `quantities` hold the legs of each unit, spare ones pointing to the all-zero row 0 included.
     ///
     /// # Panics
     /// If the runs do not cover the legs and units.
@@ -37,24 +45,26 @@ impl<R: RowId> Units<R> {
         runs: Vec<Run>,
         rows: Vec<R>,
         quantities: Vec<f64>,
-        targets: Vec<u32>,
-        homes: Vec<R>,
+        facts: Vec<UnitFacts<R>>,
+        charges: Charges,
     ) -> Self {
         let units: usize = runs.iter().map(|run| run.units as usize).sum();
         let legs: usize = runs
             .iter()
             .map(|run| run.units as usize * run.slots as usize)
             .sum();
-        assert_eq!((rows.len(), quantities.len()), (legs, legs));
-        assert_eq!((targets.len(), homes.len()), (units, units));
+        assert_eq!(
+            (rows.len(), quantities.len(), facts.len()),
+            (legs, legs, units)
+        );
         assert!(runs.iter().all(|run| run.slots > 0));
         let row_bound = rows.iter().map(|row| row.index() + 1).max().unwrap_or(0);
         Self {
             runs,
             rows,
             quantities,
-            targets,
-            homes,
+            facts,
+            charges,
             row_bound,
         }
     }
@@ -62,13 +72,13 @@ impl<R: RowId> Units<R> {
     /// Number of units.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.targets.len()
+        self.facts.len()
     }
 
     /// Whether there is no unit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
+        self.facts.is_empty()
     }
 
     /// Number of legs, spare ones not counted.
@@ -80,10 +90,11 @@ impl<R: RowId> Units<R> {
     /// Bytes held.
     #[must_use]
     pub fn memory(&self) -> usize {
-        (self.rows.capacity() + self.homes.capacity()) * size_of::<R>()
+        self.rows.capacity() * size_of::<R>()
             + self.quantities.capacity() * size_of::<f64>()
-            + self.targets.capacity() * size_of::<u32>()
+            + self.facts.capacity() * size_of::<UnitFacts<R>>()
             + self.runs.capacity() * size_of::<Run>()
+            + self.charges.memory()
     }
 }
 
@@ -94,14 +105,23 @@ pub struct BlockUnits<R> {
     pub whole: Units<R>,
     /// Units of the other accounts; targets are parts, which follow the order of `folds`.
     pub parts: Units<R>,
-    /// Slot and number of parts of each account that has several.
-    pub folds: Vec<(u32, u32)>,
+    /// The accounts that have several units.
+    pub folds: Vec<Fold>,
+}
+
+/// An account of several units.
+#[derive(Clone, Copy, Debug)]
+pub struct Fold {
+    /// Slot of the account.
+    pub target: u32,
+    /// Number of its parts.
+    pub parts: u32,
 }
 
 impl<R: RowId> BlockUnits<R> {
     /// Bytes held.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.whole.memory() + self.parts.memory() + self.folds.capacity() * size_of::<(u32, u32)>()
+        self.whole.memory() + self.parts.memory() + self.folds.capacity() * size_of::<Fold>()
     }
 }

@@ -1,72 +1,26 @@
-//! Cross margin: net per settlement asset, weigh, and charge a constant rate of notional.
+//! Cross margin: net per settlement asset, weigh, and charge rates of notional.
 
 use std::sync::Arc;
 
-use crate::error::{Error, Place, Result, finite};
-use crate::ids::IdColumn;
-use crate::kernel::Row;
+use super::parameters::{Collateral, CollateralColumns, Margin, MarginColumns};
+use super::pieces::{HomeWeights, Pieces, RiskRow, slopes, with_floor, zeros};
+use crate::error::{Error, Result};
+use crate::exact::{Given, Number};
+use crate::kernel::{InitialCurve, MarkValue, Row, RuleTable, WEIGHT_ROWS, column};
 use crate::market::Market;
-use crate::table::{LegKind, Missing, Rows, Table};
-use crate::universe::{Kind, Universe, refuse_duplicates};
+use crate::table::{LegKind, Missing, PositionRow, Rows, Table, Used};
+use crate::units::COST_CANCELLATION;
+use crate::universe::Universe;
 
-/// How much of an asset counts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Collateral {
-    /// Part of a positive net balance that does not count for initial health, 0 to 1.
-    pub initial_haircut: f64,
-    /// The same for health; at most the initial one.
-    pub maintenance_haircut: f64,
-    /// What a negative net balance counts for initial health, at least 1.
-    pub initial_liability_weight: f64,
-    /// The same for health; at most the initial one.
-    pub maintenance_liability_weight: f64,
-}
+/// Roundings of a figure beside those of its legs: factors of a row, weights, netting, the two healths.
+const EXTRA_ROUNDINGS: f64 = 32.0;
 
-impl Default for Collateral {
-    fn default() -> Self {
-        Self {
-            initial_haircut: 0.0,
-            maintenance_haircut: 0.0,
-            initial_liability_weight: 1.0,
-            maintenance_liability_weight: 1.0,
-        }
-    }
-}
+/// More than an account's figures can lose where quantities are so small that products leave the normal range of f64:
+/// less than 5e-324 for each operation, times weights and prices of at most 1e120.
+const LOST_BY_UNDERFLOW: f64 = 1e-190;
 
-/// Margin rates of an instrument, fractions of notional.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Margin {
-    /// Needed to add risk.
-    pub initial_rate: f64,
-    /// Needed to keep it; at most the initial rate.
-    pub maintenance_rate: f64,
-}
-
-/// Columns of the `collateral` frame; a column left out is `None`.
-#[derive(Clone, Debug)]
-pub struct CollateralColumns {
-    /// Assets, distinct.
-    pub asset: IdColumn,
-    /// See [`Collateral::initial_haircut`].
-    pub initial_haircut: Option<Vec<f64>>,
-    /// See [`Collateral::maintenance_haircut`].
-    pub maintenance_haircut: Option<Vec<f64>>,
-    /// See [`Collateral::initial_liability_weight`].
-    pub initial_liability_weight: Option<Vec<f64>>,
-    /// See [`Collateral::maintenance_liability_weight`].
-    pub maintenance_liability_weight: Option<Vec<f64>>,
-}
-
-/// Columns of the `margin` frame.
-#[derive(Clone, Debug)]
-pub struct MarginColumns {
-    /// Instruments, distinct.
-    pub instrument: IdColumn,
-    /// See [`Margin::initial_rate`].
-    pub initial_rate: Vec<f64>,
-    /// See [`Margin::maintenance_rate`].
-    pub maintenance_rate: Vec<f64>,
-}
+/// What cannot be computed for lack of a price or parameter.
+type Known<T> = std::result::Result<T, Missing>;
 
 /// The cross margin model with its parameters, checked.
 #[derive(Clone, Debug)]
@@ -80,8 +34,8 @@ impl CrossMargin {
     /// Checks the parameters.
     ///
     /// # Errors
-    /// An unknown or repeated id; a haircut outside 0..1, a liability weight below 1, a negative rate, or any
-    /// maintenance parameter stricter than its initial one.
+    /// An unknown or repeated id; a haircut outside 0..1 or falling with size, a liability weight below 1, a rate that
+    /// is negative or falls with size, or any maintenance parameter stricter than its initial one.
     pub fn new(
         universe: &Arc<Universe>,
         collateral: Option<&CollateralColumns>,
@@ -93,21 +47,13 @@ impl CrossMargin {
             margin: vec![None; universe.specs().len()],
         };
         if let Some(columns) = collateral {
-            refuse_duplicates(&columns.asset, "collateral", "asset")?;
-            for row in 0..columns.asset.len() {
-                let id = columns.asset.get(row);
-                let asset =
-                    universe.asset_row(id, || Place::column("collateral", "asset").row(row))?;
-                model.collateral[asset as usize] = columns.row(row)?;
+            for (asset, collateral) in columns.read(universe)? {
+                model.collateral[asset] = collateral;
             }
         }
         if let Some(columns) = margin {
-            refuse_duplicates(&columns.instrument, "margin", "instrument")?;
-            for row in 0..columns.instrument.len() {
-                let id = columns.instrument.get(row);
-                let place = || Place::column("margin", "instrument").row(row);
-                let instrument = universe.instrument_row(id, place)?;
-                model.margin[instrument as usize] = Some(columns.row(row)?);
+            for (instrument, margin) in columns.read(universe)? {
+                model.margin[instrument] = Some(margin);
             }
         }
         Ok(model)
@@ -122,8 +68,14 @@ impl CrossMargin {
     /// The risk table at the prices of `market`: all the finance of the model.
     ///
     /// # Errors
-    /// [`Error::UniverseMismatch`].
-    pub fn table(&self, market: &Market) -> Result<Table> {
+    /// [`Error::UniverseMismatch`]; [`Error::MissingPrice`] or [`Error::MissingParameter`] for what is used, with the
+    /// account that `holder` finds.
+    pub fn table(
+        &self,
+        market: &Market,
+        used: &Used,
+        holder: impl Fn(usize) -> String,
+    ) -> Result<Table> {
         if !Arc::ptr_eq(&self.universe, market.universe()) {
             return Err(Error::UniverseMismatch {
                 left: "model",
@@ -131,258 +83,348 @@ impl CrossMargin {
             });
         }
         let rows = Rows::of(&self.universe);
+        let homes = 1 + self.collateral.len();
         let mut table = Table {
             rows: vec![Row::default(); rows.count()],
-            weights: vec![Row::default(); 2 * (1 + self.collateral.len())],
-            missing: vec![None; rows.count()],
+            weights: vec![Row::default(); WEIGHT_ROWS * homes],
+            rules: None,
+            error_factor: (used.widest as f64 + EXTRA_ROUNDINGS) * self.error_factor(market),
         };
-        for row in 1..rows.count() {
-            let leg = rows.leg(row).expect("row 0 alone stands for nothing");
-            match self.row(leg, market) {
-                Ok(columns) => table.rows[row] = columns,
-                Err(missing) => table.missing[row] = Some(missing),
-            }
+        let mut rules = RuleTable::default();
+        let mut next = 0;
+        for &row in &used.rows {
+            let kind = rows.kind(row).expect("row 0 is never used");
+            let made = self.row::<f64>(kind, market);
+            let made = made.map_err(|missing| missing.error(&self.universe, holder(row)))?;
+            table.rows[row] = Row(made.columns);
+            (next..row).for_each(|_| rules.legs.push([]));
+            rules.legs.push(made.kernel_tiers());
+            next = row + 1;
         }
-        for (asset, weights) in self.collateral.iter().enumerate() {
-            let (positive, negative) = weights.rows();
-            table.weights[2 * (asset + 1)] = positive;
-            table.weights[2 * (asset + 1) + 1] = negative;
+        (next..rows.count()).for_each(|_| rules.legs.push([]));
+        rules.homes.push([]);
+        rules.uncounted_gain.push(0.0);
+        rules.cash_rows.push((0, 0));
+        for asset in 0..self.collateral.len() {
+            let home = self.home::<f64>(asset + 1, market);
+            table.weights[WEIGHT_ROWS * (asset + 1)] = Row(home.positive.columns);
+            table.weights[WEIGHT_ROWS * (asset + 1) + 1] = Row(home.negative);
+            rules.homes.push(home.positive.kernel_tiers());
+            rules.uncounted_gain.push(home.uncounted_gain);
+            rules.cash_rows.push(rows.cash_in_net(asset));
         }
+        rules.curves.resize_with(self.margin.len(), || None);
+        rules.marks.resize_with(self.margin.len(), || None);
+        let by_exposure = |missing: Missing, instrument| {
+            let row = PositionRow {
+                instrument,
+                short_option: false,
+                by_exposure: true,
+            };
+            missing.error(&self.universe, holder(rows.position(row)))
+        };
+        for &instrument in &used.charged {
+            let curve = self.curve(instrument, market);
+            rules.curves[instrument] =
+                Some(curve.map_err(|missing| by_exposure(missing, instrument))?);
+        }
+        for &instrument in &used.ordered {
+            let mark = self.mark_value(instrument, market);
+            rules.marks[instrument] =
+                Some(mark.map_err(|missing| by_exposure(missing, instrument))?);
+        }
+        let sums_alone = rules.legs.is_empty()
+            && rules.homes.is_empty()
+            && used.charged.is_empty()
+            && used.ordered.is_empty()
+            && rules.uncounted_gain.iter().all(|&part| part == 0.0);
+        if !sums_alone {
+            // Some roundings for each threshold that a leg or net passes.
+            let deepest = rules.legs.deepest() + rules.homes.deepest();
+            table.error_factor *= 2.0 + 4.0 * deepest as f64;
+            rules.error_factor = table.error_factor;
+            table.rules = Some(rules);
+        }
+        for &row in &used.rows {
+            table.rows[row].0[column::BOUND] *= table.error_factor;
+        }
+        table.rows[rows.doubt()].0[column::BOUND] = LOST_BY_UNDERFLOW;
         Ok(table)
     }
 
-    fn row(&self, leg: LegKind, market: &Market) -> std::result::Result<Row, Missing> {
-        let index_price =
-            |slot: usize| price(market.index_price()[slot]).ok_or(Missing::IndexPrice(slot));
-        match leg {
+    /// The row of one kind of leg: what one unit of it adds to each column.
+    pub(crate) fn row<N: Number>(&self, kind: LegKind, market: &Market) -> Known<RiskRow<N>> {
+        let mut row = RiskRow::new();
+        match kind {
             LegKind::Deposit(asset) => {
-                let value = index_price(asset)?;
-                let weights = &self.collateral[asset];
-                let assets = value * (1.0 - weights.maintenance_haircut);
-                let initial_collateral = value * (1.0 - weights.initial_haircut);
-                Ok(Row([
-                    value,
-                    assets,
-                    initial_collateral,
-                    0.0,
-                    0.0,
-                    0.0,
-                    0.0,
-                    value,
-                ]))
+                let grown = N::given(market.deposit_index().get(asset));
+                let value = index_price::<N>(market, asset)? * grown.clone();
+                let weights = self.haircut_weights::<N>(asset);
+                for (column, weights) in [
+                    (column::ASSETS, weights.0),
+                    (column::INITIAL_COLLATERAL, weights.1),
+                ] {
+                    let pieces: Pieces<N> = weights
+                        .into_iter()
+                        .map(|(floor, weight)| (floor / grown.clone(), value.clone() * weight))
+                        .collect();
+                    row.add(column, &pieces);
+                }
+                row.columns[column::EQUITY] = value.clone();
+                row.columns[column::BOUND] = value;
             }
             LegKind::Loan(asset) => {
-                let value = index_price(asset)?;
+                let value =
+                    index_price::<N>(market, asset)? * N::given(market.borrow_index().get(asset));
                 let weights = &self.collateral[asset];
-                let initial_collateral = value * weights.initial_liability_weight;
-                let debts = -(value * weights.maintenance_liability_weight);
-                Ok(Row([
-                    value,
-                    0.0,
-                    initial_collateral,
-                    0.0,
-                    0.0,
-                    debts,
-                    0.0,
-                    value,
-                ]))
+                let weight = |given: &Given| N::given(given.as_ref());
+                let initial = weight(&weights.initial_liability_weight);
+                let maintenance = weight(&weights.maintenance_liability_weight);
+                row.columns[column::INITIAL_COLLATERAL] = value.clone() * initial;
+                row.columns[column::DEBTS] = -(value.clone() * maintenance);
+                row.columns[column::EQUITY] = value.clone();
+                row.columns[column::BOUND] = value;
             }
-            LegKind::NettedCash(asset) => {
-                let value = index_price(asset)?;
-                Ok(Row([value, 0.0, 0.0, 0.0, 0.0, 0.0, value, value]))
+            LegKind::NettedDeposit(asset) => {
+                let grown = N::given(market.deposit_index().get(asset));
+                netted(&mut row, index_price::<N>(market, asset)? * grown);
             }
+            LegKind::NettedLoan(asset) => {
+                let grown = N::given(market.borrow_index().get(asset));
+                netted(&mut row, index_price::<N>(market, asset)? * grown);
+            }
+            LegKind::IsolatedMargin(asset) => netted(&mut row, index_price::<N>(market, asset)?),
             LegKind::Cost(asset) => {
-                let value = index_price(asset)?;
-                Ok(Row([-value, 0.0, 0.0, 0.0, 0.0, 0.0, -value, value]))
+                let value = index_price::<N>(market, asset)?;
+                row.columns[column::EQUITY] = -value.clone();
+                row.columns[column::NET] = -value.clone();
+                row.columns[column::BOUND] = value * N::decimal(COST_CANCELLATION);
             }
-            LegKind::Position(instrument) => {
-                let spec = &self.universe.specs()[instrument];
-                let value = self.unit_value(instrument, market)?;
-                let notional = if spec.kind == Kind::Option {
-                    0.0
-                } else {
-                    value.abs()
-                };
-                self.position_row(instrument, value, notional)
+            LegKind::Position(position) => self.position(position, market, &mut row)?,
+        }
+        Ok(row)
+    }
+
+    fn position<N: Number>(
+        &self,
+        position: PositionRow,
+        market: &Market,
+        row: &mut RiskRow<N>,
+    ) -> Known<()> {
+        let instrument = position.instrument;
+        let spec = &self.universe.specs()[instrument];
+        let MarkValue { value, price } = self.mark_value::<N>(instrument, market)?;
+        let margin = self.margin[instrument]
+            .as_ref()
+            .ok_or(Missing::Parameter(instrument))?;
+        let funding = spec.funding_value(N::given(market.cumulative_funding().get(instrument)));
+        let mut bound = (value.magnitude() + funding.magnitude()) * price.clone();
+        if position.short_option || !spec.is_option() {
+            let notional = self.notional::<N>(instrument, market)?;
+            let floor = N::given(margin.margin_floor_per_contract.as_ref());
+            let maintenance = slopes(maintenance_rates(margin), &notional);
+            row.add(column::MAINTENANCE_MARGIN, &with_floor(maintenance, &floor));
+            if !position.by_exposure {
+                let initial = slopes(initial_rates(margin), &notional);
+                row.add(column::INITIAL_MARGIN, &with_floor(initial, &floor));
             }
-            LegKind::ShortOption(instrument) => {
-                let spec = &self.universe.specs()[instrument];
-                let value = self.unit_value(instrument, market)?;
-                let settlement = index_price(spec.settlement as usize)?;
-                let underlying = if spec.inverse {
-                    1.0
-                } else {
-                    index_price(self.universe.underlying_slot(spec.underlying))?
-                };
-                self.position_row(
-                    instrument,
-                    value,
-                    spec.contract_multiplier * settlement * underlying,
-                )
+            for part in [notional, floor] {
+                if bound < part {
+                    bound = part;
+                }
             }
         }
+        let value = (value - funding) * price;
+        row.columns[column::BOUND] = bound;
+        row.columns[column::EQUITY] = value.clone();
+        row.columns[column::NET] = value;
+        Ok(())
     }
 
-    /// Numeraire value of one long contract at mark.
-    fn unit_value(&self, instrument: usize, market: &Market) -> std::result::Result<f64, Missing> {
-        let spec = &self.universe.specs()[instrument];
-        let settlement = spec.settlement as usize;
-        let mark = price(market.mark_price()[instrument]).ok_or(Missing::MarkPrice(instrument))?;
-        let index =
-            price(market.index_price()[settlement]).ok_or(Missing::IndexPrice(settlement))?;
-        Ok(spec.unit_value(mark) * index)
+    /// How the net of a home (0: none, else asset + 1) is weighed.
+    pub(crate) fn home<N: Number>(&self, home: usize, market: &Market) -> HomeWeights<N> {
+        let mut weights = HomeWeights {
+            positive: RiskRow::new(),
+            negative: zeros(),
+            uncounted_gain: N::decimal(0.0),
+        };
+        let Some(asset) = home.checked_sub(1) else {
+            return weights;
+        };
+        let collateral = &self.collateral[asset];
+        let price = market.index::<N>(asset).unwrap_or(N::decimal(0.0));
+        let (maintenance, initial) = self.haircut_weights::<N>(asset);
+        let in_numeraire = |pieces: Pieces<N>| -> Pieces<N> {
+            pieces
+                .into_iter()
+                .map(|(floor, weight)| (floor * price.clone(), weight))
+                .collect()
+        };
+        weights
+            .positive
+            .add(column::ASSETS, &in_numeraire(maintenance));
+        weights
+            .positive
+            .add(column::INITIAL_COLLATERAL, &in_numeraire(initial));
+        let weight = |given: &Given| N::given(given.as_ref());
+        weights.negative[column::INITIAL_COLLATERAL] = weight(&collateral.initial_liability_weight);
+        weights.negative[column::DEBTS] = -weight(&collateral.maintenance_liability_weight);
+        weights.uncounted_gain = N::decimal(1.0) - weight(&collateral.unrealized_gain_share);
+        weights
     }
 
-    fn position_row(
+    /// Weights of an asset by amount: `(floor, weight)` for maintenance and for initial health.
+    fn haircut_weights<N: Number>(&self, asset: usize) -> (Pieces<N>, Pieces<N>) {
+        let collateral = &self.collateral[asset];
+        let cap = collateral
+            .amount_cap
+            .as_ref()
+            .map(|cap| N::given(cap.as_ref()));
+        let weights = |haircut: fn(&super::HaircutTier) -> &Given| {
+            let mut weights = Vec::new();
+            for tier in &collateral.tiers {
+                let floor = N::given(tier.amount_floor.as_ref());
+                if cap.as_ref().is_some_and(|cap| *cap <= floor) {
+                    break;
+                }
+                let weight = N::decimal(1.0) - N::given(haircut(tier).as_ref());
+                weights.push((floor, weight));
+            }
+            if let Some(cap) = &cap {
+                weights.push((cap.clone(), N::decimal(0.0)));
+            }
+            weights
+        };
+        (
+            weights(|tier| &tier.maintenance_haircut),
+            weights(|tier| &tier.initial_haircut),
+        )
+    }
+
+    /// Initial margin of an instrument by exposure.
+    pub(crate) fn curve<N: Number>(
         &self,
         instrument: usize,
-        value: f64,
-        notional: f64,
-    ) -> std::result::Result<Row, Missing> {
-        let margin = self.margin[instrument].ok_or(Missing::Parameter(instrument))?;
-        let (maintenance, initial) = (
-            notional * margin.maintenance_rate,
-            notional * margin.initial_rate,
-        );
-        Ok(Row([
-            value,
-            0.0,
-            0.0,
-            maintenance,
-            initial,
-            0.0,
-            value,
-            value.abs(),
-        ]))
-    }
-}
-
-/// A price, or `None` where the market has none.
-fn price(stored: f64) -> Option<f64> {
-    (!stored.is_nan()).then_some(stored)
-}
-
-impl Collateral {
-    /// What one unit of net value adds to the sums, where the net is positive and where it is negative.
-    fn rows(&self) -> (Row, Row) {
-        let (assets, initial) = (1.0 - self.maintenance_haircut, 1.0 - self.initial_haircut);
-        let positive = Row([0.0, assets, initial, 0.0, 0.0, 0.0, 0.0, 0.0]);
-        let (debts, initial) = (
-            -self.maintenance_liability_weight,
-            self.initial_liability_weight,
-        );
-        let negative = Row([0.0, 0.0, initial, 0.0, 0.0, debts, 0.0, 0.0]);
-        (positive, negative)
-    }
-}
-
-impl CollateralColumns {
-    fn row(&self, row: usize) -> Result<Collateral> {
-        let place = |column| {
-            Place::column("collateral", column)
-                .row(row)
-                .id(self.asset.get(row))
-        };
-        let read = |column: &Option<Vec<f64>>, name, default| match column {
-            Some(column) => finite(column[row], || place(name)),
-            None => Ok(default),
-        };
-        let collateral = Collateral {
-            initial_haircut: read(&self.initial_haircut, "initial_haircut", 0.0)?,
-            maintenance_haircut: read(&self.maintenance_haircut, "maintenance_haircut", 0.0)?,
-            initial_liability_weight: read(
-                &self.initial_liability_weight,
-                "initial_liability_weight",
-                1.0,
-            )?,
-            maintenance_liability_weight: read(
-                &self.maintenance_liability_weight,
-                "maintenance_liability_weight",
-                1.0,
-            )?,
-        };
-        let refuse = |column, problem| {
-            Err(Error::Parameter {
-                place: place(column),
-                problem,
-            })
-        };
-        for (column, haircut) in [
-            ("initial_haircut", collateral.initial_haircut),
-            ("maintenance_haircut", collateral.maintenance_haircut),
-        ] {
-            if !(0.0..=1.0).contains(&haircut) {
-                return refuse(column, format!("{haircut} is not between 0 and 1"));
-            }
-        }
-        for (column, weight) in [
-            (
-                "initial_liability_weight",
-                collateral.initial_liability_weight,
-            ),
-            (
-                "maintenance_liability_weight",
-                collateral.maintenance_liability_weight,
-            ),
-        ] {
-            if weight < 1.0 {
-                return refuse(
-                    column,
-                    format!("{weight} is below 1: a debt counts at least in full"),
-                );
-            }
-        }
-        let Collateral {
-            initial_haircut: initial,
-            maintenance_haircut: maintenance,
-            ..
-        } = collateral;
-        if maintenance > initial {
-            let problem = format!("{maintenance} is above the initial_haircut {initial}");
-            return refuse("maintenance_haircut", problem);
-        }
-        let (initial, maintenance) = (
-            collateral.initial_liability_weight,
-            collateral.maintenance_liability_weight,
-        );
-        if maintenance > initial {
-            let problem = format!("{maintenance} is above the initial_liability_weight {initial}");
-            return refuse("maintenance_liability_weight", problem);
-        }
-        Ok(collateral)
-    }
-}
-
-impl MarginColumns {
-    fn row(&self, row: usize) -> Result<Margin> {
-        let place = |column| {
-            Place::column("margin", column)
-                .row(row)
-                .id(self.instrument.get(row))
-        };
-        let initial_rate = finite(self.initial_rate[row], || place("initial_rate"))?;
-        let maintenance_rate = finite(self.maintenance_rate[row], || place("maintenance_rate"))?;
-        let refuse = |column, problem| {
-            Err(Error::Parameter {
-                place: place(column),
-                problem,
-            })
-        };
-        for (column, rate) in [
-            ("initial_rate", initial_rate),
-            ("maintenance_rate", maintenance_rate),
-        ] {
-            if rate < 0.0 {
-                return refuse(column, format!("{rate} is negative"));
-            }
-        }
-        if maintenance_rate > initial_rate {
-            let problem = format!("{maintenance_rate} is above the initial_rate {initial_rate}");
-            return refuse("maintenance_rate", problem);
-        }
-        Ok(Margin {
-            initial_rate,
-            maintenance_rate,
+        market: &Market,
+    ) -> Known<InitialCurve<N>> {
+        let margin = self.margin[instrument]
+            .as_ref()
+            .ok_or(Missing::Parameter(instrument))?;
+        let notional = self.notional::<N>(instrument, market)?;
+        Ok(InitialCurve {
+            brackets: slopes(initial_rates(margin), &notional),
+            notional,
+            floor: N::given(margin.margin_floor_per_contract.as_ref()),
         })
     }
+
+    /// Value of one long contract at mark in the settlement asset, and that asset's index price.
+    pub(crate) fn mark_value<N: Number>(
+        &self,
+        instrument: usize,
+        market: &Market,
+    ) -> Known<MarkValue<N>> {
+        let spec = &self.universe.specs()[instrument];
+        let mark = market.mark::<N>(instrument);
+        Ok(MarkValue {
+            value: spec.price_value(mark.ok_or(Missing::MarkPrice(instrument))?),
+            price: index_price(market, spec.settlement as usize)?,
+        })
+    }
+
+    /// What margin rates of one contract apply to; of an option, if it is short.
+    pub(crate) fn notional<N: Number>(&self, instrument: usize, market: &Market) -> Known<N> {
+        let spec = &self.universe.specs()[instrument];
+        if !spec.is_option() {
+            let mark = self.mark_value::<N>(instrument, market)?;
+            return Ok(mark.value.magnitude() * mark.price);
+        }
+        let multiplier = N::given(spec.contract_multiplier.as_ref());
+        let notional = multiplier * index_price(market, spec.settlement as usize)?;
+        if spec.inverse {
+            return Ok(notional);
+        }
+        let underlying = self.universe.underlying_slot(spec.underlying);
+        Ok(notional * index_price(market, underlying)?)
+    }
+
+    /// How far a figure can be from exact arithmetic, per rounding and per unit of its absolute parts.
+    fn error_factor(&self, market: &Market) -> f64 {
+        let mut largest = 1.0_f64;
+        // Within these bounds no product of factors in a row can leave the normal range of f64 and lose bits unseen.
+        let mut moderate = true;
+        let mut see = |factor: f64| {
+            moderate &= factor == 0.0 || factor.is_nan() || (1e-30..1e30).contains(&factor.abs());
+        };
+        for collateral in &self.collateral {
+            largest = largest.max(collateral.initial_liability_weight.float());
+            for tier in &collateral.tiers {
+                see(tier.amount_floor.float());
+                see(tier.initial_haircut.float());
+                see(tier.maintenance_haircut.float());
+            }
+            see(collateral.initial_liability_weight.float());
+            see(collateral.amount_cap.as_ref().map_or(0.0, Given::float));
+            see(collateral.unrealized_gain_share.float());
+        }
+        for margin in self.margin.iter().flatten() {
+            for bracket in &margin.brackets {
+                largest = largest.max(bracket.initial_rate.float());
+                see(bracket.notional_floor.float());
+                see(bracket.initial_rate.float());
+                see(bracket.maintenance_rate.float());
+            }
+            see(margin.margin_floor_per_contract.float());
+            see(margin.close_out_fee_rate.float());
+        }
+        for spec in self.universe.specs() {
+            see(spec.contract_multiplier.float());
+        }
+        let columns = [
+            market.index_price(),
+            market.mark_price(),
+            market.deposit_index(),
+            market.borrow_index(),
+            market.cumulative_funding(),
+        ];
+        for column in columns {
+            column.floats().iter().copied().for_each(&mut see);
+        }
+        // A figure adds a weighted value and a margin: twice the largest weight.
+        if moderate {
+            2.0 * largest * f64::EPSILON
+        } else {
+            f64::INFINITY
+        }
+    }
+}
+
+/// Adds value that is netted in its asset before it is weighed.
+fn netted<N: Number>(row: &mut RiskRow<N>, value: N) {
+    row.columns[column::EQUITY] = value.clone();
+    row.columns[column::NET] = value.clone();
+    row.columns[column::BOUND] = value;
+}
+
+fn initial_rates<N: Number>(margin: &Margin) -> impl Iterator<Item = (N, N)> {
+    margin.brackets.iter().map(|bracket| {
+        let floor = N::given(bracket.notional_floor.as_ref());
+        (floor, N::given(bracket.initial_rate.as_ref()))
+    })
+}
+
+/// The fee included.
+fn maintenance_rates<N: Number>(margin: &Margin) -> impl Iterator<Item = (N, N)> {
+    margin.brackets.iter().map(|bracket| {
+        let floor = N::given(bracket.notional_floor.as_ref());
+        let rate = N::given(bracket.maintenance_rate.as_ref())
+            + N::given(margin.close_out_fee_rate.as_ref());
+        let initial = N::given(bracket.initial_rate.as_ref());
+        // The sum was checked in exact numbers; rounding must not lift it above the initial rate.
+        (floor, if rate > initial { initial } else { rate })
+    })
+}
+
+fn index_price<N: Number>(market: &Market, slot: usize) -> Known<N> {
+    market.index(slot).ok_or(Missing::IndexPrice(slot))
 }

@@ -1,5 +1,9 @@
 //! Margin models: each builds a risk table; none has a loop over accounts.
 
 mod cross;
+mod parameters;
+mod pieces;
 
-pub use cross::{Collateral, CollateralColumns, CrossMargin, Margin, MarginColumns};
+pub use cross::CrossMargin;
+pub use parameters::{Bracket, Collateral, CollateralColumns, HaircutTier, Margin, MarginColumns};
+pub(crate) use pieces::RiskRow;
