@@ -18,6 +18,7 @@ from building import SIMD_PATHS, Report, bits_of, build, isolated_bits_of, refer
 from knife_edge import FIGURES, Edge, decimal_beside, knife_edge_venue
 from reference import exact
 from rule_venues import RULES, random_rule_venue, rule_venues
+from small_venue import brackets
 from small_venue import venue as small_venue
 from strategies import Venue
 
@@ -236,6 +237,33 @@ def test_a_loss_on_opening_is_decided_exactly_where_nothing_counts(worthless: di
     report = report_of(replace(what, mode=mode))
     part = report.isolated if mode == "isolated" else report
     assert (part.initial_health[0], part.liquidatable[0]) == (-2e-14, False)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("posted", [None, 10.0])
+@pytest.mark.parametrize(
+    ("quantity", "mark", "floor", "health"),
+    [
+        # 1000 barrels a contract: 54969.58, in floats 54969.57999999999.
+        (3.389, 16.22, 54969.579999999994, -1.5e-12),
+        (Decimal("0.00050000000000000000001"), 2.0, 1.0, -5e-21),
+        (0.0005, 2.0, 1.0, 0.0),
+    ],
+)
+def test_a_hair_above_a_bracket_floor_is_charged(
+    quantity: Any, mark: float, floor: float, health: float, posted: float | None, mode: str
+) -> None:
+    """Below the floor nothing is needed, all collateral is cut to 0: only the hair decides."""
+    what = small_venue(
+        balances=[("USD", 10.0)],
+        positions=[("OIL", quantity, mark, posted)],
+        mark_price={"OIL": mark},
+        margin=brackets("OIL", (0.0, 0.0, 0.0), (floor, 0.5, 0.25)),
+        collateral={"asset": ["USD"], "initial_haircut": [1.0], "maintenance_haircut": [1.0]},
+    )
+    report = report_of(replace(what, mode=mode))
+    part = report if posted is None and mode == "cross" else report.isolated
+    assert (part.health[0], part.liquidatable[0]) == (health, health < 0)
 
 
 # What f64 cannot tell from one another, as people write it.

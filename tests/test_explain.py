@@ -77,8 +77,9 @@ def test_lines_say_what_was_charged() -> None:
     assert lines["bracket 2 PERP"].quantity == 60 and lines["bracket 2 PERP"].maintenance_margin == 300
     assert lines["cash BTC"].initial_weight == Fraction(9, 10)
     assert lines["haircut tier 2 BTC"].quantity == 1
-    # 120 contracts at 100, in brackets: 400 + 1,600; the bid is one above the mark.
-    assert lines["order exposure PERP"].initial_margin == 2_000
+    # 120 contracts at 100: a tenth, and another tenth of the 8,000 beyond 4,000; the bid is one above the mark.
+    assert lines["order exposure PERP"].initial_margin == 1_200
+    assert lines["order exposure bracket 2 PERP"].initial_margin == 800
     assert lines["opening loss PERP"].initial_margin == 20
 
 

@@ -37,7 +37,7 @@ pub enum About {
 #[derive(Clone, Debug)]
 pub struct ExplainedLine {
     /// What it stands for: `cash`, `isolated margin`, `entry cost`, `position`, `haircut tier`, `bracket`,
-    /// `uncounted gain`, `order exposure`, `opening loss`, `pool share`, `given to positions`.
+    /// `uncounted gain`, `order exposure`, `order exposure bracket`, `opening loss`, `pool share`, `given to positions`.
     pub kind: &'static str,
     /// What it is about.
     pub about: About,
@@ -96,9 +96,13 @@ impl Settlement<'_> {
                 LegKind::IsolatedMargin(at) => (("isolated margin", 0), asset(at)),
                 LegKind::Cost(at) => (("entry cost", 0), asset(at)),
                 LegKind::Position(row) => (("position", 0), instrument(row.instrument)),
+                LegKind::Exposure(at) => (("order exposure", 0), instrument(at)),
             },
             LineKind::LegTier(LegKind::Position(row), tier) => {
                 (("bracket", tier), instrument(row.instrument))
+            }
+            LineKind::LegTier(LegKind::Exposure(at), tier) => {
+                (("order exposure bracket", tier), instrument(at))
             }
             LineKind::LegTier(LegKind::Deposit(at), tier) | LineKind::NetTier(at, tier) => {
                 (("haircut tier", tier), asset(at))
@@ -112,7 +116,9 @@ impl Settlement<'_> {
         let charged = match line.kind {
             LineKind::Leg(LegKind::Position(row))
             | LineKind::LegTier(LegKind::Position(row), _) => Some(row.instrument),
-            LineKind::Exposure(at) => Some(at),
+            LineKind::Exposure(at)
+            | LineKind::Leg(LegKind::Exposure(at))
+            | LineKind::LegTier(LegKind::Exposure(at), _) => Some(at),
             _ => None,
         };
         let zero = Rational::decimal(0.0);

@@ -2,9 +2,9 @@
 
 use crate::book::Block;
 use crate::error::Result;
-use crate::kernel::{self, BlockUnits, Charges, Fold, RowId, Run, UnitCharges, UnitFacts, Units};
+use crate::kernel::{self, BlockUnits, Charges, Fold, RowId, Run, UnitFacts, Units};
 use crate::pool::{self, Stop};
-use crate::table::Used;
+use crate::table::{Rows, Used};
 use crate::units::{AccountUnits, Exposure, Key, Leg, Reader, Unit};
 use crate::universe::Universe;
 
@@ -115,7 +115,7 @@ impl<R: RowId> Packed<R> {
 /// What legs and exposures read, while it is gathered.
 struct Marks {
     rows: Vec<bool>,
-    charged: Vec<bool>,
+    capped: Vec<bool>,
     ordered: Vec<bool>,
     widest: usize,
 }
@@ -125,21 +125,24 @@ impl Marks {
         let instruments = reader.universe.specs().len();
         Self {
             rows: vec![false; reader.rows.count()],
-            charged: vec![false; instruments],
+            capped: vec![false; instruments],
             ordered: vec![false; instruments],
             widest: 0,
         }
     }
 
-    fn see(&mut self, account: &AccountUnits<f64>) {
+    fn see(&mut self, rows: Rows, account: &AccountUnits<f64>) {
         self.widest = self.widest.max(account.legs().len());
         for leg in account.legs() {
             self.rows[leg.row] = true;
         }
+        let capped = account.least_rate > 0.0;
         for exposure in account.units().flat_map(|unit| unit.exposures) {
-            self.charged[exposure.instrument] |= exposure.charged;
-            self.ordered[exposure.instrument] |=
-                !(exposure.bids.is_empty() && exposure.asks.is_empty());
+            // Even if rounding made it 0.
+            let row = rows.exposure(exposure.instrument);
+            self.rows[row] |= exposure.charged && !capped;
+            self.capped[exposure.instrument] |= exposure.charged && capped;
+            self.ordered[exposure.instrument] |= !exposure.orders.is_empty();
         }
     }
 
@@ -150,7 +153,7 @@ impl Marks {
                 .for_each(|(mine, other)| *mine |= other);
         };
         both(&mut self.rows, &other.rows);
-        both(&mut self.charged, &other.charged);
+        both(&mut self.capped, &other.capped);
         both(&mut self.ordered, &other.ordered);
         self.widest = self.widest.max(other.widest);
     }
@@ -159,7 +162,7 @@ impl Marks {
         let set = |marks: &[bool]| (0..marks.len()).filter(|&at| marks[at]).collect();
         Used {
             rows: set(&self.rows),
-            charged: set(&self.charged),
+            capped: set(&self.capped),
             ordered: set(&self.ordered),
             widest: self.widest,
         }
@@ -171,7 +174,7 @@ struct GatheredUnit {
     slots: usize,
     legs: (usize, usize),
     exposures: (usize, usize),
-    charges: UnitCharges,
+    least_rate: f64,
     facts: UnitFacts<usize>,
 }
 
@@ -189,10 +192,8 @@ const TINY: f64 = 1e-100;
 impl Gathered {
     fn push(&mut self, unit: Unit<'_, f64>, doubt: usize, least_rate: f64, target: u32) {
         let tiny = |quantity: f64| quantity != 0.0 && quantity.abs() < TINY;
-        let orders = |exposure: &Exposure<f64>| {
-            let orders = exposure.bids.iter().chain(&exposure.asks);
-            orders.into_iter().any(|order| tiny(order.quantity))
-        };
+        let orders =
+            |exposure: &Exposure<f64>| exposure.orders.iter().any(|order| tiny(order.quantity));
         let exact = unit.legs.iter().any(|leg| tiny(leg.quantity))
             || unit
                 .exposures
@@ -211,10 +212,7 @@ impl Gathered {
             slots: slots_for(self.legs.len() - legs),
             legs: (legs, self.legs.len()),
             exposures: (exposures, self.exposures.len()),
-            charges: UnitCharges {
-                least_rate,
-                exposures: unit.exposures.len() as u32,
-            },
+            least_rate,
             facts: UnitFacts {
                 target,
                 home: unit.home,
@@ -259,18 +257,22 @@ impl Gathered {
         if self.exposures.is_empty() {
             return charges;
         }
+        let any_cap = self.units.iter().any(|unit| unit.least_rate > 0.0);
         for unit in &self.units {
-            charges.units.push(unit.charges);
-            for exposure in &self.exposures[unit.exposures.0..unit.exposures.1] {
-                let orders = || exposure.bids.iter().chain(&exposure.asks);
+            let exposures = &self.exposures[unit.exposures.0..unit.exposures.1];
+            charges.units.push(exposures.len() as u32);
+            if any_cap {
+                charges.least_rates.push(unit.least_rate);
+            }
+            for exposure in exposures {
                 charges.exposures.push(kernel::Exposure {
                     instrument: exposure.instrument as u32,
-                    bids: exposure.bids.len() as u32,
-                    asks: exposure.asks.len() as u32,
-                    quantity: exposure.quantity,
-                    ordered: orders().map(|order| order.quantity).sum(),
+                    orders: exposure.orders.len() as u32,
                 });
-                charges.orders.extend(orders().cloned());
+                charges.orders.extend(exposure.orders.iter().cloned());
+                if unit.least_rate > 0.0 {
+                    charges.capped.push(exposure.quantity);
+                }
             }
         }
         charges
@@ -297,7 +299,7 @@ fn pack<R: RowId>(reader: Reader<'_>, number: usize, blocks: &[Block]) -> Packed
         let holdings = block.holdings(slot);
         account.read(reader, holdings);
         let count = account.units().len();
-        used.see(&account);
+        used.see(reader.rows, &account);
         for unit in account.units() {
             if count == 1 {
                 whole.push(unit, doubt, account.least_rate, slot as u32);
@@ -314,7 +316,7 @@ fn pack<R: RowId>(reader: Reader<'_>, number: usize, blocks: &[Block]) -> Packed
         for position in 0..holdings.instrument.len() {
             if reader.stands_alone(holdings, position) {
                 account.read_position(reader, holdings, position);
-                used.see(&account);
+                used.see(reader.rows, &account);
                 for unit in account.units() {
                     alone.push(unit, doubt, account.least_rate, positions.len() as u32);
                 }

@@ -217,6 +217,9 @@ impl Evaluation<'_> {
                         LegKind::Position(position) => {
                             ("position", universe.instruments().get(position.instrument))
                         }
+                        LegKind::Exposure(instrument) => {
+                            ("orders", universe.instruments().get(instrument))
+                        }
                         LegKind::IsolatedMargin(asset) => {
                             ("isolated margin", universe.assets().get(asset))
                         }
@@ -255,8 +258,7 @@ fn is_finite(figures: &[f64; 8]) -> bool {
 fn holder(book: &Book, reader: Reader<'_>, row: usize) -> String {
     let mut units = AccountUnits::<f64>::default();
     let charges = |exposure: &Exposure<f64>| {
-        matches!(reader.rows.kind(row), Some(LegKind::Position(position))
-            if position.by_exposure && position.instrument == exposure.instrument)
+        reader.rows.kind(row) == Some(LegKind::Exposure(exposure.instrument))
     };
     let needs = |units: &AccountUnits<f64>| {
         units.units().any(|unit| {

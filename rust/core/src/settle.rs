@@ -167,9 +167,12 @@ impl<N: Number> UnitSum<'_, N> {
         for (sum, weight) in self.sum.iter_mut().zip(weights) {
             *sum = net.mul_add(weight, sum);
         }
-        self.add_tiers(&home.positive, &net, |tier| {
-            LineKind::NetTier(unit.home - 1, tier)
-        });
+        for at in 0..home.positive.tiers.len() {
+            let kind = LineKind::NetTier(unit.home - 1, at + 1);
+            let mut owed = zeros();
+            self.add_tier(&home.positive, at, &net, kind, &mut owed);
+            self.add(owed);
+        }
         for (total, sum) in settled.row.iter_mut().zip(self.sum) {
             *total = total.clone() + sum;
         }
@@ -214,34 +217,45 @@ impl<N: Number> UnitSum<'_, N> {
             }
             rows.push((kind, row, absolute));
         }
-        for (kind, row, amount) in &rows {
-            self.add_tiers(row, amount, |tier| LineKind::LegTier(*kind, tier));
+        // A sum over the first tier of each leg, one over the second of each, and so on, as in the kernel.
+        let deepest = rows.iter().map(|(_, row, _)| row.tiers.len()).max();
+        for at in 0..deepest.unwrap_or(0) {
+            let mut owed = zeros();
+            for (kind, row, amount) in &rows {
+                self.add_tier(row, at, amount, LineKind::LegTier(*kind, at + 1), &mut owed);
+            }
+            self.add(owed);
         }
         Ok(cash)
     }
 
-    fn add_tiers(&mut self, row: &RiskRow<N>, amount: &N, kind: impl Fn(usize) -> LineKind) {
-        for (at, tier) in row.tiers.iter().enumerate() {
-            if *amount <= tier.from {
-                break;
-            }
-            let beyond = amount.clone() - tier.from.clone();
-            for (sum, slope) in self.sum.iter_mut().zip(&tier.slopes) {
-                *sum = beyond.mul_add(slope, sum);
-            }
-            if let Some(lines) = &mut self.lines {
-                let parts =
-                    std::array::from_fn(|column| beyond.clone() * tier.slopes[column].clone());
-                lines.push(Line {
-                    kind: kind(at + 1),
-                    quantity: beyond,
-                    parts,
-                });
-            }
+    /// What an amount owes to one tier of its row, if it is beyond it.
+    fn add_tier(
+        &mut self,
+        row: &RiskRow<N>,
+        at: usize,
+        amount: &N,
+        kind: LineKind,
+        owed: &mut [N; 8],
+    ) {
+        let Some(tier) = row.tiers.get(at).filter(|tier| *amount > tier.from) else {
+            return;
+        };
+        let beyond = amount.clone() - tier.from.clone();
+        for (owed, slope) in owed.iter_mut().zip(&tier.slopes) {
+            *owed = beyond.mul_add(slope, owed);
+        }
+        if let Some(lines) = &mut self.lines {
+            let parts = std::array::from_fn(|column| beyond.clone() * tier.slopes[column].clone());
+            lines.push(Line {
+                kind,
+                quantity: beyond,
+                parts,
+            });
         }
     }
 
-    /// Initial margin of exposures, and opening losses.
+    /// Initial margin of exposures under a leverage cap, and opening losses.
     fn add_charges(
         &mut self,
         unit: &Unit<'_, N>,
@@ -264,15 +278,15 @@ impl<N: Number> UnitSum<'_, N> {
         };
         for exposure in unit.exposures {
             let instrument = exposure.instrument;
-            if exposure.charged && exposure.quantity > zero() {
+            if exposure.charged && *least_rate > zero() && exposure.quantity > zero() {
                 let curve = model.curve::<N>(instrument, market)?;
                 let margin = curve.margin(&exposure.quantity, least_rate);
                 let kind = LineKind::Exposure(instrument);
                 charge(kind, exposure.quantity.clone(), margin, &mut self.lines);
             }
-            if exposure.bids.len() + exposure.asks.len() > 0 {
+            if !exposure.orders.is_empty() {
                 let mark = model.mark_value::<N>(instrument, market)?;
-                let loss = opening_loss(&exposure.bids, &exposure.asks, &mark);
+                let loss = opening_loss(&exposure.orders, &mark);
                 if loss > zero() {
                     let kind = LineKind::OpeningLoss(instrument);
                     charge(kind, N::decimal(1.0), loss, &mut self.lines);
@@ -283,10 +297,14 @@ impl<N: Number> UnitSum<'_, N> {
         Ok(())
     }
 
-    fn add_line(&mut self, kind: LineKind, quantity: N, parts: [N; 8]) {
-        for (sum, part) in self.sum.iter_mut().zip(&parts) {
-            *sum = sum.clone() + part.clone();
+    fn add(&mut self, parts: [N; 8]) {
+        for (sum, part) in self.sum.iter_mut().zip(parts) {
+            *sum = sum.clone() + part;
         }
+    }
+
+    fn add_line(&mut self, kind: LineKind, quantity: N, parts: [N; 8]) {
+        self.add(parts.clone());
         if let Some(lines) = &mut self.lines {
             lines.push(Line {
                 kind,

@@ -184,11 +184,10 @@ impl Sharing<'_> {
                 if let Some(curve) = &rules.curves[exposure.instrument] {
                     charged += curve.margin(&exposure.quantity, &units.least_rate);
                 }
-                if let Some(mark) = &rules.marks[exposure.instrument] {
-                    for order in exposure.bids.iter().chain(&exposure.asks) {
-                        let parts = order.value.abs() + mark.value.abs();
-                        charged += order.quantity * parts * mark.price;
-                    }
+                let mark = &rules.marks[exposure.instrument];
+                for order in &exposure.orders {
+                    let parts = order.value.abs() + mark.value.abs();
+                    charged += order.quantity.abs() * parts * mark.price;
                 }
             }
         }

@@ -38,6 +38,8 @@ pub enum LegKind {
     Cost(usize),
     /// A position.
     Position(PositionRow),
+    /// An instrument's worst position with orders filled: charged initial margin, worth nothing.
+    Exposure(usize),
 }
 
 /// A way in which a position can be charged.
@@ -75,7 +77,18 @@ impl Rows {
     /// Row of a leg that stands for nothing but doubt: what an account with tiny quantities may have lost by underflow.
     #[must_use]
     pub fn doubt(self) -> usize {
-        1 + PER_ASSET * self.assets + self.instruments * if self.short_rows { 4 } else { 2 }
+        self.exposure(self.instruments)
+    }
+
+    /// Row of an exposure.
+    #[must_use]
+    pub fn exposure(self, instrument: usize) -> usize {
+        1 + PER_ASSET * self.assets + self.ways() * self.instruments + instrument
+    }
+
+    /// Ways in which a position can be charged.
+    fn ways(self) -> usize {
+        if self.short_rows { 4 } else { 2 }
     }
 
     /// Row of a balance of known sign.
@@ -136,6 +149,9 @@ impl Rows {
         }
         let row = row - PER_ASSET * self.assets;
         let (group, instrument) = (row / self.instruments, row % self.instruments);
+        if group == self.ways() {
+            return Some(LegKind::Exposure(instrument));
+        }
         let (short_option, by_exposure) = if self.short_rows {
             (group % 2 == 1, group >= 2)
         } else {
@@ -179,8 +195,8 @@ pub struct Table {
 pub struct Used {
     /// Rows that some leg reads, ascending.
     pub rows: Vec<usize>,
-    /// Instruments that are charged by exposure somewhere, ascending.
-    pub charged: Vec<usize>,
+    /// Instruments in which somebody with a leverage cap is charged, ascending.
+    pub capped: Vec<usize>,
     /// Instruments that somebody has orders in, ascending.
     pub ordered: Vec<usize>,
     /// The largest number of legs of an account.

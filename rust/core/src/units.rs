@@ -58,10 +58,8 @@ pub(crate) struct Exposure<N> {
     pub(crate) quantity: N,
     /// Whether any is: not where an option is only bought.
     pub(crate) charged: bool,
-    /// By falling value.
-    pub(crate) bids: Vec<Order<N>>,
-    /// By rising value.
-    pub(crate) asks: Vec<Order<N>>,
+    /// In canonical order: by price, then by quantity.
+    pub(crate) orders: Vec<Order<N>>,
 }
 
 /// The units of one account, or one isolated position. In f64 for the layout, in exact numbers for decisions.
@@ -72,7 +70,7 @@ pub(crate) struct AccountUnits<N> {
     ends: Vec<usize>,
     /// Ascending by asset.
     entries: Vec<Entry<N>>,
-    /// All charged in the first unit.
+    /// All charged in the first unit, by legs or under a leverage cap.
     exposures: Vec<Exposure<N>>,
     /// 1 / leverage cap, or 0.
     pub(crate) least_rate: N,
@@ -131,8 +129,10 @@ impl<N: Number> AccountUnits<N> {
         }
         self.entries.sort_unstable_by_key(|entry| entry.asset);
         self.refine_costs(reader, holdings, pooled);
+        self.push_exposures(reader, holdings);
         if self.entries.is_empty() {
             self.push_balances(reader.rows, holdings, None);
+            self.push_exposure_legs(reader.rows);
             self.ends.push(self.legs.len());
         }
         for unit in 0..self.entries.len() {
@@ -150,9 +150,11 @@ impl<N: Number> AccountUnits<N> {
                     self.push_position(reader, holdings, position);
                 }
             }
+            if unit == 0 {
+                self.push_exposure_legs(reader.rows);
+            }
             self.ends.push(self.legs.len());
         }
-        self.push_exposures(reader, holdings);
     }
 
     /// Takes one isolated position apart; the former content is replaced.
@@ -183,9 +185,10 @@ impl<N: Number> AccountUnits<N> {
         let cost = self.entries[0].cost.clone();
         self.push(reader.rows.cost(home as usize), cost);
         self.push_position(reader, holdings, position);
-        self.ends.push(self.legs.len());
         let quantity = N::given(holdings.quantity.get(position));
         self.push_exposure(reader, holdings, instrument, quantity);
+        self.push_exposure_legs(reader.rows);
+        self.ends.push(self.legs.len());
     }
 
     /// The units, the one with balances of known sign and all exposures first.
@@ -354,6 +357,25 @@ impl<N: Number> AccountUnits<N> {
         }
     }
 
+    /// Exposures as legs, unless a leverage cap asks for more than a row can say.
+    fn push_exposure_legs(&mut self, rows: Rows) {
+        if self.least_rate > N::decimal(0.0) {
+            return;
+        }
+        for at in 0..self.exposures.len() {
+            let (row, quantity) = {
+                let exposure = &self.exposures[at];
+                (
+                    rows.exposure(exposure.instrument),
+                    exposure.quantity.clone(),
+                )
+            };
+            if self.exposures[at].charged {
+                self.push(row, quantity);
+            }
+        }
+    }
+
     /// The exposure of a position (or of none) with its orders, if it is charged by exposure.
     fn push_exposure(
         &mut self,
@@ -372,38 +394,25 @@ impl<N: Number> AccountUnits<N> {
         if orders.is_empty() && !(charged && holdings.leverage_cap.is_some()) {
             return;
         }
-        let side = |keep: fn(f64) -> bool| {
-            let mut side: Vec<usize> = orders
-                .clone()
-                .filter(|&order| keep(holdings.order_quantity.floats()[order]))
-                .collect();
-            let key = |order: usize| {
-                let float = |column: GivenSlice<'_>| column.floats()[order];
-                (float(holdings.order_price), float(holdings.order_quantity))
-            };
-            side.sort_by(|&a, &b| {
-                let ((price, quantity), (other_price, other_quantity)) = (key(a), key(b));
-                let by_price = price.total_cmp(&other_price);
-                by_price.then(quantity.total_cmp(&other_quantity))
-            });
-            let order = |order: usize| Order {
-                quantity: N::given(holdings.order_quantity.get(order)).magnitude(),
-                value: spec.price_value(N::given(holdings.order_price.get(order))),
-            };
-            side.into_iter().map(order).collect::<Vec<Order<N>>>()
+        let mut sorted: Vec<usize> = orders.collect();
+        sorted.sort_by(|&a, &b| {
+            let by = |column: GivenSlice<'_>| column.floats()[a].total_cmp(&column.floats()[b]);
+            by(holdings.order_price).then_with(|| by(holdings.order_quantity))
+        });
+        let order = |order: usize| Order {
+            quantity: N::given(holdings.order_quantity.get(order)),
+            value: spec.price_value(N::given(holdings.order_price.get(order))),
         };
-        // Values rise with prices: -m / price does too.
-        let mut bids = side(|quantity| quantity > 0.0);
-        bids.reverse();
-        let asks = side(|quantity| quantity < 0.0);
-        let sum = |orders: &[Order<N>]| {
-            let zero = N::decimal(0.0);
-            orders
-                .iter()
-                .fold(zero, |sum, order| sum + order.quantity.clone())
-        };
-        let bought = quantity.clone() + sum(&bids);
-        let sold = quantity - sum(&asks);
+        let orders: Vec<Order<N>> = sorted.into_iter().map(order).collect();
+        let (mut bought, mut sold) = (quantity.clone(), quantity);
+        for Order { quantity, .. } in &orders {
+            let side = if *quantity > zero {
+                &mut bought
+            } else {
+                &mut sold
+            };
+            *side = side.clone() + quantity.clone();
+        }
         let larger = |a: N, b: N| if a < b { b } else { a };
         let exposure = if spec.is_option() {
             // The short side alone is charged; buying can only make it smaller.
@@ -415,8 +424,7 @@ impl<N: Number> AccountUnits<N> {
             instrument: instrument as usize,
             quantity: exposure,
             charged,
-            bids,
-            asks,
+            orders,
         });
     }
 }

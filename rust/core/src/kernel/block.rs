@@ -174,7 +174,7 @@ impl<L: Lanes, R: RowId, const WHOLE: bool> Finish<L, R> for Sums<'_, '_, L, R, 
     fn finish(&mut self, sum: L, _rows: &[R], _quantities: &[f64]) {
         let facts = self.0.facts.next().expect("as many as units");
         let sum = weigh(sum, facts, self.0.table);
-        let doubts = usize::from(facts.home.index() != 0);
+        let doubts = || usize::from(facts.home.index() != 0);
         self.0.write::<WHOLE>(sum, doubts, facts.target);
     }
 }
@@ -193,17 +193,24 @@ impl<L: Lanes, R: RowId, const WHOLE: bool> Finish<L, R> for BeyondSums<'_, '_, 
         let home = facts.home.index();
         let table = (self.writer.table.rows, self.rules);
         let (sum, charged) = beyond_sums(sum, rows, quantities, home, table, &mut self.charges);
-        let net = sum.to_row().0[column::NET];
-        let sum = weigh(sum, facts, self.writer.table);
-        let sum = self.rules.homes.add(home, net, sum);
-        let doubts = usize::from(home != 0) + usize::from(charged) * 2;
-        self.writer.write::<WHOLE>(sum, doubts, facts.target);
+        let mut weighed = weigh(sum, facts, self.writer.table);
+        if !self.rules.homes.is_empty() {
+            let net = sum.to_row().0[column::NET];
+            weighed = self.rules.homes.add_one(home, net, weighed);
+        }
+        let doubts = || {
+            // An amount within rounding of a threshold may owe what f64 does not see.
+            let tiered = || rows.iter().any(|row| self.rules.legs.has(row.index()));
+            let unseen = charged || self.rules.homes.has(home) || tiered();
+            usize::from(home != 0) + usize::from(unseen) * 2
+        };
+        self.writer.write::<WHOLE>(weighed, doubts, facts.target);
     }
 }
 
 impl<L: Lanes, R: RowId> Writer<'_, L, R> {
     #[inline(always)]
-    fn write<const WHOLE: bool>(&mut self, sum: L, doubts: usize, target: u32) {
+    fn write<const WHOLE: bool>(&mut self, sum: L, doubts: impl FnOnce() -> usize, target: u32) {
         if WHOLE {
             let (out, signs) = (&mut *self.out, &mut *self.signs);
             let row = write(sum, doubts, target, out, signs, self.near);
@@ -267,7 +274,7 @@ fn weigh<L: Lanes, R: RowId>(sum: L, facts: &UnitFacts<R>, table: BlockTable<'_>
 #[inline(always)]
 fn write<L: Lanes>(
     sum: L,
-    doubts: usize,
+    doubts: impl FnOnce() -> usize,
     target: u32,
     out: &mut [Row],
     signs: &mut [u8],
@@ -276,7 +283,7 @@ fn write<L: Lanes>(
     let bound = sum.broadcast_bound();
     let row = sum.finish();
     if row.within(bound) & DECISIVE != 0 {
-        note_near(&sum.to_row().0, doubts, target, near);
+        note_near(&sum.to_row().0, doubts(), target, near);
     }
     signs[target as usize] = row.signs();
     row.stream(&mut out[target as usize]);
@@ -321,7 +328,7 @@ fn fold_in<L: Lanes>(
         for part in mine {
             sum = sum.add(L::load(part));
         }
-        let row = write(sum, mine.len(), account.target, out, signs, near);
+        let row = write(sum, || mine.len(), account.target, out, signs, near);
         poison = poison.poisoned_by(row);
     }
     poison

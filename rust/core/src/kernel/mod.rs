@@ -24,8 +24,7 @@ pub use csr::contract_csr;
 pub use float_state::FloatState;
 pub use pages::zero_rows;
 pub use rules::{
-    Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, UnitCharges,
-    opening_loss,
+    Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,
 };
 pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};
 

@@ -16,60 +16,117 @@ pub struct Tier {
     pub slopes: Row,
 }
 
-/// Tiers of many rows, those of one row by ascending threshold.
+/// Tiers of many rows: the first tier of every row, the second of every row, and so on.
 #[derive(Debug, Default)]
 pub struct Tiers {
-    /// The lowest threshold of each row; infinite if the row has none.
-    first: Vec<f64>,
-    ends: Vec<u32>,
-    tiers: Vec<Tier>,
+    rows: usize,
+    levels: Vec<Level>,
+}
+
+/// One tier of every row; a row without it has an infinite threshold.
+#[derive(Debug)]
+struct Level {
+    from: Vec<f64>,
+    slopes: Vec<Row>,
+}
+
+impl Level {
+    /// Adds what an amount of a row owes, without asking whether it is beyond: cheaper than a branch that nobody can
+    /// foresee.
+    #[inline(always)]
+    fn add<L: Lanes>(&self, row: usize, amount: f64, owed: L) -> L {
+        let beyond = (amount - self.from[row]).max(0.0);
+        L::splat(beyond).mul_add(L::load(&self.slopes[row]), owed)
+    }
 }
 
 impl Tiers {
-    /// Adds the next row's tiers.
-    pub fn push(&mut self, tiers: impl IntoIterator<Item = Tier>) {
-        let start = self.tiers.len();
-        self.tiers.extend(tiers);
-        self.ends.push(self.tiers.len() as u32);
-        self.first.push(
-            self.tiers
-                .get(start)
-                .map_or(f64::INFINITY, |tier| tier.from),
-        );
+    /// No tiers for so many rows.
+    #[must_use]
+    pub fn none(rows: usize) -> Self {
+        Self {
+            rows,
+            levels: Vec::new(),
+        }
+    }
+
+    /// Sets a row's tiers, by ascending threshold.
+    pub fn set(&mut self, row: usize, tiers: impl IntoIterator<Item = Tier>) {
+        for (at, tier) in tiers.into_iter().enumerate() {
+            if at == self.levels.len() {
+                self.levels.push(Level {
+                    from: vec![f64::INFINITY; self.rows],
+                    slopes: vec![Row::default(); self.rows],
+                });
+            }
+            let level = &mut self.levels[at];
+            (level.from[row], level.slopes[row]) = (tier.from, tier.slopes);
+        }
     }
 
     /// Whether no row has a tier.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tiers.is_empty()
+        self.levels.is_empty()
     }
 
     /// The largest number of tiers that a row has.
     #[must_use]
     pub fn deepest(&self) -> usize {
-        (0..self.ends.len())
-            .map(|row| self.of(row).len())
-            .max()
-            .unwrap_or(0)
+        self.levels.len()
     }
 
-    fn of(&self, row: usize) -> &[Tier] {
-        let start = if row == 0 { 0 } else { self.ends[row - 1] };
-        &self.tiers[start as usize..self.ends[row] as usize]
-    }
-
-    /// Adds to `sum` what an amount of a row owes to its tiers.
+    /// Adds to `sum` what amounts of rows owe to their tiers: a sum for each level, level by level.
     #[inline(always)]
-    pub(super) fn add<L: Lanes>(&self, row: usize, amount: f64, mut sum: L) -> L {
-        if amount > self.first[row] {
-            for tier in self.of(row) {
-                if amount <= tier.from {
-                    break;
+    fn add<L: Lanes>(&self, amounts: impl Iterator<Item = (usize, f64)> + Clone, mut sum: L) -> L {
+        let further = match self.levels.as_slice() {
+            [] => return sum,
+            [only] => {
+                let mut owed = L::zero();
+                for (row, amount) in amounts {
+                    owed = only.add(row, amount, owed);
                 }
-                sum = L::splat(amount - tier.from).mul_add(L::load(&tier.slopes), sum);
+                return sum.add(owed);
             }
+            // Two sums at once, so that additions need not wait for each other.
+            [first, second, further @ ..] => {
+                let (mut owed, mut owed_second) = (L::zero(), L::zero());
+                for (row, amount) in amounts.clone() {
+                    owed = first.add(row, amount, owed);
+                    owed_second = second.add(row, amount, owed_second);
+                }
+                sum = sum.add(owed).add(owed_second);
+                further
+            }
+        };
+        for level in further {
+            let (mut owed, mut any) = (L::zero(), false);
+            for (row, amount) in amounts.clone() {
+                if amount > level.from[row] {
+                    any = true;
+                    owed = level.add(row, amount, owed);
+                }
+            }
+            if !any {
+                // Thresholds rise from level to level.
+                break;
+            }
+            sum = sum.add(owed);
         }
         sum
+    }
+
+    /// Whether a row has a tier.
+    pub(super) fn has(&self, row: usize) -> bool {
+        self.levels
+            .first()
+            .is_some_and(|level| level.from[row] < f64::INFINITY)
+    }
+
+    /// Adds to `sum` what one amount of a row owes to its tiers.
+    #[inline(always)]
+    pub(super) fn add_one<L: Lanes>(&self, row: usize, amount: f64, sum: L) -> L {
+        self.add(std::iter::once((row, amount)), sum)
     }
 }
 
@@ -99,22 +156,21 @@ impl<N: Number> InitialCurve<N> {
             margin = beyond.mul_add(&(slope.clone() - before), &margin);
             before = slope.clone();
         }
-        let floor = self.floor.clone() * exposure.clone();
-        if margin < floor { floor } else { margin }
+        larger(self.floor.clone() * exposure.clone(), margin)
     }
 }
 
 /// An open order: contracts, and the value of one at the limit price in the settlement asset.
 #[derive(Clone, Debug)]
 pub struct Order<N> {
-    /// Contracts, above 0.
+    /// Contracts, negative to sell.
     pub quantity: N,
     /// Value of one long contract at the limit price.
     pub value: N,
 }
 
 /// What an instrument's orders are compared with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct MarkValue<N> {
     /// Value of one long contract at mark in the settlement asset, funding not counted.
     pub value: N,
@@ -123,22 +179,22 @@ pub struct MarkValue<N> {
 }
 
 /// What would be lost at once if the worse side's orders were filled: bids above the mark, or asks below it.
-///
-/// Bids come by falling value, asks by rising value.
-pub fn opening_loss<N: Number>(bids: &[Order<N>], asks: &[Order<N>], mark: &MarkValue<N>) -> N {
-    let zero = N::decimal(0.0);
-    let mut bought = zero.clone();
-    for bid in bids.iter().take_while(|bid| bid.value > mark.value) {
-        let worse = bid.value.clone() - mark.value.clone();
-        bought = bid.quantity.mul_add(&worse, &bought);
+pub fn opening_loss<N: Number>(orders: &[Order<N>], mark: &MarkValue<N>) -> N {
+    let zero = || N::decimal(0.0);
+    let (mut bought, mut sold) = (zero(), zero());
+    for order in orders {
+        let worse = order.value.clone() - mark.value.clone();
+        let loss = larger(order.quantity.clone() * worse, zero());
+        // Both sums are added to, so that there is no branch to foresee.
+        let buys = order.quantity > zero();
+        bought = bought + if buys { loss.clone() } else { zero() };
+        sold = sold + if buys { zero() } else { loss };
     }
-    let mut sold = zero;
-    for ask in asks.iter().take_while(|ask| ask.value < mark.value) {
-        let worse = mark.value.clone() - ask.value.clone();
-        sold = ask.quantity.mul_add(&worse, &sold);
-    }
-    let worse = if bought < sold { sold } else { bought };
-    worse * mark.price.clone()
+    larger(bought, sold) * mark.price.clone()
+}
+
+fn larger<N: Number>(a: N, b: N) -> N {
+    if a > b { a } else { b }
 }
 
 /// What a model says beyond sums, for one market.
@@ -152,10 +208,12 @@ pub struct RuleTable {
     pub uncounted_gain: Vec<f64>,
     /// For each home, the table rows of its cash: from, up to.
     pub cash_rows: Vec<(usize, usize)>,
-    /// For each instrument that is charged by exposure somewhere.
+    /// For each instrument in which somebody with a leverage cap is charged.
     pub curves: Vec<Option<InitialCurve<f64>>>,
-    /// For each instrument in which somebody has orders.
-    pub marks: Vec<Option<MarkValue<f64>>>,
+    /// For each instrument; 0 where nobody has orders.
+    pub marks: Vec<MarkValue<f64>>,
+    /// For each instrument, the most that one contract ordered can be worth or be charged on.
+    pub order_scale: Vec<f64>,
     /// Relative error of all roundings of a figure.
     pub error_factor: f64,
 }
@@ -163,53 +221,45 @@ pub struct RuleTable {
 /// What a unit is charged for beyond its legs.
 #[derive(Debug, Default)]
 pub struct Charges {
-    /// One per unit; empty if no unit has any.
-    pub units: Vec<UnitCharges>,
+    /// Number of exposures of each unit; empty if no unit has any.
+    pub units: Vec<u32>,
     /// Those of one unit after the other.
     pub exposures: Vec<Exposure>,
-    /// Those of one exposure after the other, bids before asks.
+    /// Those of one exposure after the other.
     pub orders: Vec<Order<f64>>,
+    /// 1 / leverage cap of each unit, or 0; empty if no unit has a cap.
+    pub least_rates: Vec<f64>,
+    /// Contracts that each exposure of a unit with a cap is charged on.
+    pub capped: Vec<f64>,
 }
 
 impl Charges {
     /// Bytes held.
     #[must_use]
     pub fn memory(&self) -> usize {
-        size_of::<UnitCharges>() * self.units.capacity()
+        size_of::<u32>() * self.units.capacity()
             + size_of::<Exposure>() * self.exposures.capacity()
             + size_of::<Order<f64>>() * self.orders.capacity()
+            + size_of::<f64>() * (self.least_rates.capacity() + self.capped.capacity())
     }
 }
 
-/// The charges of one unit.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct UnitCharges {
-    /// 1 / leverage cap, or 0.
-    pub least_rate: f64,
-    /// Number of its exposures.
-    pub exposures: u32,
-}
-
-/// An instrument's worst position with orders filled, which initial margin is charged on.
+/// An instrument in which an account has orders, or is charged under a leverage cap.
 #[derive(Clone, Copy, Debug)]
 pub struct Exposure {
     /// Row of the universe.
     pub instrument: u32,
-    /// Number of its bids.
-    pub bids: u32,
-    /// Number of its asks.
-    pub asks: u32,
-    /// Contracts, at least 0.
-    pub quantity: f64,
-    /// Contracts in all of its orders.
-    pub ordered: f64,
+    /// Number of its orders.
+    pub orders: u32,
 }
 
 /// Goes through charges unit by unit.
 pub(super) struct ChargesInOrder<'a> {
-    units: std::slice::Iter<'a, UnitCharges>,
+    units: std::slice::Iter<'a, u32>,
     exposures: &'a [Exposure],
     orders: &'a [Order<f64>],
+    least_rates: std::slice::Iter<'a, f64>,
+    capped: std::slice::Iter<'a, f64>,
 }
 
 impl<'a> ChargesInOrder<'a> {
@@ -218,42 +268,47 @@ impl<'a> ChargesInOrder<'a> {
             units: charges.units.iter(),
             exposures: &charges.exposures,
             orders: &charges.orders,
+            least_rates: charges.least_rates.iter(),
+            capped: charges.capped.iter(),
         }
     }
 
     /// Margin of the next unit's exposures with its opening losses, and their gross.
     #[inline(always)]
     fn next(&mut self, rules: &RuleTable) -> (f64, f64) {
-        let Some(unit) = self.units.next() else {
+        let Some(&count) = self.units.next() else {
             return (0.0, 0.0);
         };
-        let (mine, rest) = self.exposures.split_at(unit.exposures as usize);
+        let least_rate = self.least_rates.next().copied().unwrap_or(0.0);
+        let (mine, rest) = self.exposures.split_at(count as usize);
         self.exposures = rest;
         let (mut initial, mut gross) = (0.0, 0.0);
         for exposure in mine {
-            let known = "the table was made for every exposure";
             let instrument = exposure.instrument as usize;
-            let (bids, rest) = self.orders.split_at(exposure.bids as usize);
-            let (asks, rest) = rest.split_at(exposure.asks as usize);
+            let (orders, rest) = self.orders.split_at(exposure.orders as usize);
             self.orders = rest;
             // As many roundings as summands.
-            let summands = f64::from(1 + unit.exposures + exposure.bids + exposure.asks);
-            if exposure.quantity > 0.0 {
-                let curve = rules.curves[instrument].as_ref().expect(known);
-                let margin = curve.margin(&exposure.quantity, &unit.least_rate);
+            let summands = f64::from(1 + count + exposure.orders);
+            if least_rate > 0.0 {
+                let margin = self.capped_margin(rules, instrument, least_rate);
                 initial += margin;
                 gross += summands * margin;
             }
-            if exposure.bids + exposure.asks > 0 {
-                let mark = rules.marks[instrument].as_ref().expect(known);
-                let loss = opening_loss(bids, asks, mark);
-                initial += loss;
-                // An order so near to the mark that rounding may hide its loss is worth what the mark is.
-                let near = 2.0 * exposure.ordered * mark.value.abs() * mark.price;
-                gross += summands * (loss + near);
-            }
+            let loss = opening_loss(orders, &rules.marks[instrument]);
+            initial += loss;
+            // Rounding may hide a loss where an order is near the mark, and an exposure where orders cancel a position.
+            let ordered: f64 = orders.iter().map(|order| order.quantity.abs()).sum();
+            gross += summands * (loss + 2.0 * ordered * rules.order_scale[instrument]);
         }
         (initial, gross)
+    }
+
+    fn capped_margin(&mut self, rules: &RuleTable, instrument: usize, least_rate: f64) -> f64 {
+        let quantity = self.capped.next().expect("one for each capped exposure");
+        // Without a curve nothing is charged: an option that is only bought.
+        rules.curves[instrument]
+            .as_ref()
+            .map_or(0.0, |curve| curve.margin(quantity, &least_rate))
     }
 }
 
@@ -268,8 +323,12 @@ pub(super) fn beyond_sums<L: Lanes, R: RowId>(
     (table, rules): (&[Row], &RuleTable),
     charges: &mut ChargesInOrder<'_>,
 ) -> (L, bool) {
-    for (row, &quantity) in rows.iter().zip(quantities) {
-        sum = rules.legs.add(row.index(), quantity.abs(), sum);
+    if !rules.legs.is_empty() {
+        let amounts = rows.iter().zip(quantities);
+        sum = rules.legs.add(
+            amounts.map(|(row, quantity)| (row.index(), quantity.abs())),
+            sum,
+        );
     }
     let uncounted = rules.uncounted_gain[home];
     if uncounted > 0.0 {

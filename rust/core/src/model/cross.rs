@@ -6,7 +6,7 @@ use super::parameters::{Collateral, CollateralColumns, Margin, MarginColumns};
 use super::pieces::{HomeWeights, Pieces, RiskRow, slopes, with_floor, zeros};
 use crate::error::{Error, Result};
 use crate::exact::{Given, Number};
-use crate::kernel::{InitialCurve, MarkValue, Row, RuleTable, WEIGHT_ROWS, column};
+use crate::kernel::{InitialCurve, MarkValue, Row, RuleTable, Tiers, WEIGHT_ROWS, column};
 use crate::market::Market;
 use crate::table::{LegKind, Missing, PositionRow, Rows, Table, Used};
 use crate::units::COST_CANCELLATION;
@@ -90,52 +90,58 @@ impl CrossMargin {
             rules: None,
             error_factor: (used.widest as f64 + EXTRA_ROUNDINGS) * self.error_factor(market),
         };
-        let mut rules = RuleTable::default();
-        let mut next = 0;
+        let mut rules = RuleTable {
+            legs: Tiers::none(rows.count()),
+            homes: Tiers::none(homes),
+            ..RuleTable::default()
+        };
         for &row in &used.rows {
             let kind = rows.kind(row).expect("row 0 is never used");
             let made = self.row::<f64>(kind, market);
             let made = made.map_err(|missing| missing.error(&self.universe, holder(row)))?;
             table.rows[row] = Row(made.columns);
-            (next..row).for_each(|_| rules.legs.push([]));
-            rules.legs.push(made.kernel_tiers());
-            next = row + 1;
+            rules.legs.set(row, made.kernel_tiers());
         }
-        (next..rows.count()).for_each(|_| rules.legs.push([]));
-        rules.homes.push([]);
         rules.uncounted_gain.push(0.0);
         rules.cash_rows.push((0, 0));
         for asset in 0..self.collateral.len() {
             let home = self.home::<f64>(asset + 1, market);
             table.weights[WEIGHT_ROWS * (asset + 1)] = Row(home.positive.columns);
             table.weights[WEIGHT_ROWS * (asset + 1) + 1] = Row(home.negative);
-            rules.homes.push(home.positive.kernel_tiers());
+            rules.homes.set(asset + 1, home.positive.kernel_tiers());
             rules.uncounted_gain.push(home.uncounted_gain);
             rules.cash_rows.push(rows.cash_in_net(asset));
         }
         rules.curves.resize_with(self.margin.len(), || None);
-        rules.marks.resize_with(self.margin.len(), || None);
-        let by_exposure = |missing: Missing, instrument| {
-            let row = PositionRow {
-                instrument,
-                short_option: false,
-                by_exposure: true,
-            };
-            missing.error(&self.universe, holder(rows.position(row)))
+        let no_mark = MarkValue {
+            value: 0.0,
+            price: 0.0,
         };
-        for &instrument in &used.charged {
+        rules.marks.resize(self.margin.len(), no_mark);
+        rules.order_scale.resize(self.margin.len(), 0.0);
+        let by_exposure = |missing: Missing, instrument| {
+            missing.error(&self.universe, holder(rows.exposure(instrument)))
+        };
+        for &instrument in &used.capped {
             let curve = self.curve(instrument, market);
             rules.curves[instrument] =
                 Some(curve.map_err(|missing| by_exposure(missing, instrument))?);
         }
         for &instrument in &used.ordered {
             let mark = self.mark_value(instrument, market);
-            rules.marks[instrument] =
-                Some(mark.map_err(|missing| by_exposure(missing, instrument))?);
+            let mark = mark.map_err(|missing| by_exposure(missing, instrument))?;
+            rules.marks[instrument] = mark;
+            // An option that is bought only needs no notional.
+            let notional = self.notional::<f64>(instrument, market).unwrap_or(0.0);
+            let floor = self.margin[instrument]
+                .as_ref()
+                .map_or(0.0, |margin| margin.margin_floor_per_contract.float());
+            rules.order_scale[instrument] =
+                (mark.value.abs() * mark.price).max(notional).max(floor);
         }
         let sums_alone = rules.legs.is_empty()
             && rules.homes.is_empty()
-            && used.charged.is_empty()
+            && used.capped.is_empty()
             && used.ordered.is_empty()
             && rules.uncounted_gain.iter().all(|&part| part == 0.0);
         if !sums_alone {
@@ -201,6 +207,16 @@ impl CrossMargin {
                 row.columns[column::BOUND] = value * N::decimal(COST_CANCELLATION);
             }
             LegKind::Position(position) => self.position(position, market, &mut row)?,
+            LegKind::Exposure(instrument) => {
+                let curve = self.curve::<N>(instrument, market)?;
+                let initial = with_floor(curve.brackets, &curve.floor);
+                row.add(column::INITIAL_MARGIN, &initial);
+                row.columns[column::BOUND] = if curve.notional < curve.floor {
+                    curve.floor
+                } else {
+                    curve.notional
+                };
+            }
         }
         Ok(row)
     }
