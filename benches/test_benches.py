@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import decisions
 import measure
 import numba_peers
 import peers
+import rules
 from peers import Answer, Contestant
 from venue import Floats, Venue, frames, multi_settlement, venue
 
@@ -107,3 +109,18 @@ def test_the_figures_are_those_of_a_plain_loop() -> None:
         }
         for name, figure in figures.items():
             assert abs(expected[name][account] - figure) <= 1e-12 * gross[account], (account, name)
+
+
+def test_brackets_and_orders(benchmark: Any) -> None:
+    book = workload(venue)[0]
+    extra = rules.rules(book)
+    evaluate = rules.xmfast(book, extra)[1]
+    assert rules.difference(book, extra, evaluate()) <= measure.TOLERANCE
+    benchmark(evaluate)
+
+
+@pytest.mark.parametrize("kind", ["knife-edge", "ordinary"])
+def test_decisions(kind: str) -> None:
+    for task in decisions.tasks(kind, 7, 200):
+        count = decisions.decide(*task)
+        assert count.accounts >= 200 and count.wrong == 0
