@@ -57,15 +57,10 @@ def contest(book: Venue, peers: Sequence[Callable[[Venue], Contestant]], rounds:
             raise SystemExit(f"{book.name}: {peer.name} and xmfast differ by {differences[peer.name]:.1e} of gross")
     legs = leg_count(book)
     contestants += [bandwidth(legs, len(book.accounts), streaming=streaming) for streaming in (False, True)]
-    before = others_seconds(), time.perf_counter()
-    seconds = in_turn(contestants, rounds, book.name)
-    after = others_seconds(), time.perf_counter()
-    return {
-        "others": (after[0] - before[0]) / (after[1] - before[1]),
+    return race(contestants, rounds, book.name) | {
         "accounts": len(book.accounts),
         "legs": legs,
         "liquidatable": float(np.mean(expected["liquidatable"])),
-        "seconds": seconds,
         "difference": differences,
         "one_thread": [contestant.name for contestant in contestants if not contestant.is_parallel],
     }
@@ -78,6 +73,14 @@ def with_flags(ours: Contestant) -> Contestant:
         evaluate=lambda: ours.evaluate().liquidatable,
         answer=lambda flags: {"liquidatable": flags},
     )
+
+
+def race(contestants: Sequence[Contestant], rounds: int, title: str) -> Figures:
+    """Return seconds by contestant, and how much of a core other processes used meanwhile."""
+    before = others_seconds(), time.perf_counter()
+    seconds = in_turn(contestants, rounds, title)
+    after = others_seconds(), time.perf_counter()
+    return {"seconds": seconds, "others": (after[0] - before[0]) / (after[1] - before[1])}
 
 
 def in_turn(contestants: Sequence[Contestant], rounds: int, title: str) -> dict[str, list[float]]:

@@ -38,6 +38,8 @@ def main() -> None:
     figures["evaluate"] = {count: child("evaluate", count, accounts, rounds) for count in threads}
     figures["build"] = child("build", max(threads), accounts, 1 if options.quick else 3)
     figures["import"] = import_seconds(3 if options.quick else 10)
+    if options.rules:
+        figures["rules"] = child("rules", max(threads), accounts, rounds, "--threads", ",".join(map(str, threads)))
     if options.scaling:
         figures["scaling"] = child("scaling", max(threads), accounts, min(rounds, 9))
     print(markdown(figures, max(threads)))
@@ -51,10 +53,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--accounts", type=int, help="accounts of the venue (1000000)")
     parser.add_argument("--threads", help="thread counts, one table each (1,2)")
     parser.add_argument("--rounds", type=int, help="times that each contestant is called (21)")
+    parser.add_argument("--rules", action="store_true", help="also brackets, tiers and orders beside the plain venue")
     parser.add_argument("--scaling", action="store_true", help="also 100 k, 1 M and 10 M accounts (minutes)")
     parser.add_argument("--quick", action="store_true", help="a small run that shows that all is in order")
     parser.add_argument("--json", metavar="FILE", help="also write every timing to a file")
-    parser.add_argument("--part", choices=("evaluate", "build", "scaling"), help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=("evaluate", "build", "scaling", "rules"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -72,15 +75,19 @@ def run_part(options: argparse.Namespace) -> Figures:
 
     if options.part == "build":
         return measure.build(options.accounts, options.rounds)
+    if options.part == "rules":
+        import rules
+
+        return rules.contest(options.accounts, options.rounds, thread_counts(options))
     if options.part == "scaling":
         return measure.scaling(SIZES, options.rounds)
     return measure.evaluate(options.accounts, options.rounds)
 
 
-def child(part: str, threads: int, accounts: int, rounds: int) -> Figures:
+def child(part: str, threads: int, accounts: int, rounds: int, *more: str) -> Figures:
     """Run one part in a new process with a number of threads."""
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
-    command = [sys.executable, __file__, "--part", part, "--accounts", str(accounts), "--rounds", str(rounds)]
+    command = [sys.executable, __file__, "--part", part, "--accounts", str(accounts), "--rounds", str(rounds), *more]
     print(f"{part}, {threads} threads", file=sys.stderr)
     finished = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if finished.returncode:
@@ -129,6 +136,8 @@ def markdown(figures: Figures, threads: int) -> str:
     for count, workloads in figures["evaluate"].items():
         parts += [contest_table(name, count, contest) for name, contest in workloads.items()]
     parts.append(build_table(figures["build"], threads))
+    if "rules" in figures:
+        parts.append(rules_table(figures["rules"]))
     if "scaling" in figures:
         parts.append(scaling_table(figures["scaling"], threads))
     imports = figures["import"]
@@ -183,6 +192,25 @@ def build_table(build: Figures, threads: int) -> str:
     rows.append(("memory: 20 bytes a leg and 96 an account would be", f"{allowed:.0f} MB"))
     title = f"**Building**, {threads} threads: {build['rows']:,} rows, {accounts:,} accounts"
     return f"{title}\n\n{table(('what', 'measured'), rows)}"
+
+
+def rules_table(rules: Figures) -> str:
+    """Return what brackets, tiers and orders cost, by number of threads."""
+    plain_name, name = rules["names"]
+    rows = []
+    for count, run in rules["by_threads"].items():
+        plain, ruled = run["seconds"]
+        cells = [f"{1e3 * figure(seconds):.2f}" for seconds in (plain, ruled) for figure in (median, min)]
+        rows.append((count, *cells, f"{paired(ruled, plain):.2f}", f"{rules['difference']:.0e}"))
+    header = (
+        "threads",
+        *(f"{what}, {which}ms" for what in (plain_name, name) for which in ("", "best ")),
+        f"time / {plain_name}",
+        "difference / gross",
+    )
+    size = f"{rules['accounts']:,} accounts, {rules['orders']:,} orders, {rules['liquidatable']:.1%} liquidatable"
+    title = f"**{name}**: {size}" + busy_note(max(run["others"] for run in rules["by_threads"].values()))
+    return f"{title}\n\n{table(header, rows)}"
 
 
 def scaling_table(scaling: Figures, threads: int) -> str:
