@@ -212,6 +212,25 @@ def test_whether_anything_is_needed_is_decided_exactly() -> None:
     assert not report.isolated.bankrupt[0]
 
 
+@pytest.mark.parametrize(
+    ("floor", "needs"), [(54969.579999999994, True), (54969.58, False), (54969.58000000001, False)]
+)
+def test_whether_anything_is_needed_is_decided_exactly_in_brackets_too(floor: float, needs: bool) -> None:
+    """A notional of 54969.58, which in floats is a little less, needs something if it is above the floor."""
+    assert 16.22 * 1000 * 3.389 < 54969.58
+    what = small_venue(
+        balances=[("USD", -10.0)],
+        positions=[("OIL", 3.389, 15.22)],
+        mark_price={"OIL": 16.22},
+        margin=brackets("OIL", (0.0, 0.0, 0.0), (floor, 0.5, 0.25)),
+    )
+    report = report_of(replace(what, mode="isolated"))
+    # 3389 were won.
+    found = report.equity[0], report.isolated.equity[0]
+    assert found == pytest.approx((0.0, 3379.0) if needs else (-10.0, 3389.0))
+    assert report.liquidatable[0] != needs
+
+
 def test_orders_that_stay_with_an_account_are_decided_exactly() -> None:
     """They count where the balances were given away as well as where they were not."""
     mark, price = 1333.3, float(np.nextafter(1333.3, 1334))
@@ -385,6 +404,31 @@ def test_the_nearest_float_of_a_decimal_is_another_number() -> None:
         )
     )
     assert report.equity.tolist() == [0.0, float(Fraction(binary) - Fraction(1, 10))]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        # Half way between two decimals of as many digits, which both read back as the float: the even one is printed.
+        12015326046.9140625,
+        1645247083358.15625,
+        np.float32(54017.8125),
+        np.float32(352317.125),
+        # Next to powers of two, where floats are further apart on one side than on the other.
+        2.0**-44,
+        2.0**89,
+        np.float32(2.0**-20),
+        9007199254740993.0,
+        2.2250738585072014e-308,
+    ],
+    ids=repr,
+)
+def test_a_float_means_what_python_prints(value: Any) -> None:
+    """The same digits as a decimal, owed: what is left is nothing."""
+    printed = Decimal(str(value))
+    what = small_venue(balances=[("USD", value), ("BTC", -printed)])
+    report = report_of(replace(what, index_price={"BTC": 1}))
+    assert (report.equity[0], report.bankrupt[0]) == (0.0, False)
 
 
 def test_a_32_bit_float_means_its_own_shortest_decimal() -> None:

@@ -9,18 +9,11 @@ from typing import Any
 
 from xmfast import explanation_display
 from xmfast.errors import MissingExtraError
+from xmfast.figures import COLUMNS
 from xmfast.frames import Id
 
-# Figures that the lines of an explanation add up to.
-FIGURES = (
-    "equity",
-    "collateral_value",
-    "initial_collateral_value",
-    "initial_margin",
-    "maintenance_margin",
-    "initial_health",
-    "health",
-)
+# What the lines of an explanation add up to.
+FIGURES = tuple(COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,34 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, ToPrimitive, Zero};
 
+/// The shortest digits that read back as the same float, the nearest to it of as many, in the form d.ddde-xx.
+///
+/// Where the float lies half way between two, Rust prints the upper one; Python and NumPy the even one, as is done here.
+macro_rules! printed {
+    ($value:expr) => {{
+        let shortest = format!("{:e}", $value);
+        let (digits, _) = shortest.split_once('e').expect("a finite float");
+        let places = digits.split_once('.').map_or(0, |(_, places)| places.len());
+        let even = format!("{:.places$e}", $value);
+        if even.parse() == Ok($value) {
+            even
+        } else {
+            shortest
+        }
+    }};
+}
+
+/// The f64 that a finite f32 stands for: that of the shortest decimal that prints as it, so that 0.1 stays 0.1.
+#[must_use]
+pub fn widened(value: f32) -> f64 {
+    if !value.is_finite() {
+        return value.into();
+    }
+    printed!(value)
+        .parse()
+        .expect("a printed float can be read")
+}
+
 /// An exact ratio of whole numbers of any size.
 pub type Rational = BigRational;
 
@@ -56,8 +84,7 @@ impl Number for f64 {
 impl Number for Rational {
     const EXACT: bool = true;
     fn decimal(value: f64) -> Self {
-        // Rust prints the shortest digits that read back as the same float, as a whole number or as d.ddde-xx.
-        let text = format!("{value:e}");
+        let text = printed!(value);
         let (digits, exponent) = text
             .split_once('e')
             .expect("a finite float prints with an exponent");

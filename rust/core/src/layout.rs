@@ -1,5 +1,7 @@
 //! Legs of every account, packed for the kernel.
 
+use std::sync::Arc;
+
 use crate::book::Block;
 use crate::error::Result;
 use crate::kernel::{self, BlockUnits, Charges, Fold, RowId, Run, UnitFacts, Units};
@@ -34,7 +36,7 @@ pub struct Layout {
     /// What the table must hold.
     pub used: Used,
     /// The isolated positions, in the order of their results.
-    pub isolated: Vec<IsolatedPosition>,
+    pub isolated: Arc<Vec<IsolatedPosition>>,
     /// Where each block's end among `isolated`.
     pub isolated_ends: Vec<usize>,
 }
@@ -89,7 +91,7 @@ impl Layout {
         Ok(Self {
             blocks: wrap(packed),
             used: used.finish(),
-            isolated,
+            isolated: Arc::new(isolated),
             isolated_ends,
         })
     }

@@ -29,7 +29,7 @@ pub struct Evaluated {
     /// The isolated positions, in the order of [`Layout::isolated`].
     pub isolated: ResultRows,
     /// Which positions they are.
-    pub positions: Vec<IsolatedPosition>,
+    pub positions: Arc<Vec<IsolatedPosition>>,
 }
 
 /// Margin of every account of a book.
@@ -69,7 +69,7 @@ pub fn evaluate(
     let mut evaluated = Evaluated {
         pools: ResultRows::take(book.accounts().len()),
         isolated: ResultRows::take(layout.isolated.len()),
-        positions: layout.isolated.clone(),
+        positions: Arc::clone(&layout.isolated),
     };
     match &layout.blocks {
         LayoutBlocks::Narrow(packed) => evaluation.run(packed, &mut evaluated, stop)?,

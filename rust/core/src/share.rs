@@ -8,12 +8,13 @@ use crate::book::BLOCK;
 use crate::buffer::ResultRows;
 use crate::error::Result;
 use crate::exact::{Number, Rational, nearest_signed};
-use crate::kernel::{BlockResults, Row, column, result};
+use crate::kernel::{BlockResults, Row, RuleTable, column, result};
 use crate::layout::{IsolatedPosition, Layout};
 use crate::pool::{self, Stop};
 use crate::settle::{Settlement, Subject, signs_of};
-use crate::table::Table;
-use crate::units::{AccountUnits, Key, Reader};
+use crate::table::{LegKind, Rows, Table};
+use crate::units::{AccountUnits, Key, Leg, Reader};
+use crate::universe::Universe;
 
 /// Columns in which a position has its part of the pool, and the pool's column that it is a part of.
 const SHARED: [(usize, usize); 6] = [
@@ -42,6 +43,7 @@ pub(crate) fn share_out(
     let accounts = settlement.book.accounts().len();
     let ends = (0..layout.isolated_ends.len()).map(|block| ((block + 1) * BLOCK).min(accounts));
     let isolated_ends = layout.isolated_ends.iter().copied();
+    let rises_from_0 = rises_from_0(settlement.book.universe(), layout, table);
     let before = isolated.exact();
     let exact = AtomicUsize::new(0);
     let share =
@@ -49,6 +51,7 @@ pub(crate) fn share_out(
             let sharing = Sharing {
                 settlement,
                 table,
+                rises_from_0,
                 start,
                 positions: &layout.isolated[first..first + rows.rows.len()],
             };
@@ -62,10 +65,29 @@ pub(crate) fn share_out(
     Ok(())
 }
 
+/// Whether some position is free of initial margin up to a size, so that what is just above it may need next to nothing.
+fn rises_from_0(universe: &Universe, layout: &Layout, table: &Table) -> bool {
+    let kinds = Rows::of(universe);
+    let rises = |rules: &RuleTable, row: usize| {
+        let position = matches!(
+            kinds.kind(row),
+            Some(LegKind::Position(_) | LegKind::Exposure(_))
+        );
+        position && table.rows[row].0[column::INITIAL_MARGIN] == 0.0 && rules.legs.has(row)
+    };
+    let mut rows = layout.used.rows.iter();
+    table
+        .rules
+        .as_ref()
+        .is_some_and(|rules| rows.any(|&row| rises(rules, row)))
+}
+
 /// One block of accounts and its positions.
 struct Sharing<'a> {
     settlement: Settlement<'a>,
     table: &'a Table,
+    /// See [`rises_from_0`].
+    rises_from_0: bool,
     /// Number of the first account.
     start: usize,
     positions: &'a [IsolatedPosition],
@@ -146,30 +168,43 @@ impl Sharing<'_> {
         let more = 2.0 + needs.len() as f64;
         let pool = self.bound(&units);
         let total: f64 = initial.iter().sum();
-        // Margin of positions is 0 or it is not; only orders can make it so small that rounding hides it.
+        // Margin of positions is 0 or it is not; only orders, and brackets above one that is free, can make it so small
+        // that rounding hides it.
         let ordered = !holdings.order_instrument.is_empty();
+        let mut may_hide = false;
         let given: f64 = SHARED.iter().map(|&(_, from)| pool_row[from].abs()).sum();
         let (mut near, mut bounds) = (Vec::with_capacity(needs.len()), 0.0);
         for ((&at, &initial), row) in needs.iter().zip(initial).zip(shared) {
             units.read_position(reader, holdings, mine[at].position as usize);
             let own = self.bound(&units);
             bounds += own;
+            let hides = ordered || self.rises_from_0 && self.is_near_a_threshold(&units);
+            may_hide |= hides;
             let mut bound = more * (pool * (initial / total) + own);
-            if ordered {
-                // Margin that orders make can be small by cancellation, so that its error moves the share.
+            if total > 0.0 && (ordered || self.rises_from_0) {
+                // Margin that is small by cancellation has an error that moves the share.
                 bound += more * (own / total) * given;
             }
             let within = |&column: &usize| row[column].abs() < bound || bound.is_nan();
             // What surely needs no margin is given nothing, and was decided before.
-            let may_share = initial > 0.0 || ordered && own > 0.0;
+            let may_share = initial > 0.0 || hides && own > 0.0;
             near.push(may_share && DECISIVE.iter().any(within));
         }
         Judged {
             near,
-            needs_anything_in_doubt: ordered && bounds > 0.0 && total <= more * bounds,
+            needs_anything_in_doubt: may_hide && bounds > 0.0 && total <= more * bounds,
             orders_are_near: ordered && pool > 0.0,
             pool: more * pool,
         }
+    }
+
+    /// Whether rounding may have moved a leg across a threshold.
+    fn is_near_a_threshold(&self, units: &AccountUnits<f64>) -> bool {
+        let rules = self.table.rules.as_ref();
+        rules.is_some_and(|rules| {
+            let near = |leg: &Leg<f64>| rules.legs.is_near(leg.row, leg.quantity.abs());
+            units.legs().iter().any(near)
+        })
     }
 
     /// How far figures of these units can be from exact arithmetic, at most.

@@ -5,7 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString, PyType};
-use xmfast_core::exact::Given;
+use xmfast_core::exact::{Given, widened};
 use xmfast_core::{Error as CoreError, Place};
 
 use crate::decimal;
@@ -55,7 +55,7 @@ pub(crate) fn number(value: &Bound<'_, PyAny>, place: impl Fn() -> Place) -> Res
         return decimal::decimal(digits(&integer)?, 0).map_err(out_of_range);
     }
     let short_float = match value.get_type().name()?.to_str()? {
-        "float32" => Some(shortest(value.extract::<f32>()?)),
+        "float32" => Some(widened(value.extract::<f32>()?)),
         // A half prints with fewer digits than as a 32-bit float.
         "float16" => value.str()?.to_str()?.parse().ok(),
         _ => None,
@@ -63,14 +63,6 @@ pub(crate) fn number(value: &Bound<'_, PyAny>, place: impl Fn() -> Place) -> Res
     short_float
         .map(Given::from)
         .ok_or_else(|| refused("is not a number"))
-}
-
-/// A 32-bit float means the shortest decimal that prints as it: 0.1f32 is 0.1, not 0.10000000149.
-pub(crate) fn shortest(value: f32) -> f64 {
-    value
-        .to_string()
-        .parse()
-        .expect("a printed float can be read")
 }
 
 fn index<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyInt>> {

@@ -13,9 +13,9 @@ use numpy::{PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use xmfast_core::Place;
-use xmfast_core::exact::{Given, GivenColumn};
+use xmfast_core::exact::{Given, GivenColumn, widened};
 
-use crate::cell::{number, shortest};
+use crate::cell::number;
 use crate::decimal::{decimal, decimal_float, whole, whole_float};
 use crate::error::Result;
 use crate::frame::{Frame, SIGNAL_ROWS, Source, fault, refuse_nulls};
@@ -113,7 +113,7 @@ impl Reader {
             DataType::Float32 => {
                 let values = chunk.as_primitive::<Float32Type>().iter();
                 self.floats
-                    .extend(values.map(|value| value.map_or(f64::NAN, shortest)));
+                    .extend(values.map(|value| value.map_or(f64::NAN, widened)));
             }
             DataType::Int8 => self.push_wholes::<Int8Type>(chunk),
             DataType::Int16 => self.push_wholes::<Int16Type>(chunk),
@@ -204,7 +204,7 @@ impl Reader {
             self.floats = array.as_array().to_vec();
         } else if let Ok(array) = values.extract::<PyReadonlyArray1<'_, f32>>() {
             let floats = array.as_array();
-            self.floats.extend(floats.iter().copied().map(shortest));
+            self.floats.extend(floats.iter().copied().map(widened));
         } else if let Ok(array) = values.extract::<PyReadonlyArray1<'_, i64>>() {
             self.floats.reserve_exact(array.len());
             for &value in array.as_array() {

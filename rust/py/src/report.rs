@@ -43,7 +43,7 @@ impl Report {
             accounts: origin.book().accounts().clone(),
             numbers: None,
             isolated: Arc::new(evaluated.isolated),
-            positions: Arc::new(evaluated.positions),
+            positions: evaluated.positions,
             origin,
         }
     }

@@ -117,10 +117,18 @@ impl Tiers {
     }
 
     /// Whether a row has a tier.
-    pub(super) fn has(&self, row: usize) -> bool {
+    #[must_use]
+    pub fn has(&self, row: usize) -> bool {
         self.levels
             .first()
             .is_some_and(|level| level.from[row] < f64::INFINITY)
+    }
+
+    /// Whether an amount is so near to a threshold of a row that rounding may have moved it across.
+    #[must_use]
+    pub fn is_near(&self, row: usize, amount: f64) -> bool {
+        let near = |level: &Level| (amount - level.from[row]).abs() <= 1e-9 * amount;
+        self.levels.iter().any(near)
     }
 
     /// Adds to `sum` what one amount of a row owes to its tiers.
