@@ -19,6 +19,7 @@ CORE = ROOT / "rust" / "core" / "src"
 MODULE_ORDER: tuple[tuple[str, ...], ...] = (
     ("error",),
     ("exact",),
+    ("concave",),
     ("kernel",),
     ("pool",),
     ("buffer",),
@@ -36,6 +37,9 @@ MODULE_ORDER: tuple[tuple[str, ...], ...] = (
     ("explain",),
     ("positions",),
     ("report",),
+    ("liquidation_price",),
+    ("price_path",),
+    ("limits",),
     ("liquidation",),
     ("ledger",),
     ("engine",),

@@ -49,6 +49,7 @@ from xmfast.errors import (
 )
 from xmfast.explanation import ExplainedLine, Explanation
 from xmfast.isolated import IsolatedReport
+from xmfast.liquidation import bankruptcy_price, liquidation_price, liquidation_prices
 from xmfast.market import Market
 from xmfast.report import AccountMargin, MarginReport, ReportSummary
 from xmfast.system import doctor, num_threads, set_num_threads, set_simd, simd
@@ -79,9 +80,12 @@ __all__ = [
     "UnknownIdError",
     "XmfastError",
     "__version__",
+    "bankruptcy_price",
     "compare",
     "contract",
     "doctor",
+    "liquidation_price",
+    "liquidation_prices",
     "num_threads",
     "set_num_threads",
     "set_simd",

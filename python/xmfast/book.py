@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from xmfast import _core
@@ -103,6 +104,21 @@ class Book:
             accounts.flags.writeable = False
             self._accounts = accounts
         return self._accounts
+
+    @property
+    def positions(self) -> dict[str, NDArray[Any]]:
+        """Every position: ``account``, ``instrument``, ``quantity`` and ``entry_price``, arrays of shape (P,).
+
+        In order of account, then of instrument in the universe; a frame that can be read back. Made anew each time.
+        """
+        account, instrument, quantity, entry_price = self._core.positions()
+        instruments = np.array(self._universe.instruments, dtype=object)
+        return {
+            "account": self.accounts[account],
+            "instrument": instruments[instrument],
+            "quantity": quantity,
+            "entry_price": entry_price,
+        }
 
     @property
     def balance_count(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from xmfast import _core
 from xmfast.book import Book
@@ -120,10 +120,7 @@ class LinearModel:
         >>> model.evaluate(book, market).health
         array([57000. ,  -120.4])
         """
-        for name, value, kind in (("book", book, Book), ("market", market, Market)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{name}: a {kind.__name__} is needed, not {type(value).__name__}")
-        return MarginReport(self._core.evaluate(book._core, market._core))
+        return MarginReport(self._core.evaluate(*core_inputs(book, market)))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._universe!r})"
@@ -182,3 +179,18 @@ class IsolatedMargin(LinearModel):
 
     __slots__ = ()
     _every_position_alone = True
+
+
+def core_model(model: Any) -> _core.LinearModel:
+    """Return the core's model, or say what was passed instead."""
+    if not isinstance(model, LinearModel):
+        raise TypeError(f"model: a margin model is needed, not {type(model).__name__}")
+    return model._core
+
+
+def core_inputs(book: Any, market: Any) -> tuple[_core.Book, _core.Market]:
+    """Return the core's book and market, or say what was passed instead."""
+    for name, value, kind in (("book", book, Book), ("market", market, Market)):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name}: a {kind.__name__} is needed, not {type(value).__name__}")
+    return book._core, market._core

@@ -26,9 +26,11 @@
 //! ```
 
 // Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layouts:
-// error exact kernel pool buffer contract ids universe market table units|layout|book model settle share explain positions summary report.
+// error exact concave kernel pool buffer contract ids universe market table units|layout|book model settle share explain
+// positions summary report liquidation_price.
 mod book;
 mod buffer;
+mod concave;
 mod contract;
 mod error;
 pub mod exact;
@@ -36,6 +38,7 @@ mod explain;
 mod ids;
 pub mod kernel;
 mod layout;
+mod liquidation_price;
 mod market;
 mod model;
 pub mod pool;
@@ -56,6 +59,7 @@ pub use explain::{About, ExplainedLine, Parts};
 pub use ids::{Id, IdColumn, Ids};
 pub use kernel::{Row, Simd, column, result};
 pub use layout::IsolatedPosition;
+pub use liquidation_price::{Threshold, ZeroPrices, position_prices, zero_prices};
 pub use market::Market;
 pub use model::{
     Bracket, Collateral, CollateralColumns, CrossMargin, HaircutTier, Margin, MarginColumns,

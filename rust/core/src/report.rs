@@ -54,8 +54,7 @@ pub fn evaluate(
         });
     }
     let layout = book.layout(key, stop)?;
-    let reader = Reader::new(book.universe(), key);
-    let table = model.table(market, &layout.used, |row| holder(book, reader, row))?;
+    let table = table_of(model, key, book, market, layout)?;
     let evaluation = Evaluation {
         settlement: Settlement {
             model,
@@ -252,6 +251,18 @@ impl Evaluation<'_> {
 
 fn is_finite(figures: &[f64; 8]) -> bool {
     figures.iter().all(|figure| figure.is_finite())
+}
+
+/// The risk table of what a layout of the book holds.
+pub(crate) fn table_of(
+    model: &CrossMargin,
+    key: Key,
+    book: &Book,
+    market: &Market,
+    layout: &Layout,
+) -> Result<Table> {
+    let reader = Reader::new(book.universe(), key);
+    model.table(market, &layout.used, |row| holder(book, reader, row))
 }
 
 /// An account that needs a table row, ready to print.

@@ -1,7 +1,9 @@
 //! One account, leg by leg, in plain code: the scalar oracle in f64; in exact numbers, the judge and the explanation.
 
+use std::sync::Arc;
+
 use crate::book::Book;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exact::{Number, Rational, nearest_signed};
 use crate::kernel::{Row, column, opening_loss, result};
 use crate::layout::IsolatedPosition;
@@ -78,12 +80,38 @@ pub struct Settlement<'a> {
     pub key: Key,
 }
 
-impl Settlement<'_> {
+impl<'a> Settlement<'a> {
+    /// Checks that the three belong together.
+    ///
+    /// # Errors
+    /// [`Error::UniverseMismatch`].
+    pub fn new(
+        model: &'a CrossMargin,
+        key: Key,
+        book: &'a Book,
+        market: &'a Market,
+    ) -> Result<Self> {
+        let universe = model.universe();
+        for (name, other) in [("book", book.universe()), ("market", market.universe())] {
+            if !Arc::ptr_eq(universe, other) {
+                return Err(Error::UniverseMismatch {
+                    left: name,
+                    right: "model",
+                });
+            }
+        }
+        Ok(Self {
+            model,
+            book,
+            market,
+            key,
+        })
+    }
+
     /// Contracts, nets, weighs and sums one account or isolated position.
     ///
     /// # Errors
-    /// [`Error::MissingPrice`](crate::Error::MissingPrice) or
-    /// [`Error::MissingParameter`](crate::Error::MissingParameter).
+    /// [`Error::MissingPrice`] or [`Error::MissingParameter`].
     pub fn settle<N: Number>(&self, subject: Subject, with_lines: bool) -> Result<Settled<N>> {
         let reader = Reader::new(self.book.universe(), self.key);
         let holdings = self.book.holdings(subject.account);
@@ -200,10 +228,7 @@ impl<N: Number> UnitSum<'_, N> {
             for (column, sum) in self.sum.iter_mut().enumerate() {
                 *sum = operand(column).mul_add(&row.columns[column], sum);
             }
-            if matches!(
-                kind,
-                LegKind::NettedDeposit(_) | LegKind::NettedLoan(_) | LegKind::IsolatedMargin(_)
-            ) {
+            if kind.is_netted_cash() {
                 cash = signed.mul_add(&row.columns[column::NET], &cash);
             }
             if let Some(lines) = &mut self.lines {

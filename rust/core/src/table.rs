@@ -42,6 +42,16 @@ pub enum LegKind {
     Exposure(usize),
 }
 
+impl LegKind {
+    /// Whether it is cash that is netted with positions.
+    pub(crate) fn is_netted_cash(self) -> bool {
+        matches!(
+            self,
+            Self::NettedDeposit(_) | Self::NettedLoan(_) | Self::IsolatedMargin(_)
+        )
+    }
+}
+
 /// A way in which a position can be charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PositionRow {

@@ -8,6 +8,14 @@ use crate::frame::Frame;
 use crate::run::run;
 use crate::universe::{Universe, id_object};
 
+/// One column after the other.
+type PositionArrays<'py> = (
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<f64>>,
+);
+
 /// See `xmfast.Book`.
 #[pyclass(frozen, module = "xmfast._core")]
 pub(crate) struct Book(pub(crate) xmfast_core::Book);
@@ -51,6 +59,27 @@ impl Book {
 
     fn order_count(&self) -> usize {
         self.0.order_count()
+    }
+
+    /// Of every position: number of the account, row of the instrument, quantity, entry price.
+    fn positions<'py>(&self, py: Python<'py>) -> PositionArrays<'py> {
+        let count = self.0.position_count();
+        let (mut accounts, mut instruments) =
+            (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut quantities, mut prices) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for account in 0..self.0.accounts().len() {
+            let holdings = self.0.holdings(account);
+            accounts.extend(holdings.instrument.iter().map(|_| account as i64));
+            instruments.extend(holdings.instrument.iter().map(|&row| i64::from(row)));
+            quantities.extend_from_slice(holdings.quantity.floats());
+            prices.extend_from_slice(holdings.entry_price.floats());
+        }
+        (
+            accounts.into_pyarray(py),
+            instruments.into_pyarray(py),
+            quantities.into_pyarray(py),
+            prices.into_pyarray(py),
+        )
     }
 
     /// Bytes of holdings, layout and ids.

@@ -11,6 +11,8 @@ mod flags;
 mod frame;
 mod ids;
 mod isolated;
+mod liquidation_price;
+mod lookup;
 mod market;
 mod model;
 mod numbers;
@@ -34,6 +36,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<isolated::Isolated>()?;
     module.add_class::<report::Report>()?;
     module.add_function(wrap_pyfunction!(contract::contract, module)?)?;
+    module.add_function(wrap_pyfunction!(liquidation_price::account_prices, module)?)?;
+    module.add_function(wrap_pyfunction!(liquidation_price::book_prices, module)?)?;
     module.add_function(wrap_pyfunction!(system::after_fork, module)?)?;
     module.add_function(wrap_pyfunction!(system::num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(system::pool_state, module)?)?;

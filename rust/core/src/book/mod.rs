@@ -8,13 +8,13 @@ pub use frames::{Accounts, Balances, Orders, Positions};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::error::Result;
+use crate::error::{Place, Result};
 use crate::exact::{Given, GivenColumn, GivenRef, GivenSlice};
-use crate::ids::Ids;
+use crate::ids::{Id, Ids};
 use crate::layout::Layout;
 use crate::pool::{self, Stop};
 use crate::units::Key;
-use crate::universe::Universe;
+use crate::universe::{Universe, unknown};
 use frames::AccountIds;
 use sort::{ByAccount, Keyed, by_account};
 
@@ -80,6 +80,12 @@ impl Block {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.balance_ends.is_empty()
+    }
+
+    /// Number of positions of all accounts.
+    #[must_use]
+    pub fn position_count(&self) -> usize {
+        self.position_ends.last().map_or(0, |&end| end as usize)
     }
 
     /// Holdings of the account in a slot.
@@ -307,6 +313,16 @@ impl Book {
     #[must_use]
     pub fn accounts(&self) -> &Arc<Ids> {
         &self.accounts
+    }
+
+    /// Number of an account.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`](crate::Error::Unknown) with a close name.
+    pub fn account_row(&self, id: Id<'_>, place: impl FnOnce() -> Place) -> Result<u32> {
+        self.accounts
+            .find(id)
+            .ok_or_else(|| unknown(&self.accounts, "account", id, place()))
     }
 
     /// The blocks in order.

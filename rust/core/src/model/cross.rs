@@ -20,14 +20,14 @@ const EXTRA_ROUNDINGS: f64 = 32.0;
 const LOST_BY_UNDERFLOW: f64 = 1e-190;
 
 /// What cannot be computed for lack of a price or parameter.
-type Known<T> = std::result::Result<T, Missing>;
+pub(crate) type Known<T> = std::result::Result<T, Missing>;
 
 /// The cross margin model with its parameters, checked.
 #[derive(Clone, Debug)]
 pub struct CrossMargin {
     universe: Arc<Universe>,
-    collateral: Vec<Collateral>,
-    margin: Vec<Option<Margin>>,
+    pub(super) collateral: Vec<Collateral>,
+    pub(super) margin: Vec<Option<Margin>>,
 }
 
 impl CrossMargin {
@@ -290,7 +290,7 @@ impl CrossMargin {
     }
 
     /// Weights of an asset by amount: `(floor, weight)` for maintenance and for initial health.
-    fn haircut_weights<N: Number>(&self, asset: usize) -> (Pieces<N>, Pieces<N>) {
+    pub(super) fn haircut_weights<N: Number>(&self, asset: usize) -> (Pieces<N>, Pieces<N>) {
         let collateral = &self.collateral[asset];
         let cap = collateral
             .amount_cap
@@ -430,7 +430,7 @@ fn initial_rates<N: Number>(margin: &Margin) -> impl Iterator<Item = (N, N)> {
 }
 
 /// The fee included.
-fn maintenance_rates<N: Number>(margin: &Margin) -> impl Iterator<Item = (N, N)> {
+pub(super) fn maintenance_rates<N: Number>(margin: &Margin) -> impl Iterator<Item = (N, N)> {
     margin.brackets.iter().map(|bracket| {
         let floor = N::given(bracket.notional_floor.as_ref());
         let rate = N::given(bracket.maintenance_rate.as_ref())

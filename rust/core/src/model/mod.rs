@@ -1,9 +1,12 @@
 //! Margin models: each builds a risk table; none has a loop over accounts.
 
 mod cross;
+mod lines;
 mod parameters;
 mod pieces;
 
 pub use cross::CrossMargin;
+pub(crate) use cross::Known;
+pub(crate) use lines::{MaintenanceLines, Weights};
 pub use parameters::{Bracket, Collateral, CollateralColumns, HaircutTier, Margin, MarginColumns};
 pub(crate) use pieces::RiskRow;
