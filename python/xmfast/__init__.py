@@ -51,13 +51,23 @@ from xmfast.explanation import ExplainedLine, Explanation
 from xmfast.isolated import IsolatedReport
 from xmfast.liquidation import bankruptcy_price, liquidation_price, liquidation_prices
 from xmfast.market import Market
+from xmfast.price_path import (
+    AccountMove,
+    BookMoves,
+    PricePath,
+    bankruptcy_move,
+    liquidation_move,
+    liquidation_moves,
+)
 from xmfast.report import AccountMargin, MarginReport, ReportSummary
 from xmfast.system import doctor, num_threads, set_num_threads, set_simd, simd
 from xmfast.universe import Universe
 
 __all__ = [
     "AccountMargin",
+    "AccountMove",
     "Book",
+    "BookMoves",
     "ColumnError",
     "Comparison",
     "CrossMargin",
@@ -73,6 +83,7 @@ __all__ = [
     "MissingParameterError",
     "MissingPriceError",
     "ParameterError",
+    "PricePath",
     "RangeError",
     "ReportSummary",
     "Universe",
@@ -80,10 +91,13 @@ __all__ = [
     "UnknownIdError",
     "XmfastError",
     "__version__",
+    "bankruptcy_move",
     "bankruptcy_price",
     "compare",
     "contract",
     "doctor",
+    "liquidation_move",
+    "liquidation_moves",
     "liquidation_price",
     "liquidation_prices",
     "num_threads",

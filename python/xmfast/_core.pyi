@@ -10,11 +10,14 @@ __all__ = [
     "Isolated",
     "LinearModel",
     "Market",
+    "PricePath",
     "Report",
     "Universe",
     "__version__",
+    "account_moves",
     "account_prices",
     "after_fork",
+    "book_moves",
     "book_prices",
     "contract",
     "num_threads",
@@ -59,6 +62,12 @@ class Market:
     def borrow_index(self) -> NDArray[np.float64]: ...
     def cumulative_funding(self) -> NDArray[np.float64]: ...
     def time(self) -> int | None: ...
+
+@final
+class PricePath:
+    def __new__(cls, universe: Universe, betas: dict[Any, Any]) -> PricePath: ...
+    def index_beta(self) -> NDArray[np.float64]: ...
+    def mark_beta(self) -> NDArray[np.float64]: ...
 
 @final
 class LinearModel:
@@ -120,3 +129,14 @@ def account_prices(
     bankruptcy: bool,
 ) -> tuple[float | None, list[float]]: ...
 def book_prices(model: LinearModel, book: Book, market: Market, bankruptcy: bool) -> NDArray[np.float64]: ...
+def account_moves(
+    model: LinearModel,
+    book: Book,
+    market: Market,
+    path: PricePath,
+    account: str | int,
+    bankruptcy: bool,
+) -> list[float]: ...
+def book_moves(
+    model: LinearModel, book: Book, market: Market, path: PricePath, bankruptcy: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

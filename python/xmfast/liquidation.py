@@ -49,8 +49,9 @@ def liquidation_price(
     Notes
     -----
     It is the nearest mark on the losing side: below the mark for a long position, above it for a short one, and the
-    mark itself where health is 0. Of an account that is liquidatable already it is the nearest mark at which it would
-    be healthy again: a liquidation price above the mark of a long position says that the mark has passed it.
+    mark itself where health is 0. Of an account that is liquidatable already it is the nearest mark on the gaining
+    side, where it would be healthy again: a liquidation price above the mark of a long position says that the mark
+    has passed it. :func:`liquidation_prices` has all of them.
 
     Everything that moves with the mark moves: profit and loss, the position's margin and its bracket, the net balance
     with its haircut tiers, its sign and the part of gains that counts. Everything else (other positions' margin,

@@ -27,7 +27,7 @@
 
 // Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layouts:
 // error exact concave kernel pool buffer contract ids universe market table units|layout|book model settle share explain
-// positions summary report liquidation_price.
+// positions summary report liquidation_price price_path.
 mod book;
 mod buffer;
 mod concave;
@@ -43,6 +43,7 @@ mod market;
 mod model;
 pub mod pool;
 mod positions;
+mod price_path;
 mod report;
 mod settle;
 mod share;
@@ -65,6 +66,7 @@ pub use model::{
     Bracket, Collateral, CollateralColumns, CrossMargin, HaircutTier, Margin, MarginColumns,
 };
 pub use positions::{PositionFacts, position_facts};
+pub use price_path::{Moves, PricePath, nearest_moves, zero_moves};
 pub use report::{Evaluated, evaluate, margin_ratios};
 pub use settle::{Line, LineKind, Settled, Settlement, Subject};
 pub use summary::{Summary, summarize};

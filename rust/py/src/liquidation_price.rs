@@ -9,7 +9,8 @@ use crate::market::Market;
 use crate::model::LinearModel;
 use crate::run::run;
 
-fn threshold(bankruptcy: bool) -> Threshold {
+/// What is asked for.
+pub(crate) fn threshold(bankruptcy: bool) -> Threshold {
     if bankruptcy {
         Threshold::Bankruptcy
     } else {

@@ -41,7 +41,7 @@ impl Threshold {
 /// Marks of one instrument at which an account's health or equity is 0, correctly rounded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ZeroPrices {
-    /// On the losing side, or where a figure below 0 recovers; `None` if no mark does it.
+    /// On the losing side, or of a figure below 0 on the gaining side; `None` if no mark there does it.
     pub nearest: Option<f64>,
     /// All of them, ascending; at most two, and the mark itself if the figure is 0 there.
     pub all: Vec<f64>,

@@ -237,19 +237,20 @@ pub(super) struct Zeros<'a, N> {
 }
 
 impl<N: Number> Zeros<'_, N> {
-    /// The mark on the losing side; of a figure below 0, the nearest mark at which it would have recovered.
+    /// The mark on the losing side; of a figure below 0, the nearest on the gaining side, where it would be 0 again.
     pub(super) fn nearest(self) -> Option<N> {
         let zero = N::decimal(0.0);
         if *self.now == zero {
             return Some(self.moving.mark.clone());
         }
         let Interval { from, to } = self.interval?;
-        let step = if *self.now < zero {
-            from.filter(|from| *from > zero).or(to)
-        } else if *self.quantity > zero {
-            from
+        let is_long = *self.quantity > zero;
+        let step = if *self.now > zero {
+            if is_long { from } else { to }
+        } else if is_long {
+            from.filter(|from| *from > zero)
         } else {
-            to
+            to.filter(|to| *to < zero)
         };
         self.moving.mark_after(&step?)
     }
