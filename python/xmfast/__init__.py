@@ -49,6 +49,16 @@ from xmfast.errors import (
 )
 from xmfast.explanation import ExplainedLine, Explanation
 from xmfast.isolated import IsolatedReport
+from xmfast.limits import (
+    BookBuyingPower,
+    BuyingPower,
+    Lock,
+    Transferable,
+    buying_power,
+    cheapest_collateral,
+    transferable,
+    withdrawable,
+)
 from xmfast.liquidation import bankruptcy_price, liquidation_price, liquidation_prices
 from xmfast.market import Market
 from xmfast.price_path import (
@@ -67,7 +77,9 @@ __all__ = [
     "AccountMargin",
     "AccountMove",
     "Book",
+    "BookBuyingPower",
     "BookMoves",
+    "BuyingPower",
     "ColumnError",
     "Comparison",
     "CrossMargin",
@@ -77,6 +89,7 @@ __all__ = [
     "InputError",
     "IsolatedMargin",
     "IsolatedReport",
+    "Lock",
     "MarginReport",
     "Market",
     "MissingExtraError",
@@ -86,6 +99,7 @@ __all__ = [
     "PricePath",
     "RangeError",
     "ReportSummary",
+    "Transferable",
     "Universe",
     "UniverseMismatchError",
     "UnknownIdError",
@@ -93,6 +107,8 @@ __all__ = [
     "__version__",
     "bankruptcy_move",
     "bankruptcy_price",
+    "buying_power",
+    "cheapest_collateral",
     "compare",
     "contract",
     "doctor",
@@ -104,4 +120,6 @@ __all__ = [
     "set_num_threads",
     "set_simd",
     "simd",
+    "transferable",
+    "withdrawable",
 ]

@@ -14,11 +14,17 @@ __all__ = [
     "Report",
     "Universe",
     "__version__",
+    "account_buying_power",
     "account_moves",
     "account_prices",
+    "account_transferable",
+    "account_withdrawable",
     "after_fork",
+    "book_buying_power",
     "book_moves",
     "book_prices",
+    "book_withdrawable",
+    "cheapest",
     "contract",
     "num_threads",
     "pool_state",
@@ -140,3 +146,31 @@ def account_moves(
 def book_moves(
     model: LinearModel, book: Book, market: Market, path: PricePath, bankruptcy: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def account_buying_power(
+    model: LinearModel, book: Book, market: Market, account: str | int, instrument: str | int, price: Any
+) -> tuple[float, float]: ...
+def book_buying_power(
+    model: LinearModel, book: Book, market: Market, instrument: str | int, price: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def account_withdrawable(
+    model: LinearModel,
+    book: Book,
+    market: Market,
+    account: str | int,
+    asset: str | int,
+    unrealized_gain_share: Any,
+) -> float: ...
+def book_withdrawable(
+    model: LinearModel, book: Book, market: Market, asset: str | int, unrealized_gain_share: Any
+) -> NDArray[np.float64]: ...
+def account_transferable(
+    model: LinearModel,
+    book: Book,
+    market: Market,
+    accounts: tuple[str | int, str | int],
+    asset: str | int,
+    unrealized_gain_share: Any,
+) -> tuple[float | None, float]: ...
+def cheapest(
+    model: LinearModel, market: Market, need: Any, offers: dict[Any, tuple[Any, Any]], initial: bool
+) -> tuple[dict[Any, float], float, float]: ...

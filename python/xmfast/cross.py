@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 from xmfast import _core
 from xmfast.book import Book
+from xmfast.errors import InputError
 from xmfast.frames import Frame, read_frame
 from xmfast.market import Market
 from xmfast.report import MarginReport
@@ -186,6 +187,13 @@ def core_model(model: Any) -> _core.LinearModel:
     if not isinstance(model, LinearModel):
         raise TypeError(f"model: a margin model is needed, not {type(model).__name__}")
     return model._core
+
+
+def core_pool(model: Any) -> _core.LinearModel:
+    """Return the core's model of a kind under which an account has figures as a whole, or say what is needed."""
+    if isinstance(model, IsolatedMargin):
+        raise InputError("model: a CrossMargin is needed; under IsolatedMargin an account has no health as a whole")
+    return core_model(model)
 
 
 def core_inputs(book: Any, market: Any) -> tuple[_core.Book, _core.Market]:

@@ -122,4 +122,3 @@ def _price(
         raise InputError("account and instrument go together; leave out both for every position of the book")
     price, _ = _core.account_prices(*cores, account, instrument, bankruptcy)
     return price
-

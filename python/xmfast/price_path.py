@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from xmfast import _core
 from xmfast.book import Book
-from xmfast.cross import IsolatedMargin, LinearModel, core_inputs, core_model
-from xmfast.errors import InputError
+from xmfast.cross import LinearModel, core_inputs, core_pool
 from xmfast.frames import Id, Number
 from xmfast.market import Market
 from xmfast.universe import Universe, core_universe
@@ -136,9 +135,7 @@ class BookMoves(NamedTuple):
 @overload
 def liquidation_move(book: Book, market: Market, model: LinearModel, path: PricePath) -> BookMoves: ...
 @overload
-def liquidation_move(
-    book: Book, market: Market, model: LinearModel, path: PricePath, account: Id
-) -> AccountMove: ...
+def liquidation_move(book: Book, market: Market, model: LinearModel, path: PricePath, account: Id) -> AccountMove: ...
 def liquidation_move(
     book: Book, market: Market, model: LinearModel, path: PricePath, account: Id | None = None
 ) -> AccountMove | BookMoves:
@@ -189,9 +186,7 @@ def liquidation_move(
 @overload
 def bankruptcy_move(book: Book, market: Market, model: LinearModel, path: PricePath) -> BookMoves: ...
 @overload
-def bankruptcy_move(
-    book: Book, market: Market, model: LinearModel, path: PricePath, account: Id
-) -> AccountMove: ...
+def bankruptcy_move(book: Book, market: Market, model: LinearModel, path: PricePath, account: Id) -> AccountMove: ...
 def bankruptcy_move(
     book: Book, market: Market, model: LinearModel, path: PricePath, account: Id | None = None
 ) -> AccountMove | BookMoves:
@@ -208,31 +203,23 @@ def bankruptcy_move(
     return _move(book, market, model, path, account, bankruptcy=True)
 
 
-def liquidation_moves(
-    book: Book, market: Market, model: LinearModel, path: PricePath, account: Id
-) -> list[float]:
+def liquidation_moves(book: Book, market: Market, model: LinearModel, path: PricePath, account: Id) -> list[float]:
     """Return all moves along a path at which the whole account's health is 0, ascending.
 
     See :func:`liquidation_move`, also for parameters and errors.
     """
-    return _core.account_moves(_pooled(model), *core_inputs(book, market), _core_path(path), account, False)
+    return _core.account_moves(core_pool(model), *core_inputs(book, market), _core_path(path), account, False)
 
 
 def _move(
     book: Book, market: Market, model: LinearModel, path: PricePath, account: Id | None, *, bankruptcy: bool
 ) -> AccountMove | BookMoves:
-    cores = (_pooled(model), *core_inputs(book, market), _core_path(path))
+    cores = (core_pool(model), *core_inputs(book, market), _core_path(path))
     if account is None:
         return BookMoves(*_core.book_moves(*cores, bankruptcy))
     moves = _core.account_moves(*cores, account, bankruptcy)
     falls, rises = [move for move in moves if move <= 0], [move for move in moves if move >= 0]
     return AccountMove(falls[-1] if falls else None, rises[0] if rises else None)
-
-
-def _pooled(model: LinearModel) -> _core.LinearModel:
-    if isinstance(model, IsolatedMargin):
-        raise InputError("model: a CrossMargin is needed; under IsolatedMargin an account has no health as a whole")
-    return core_model(model)
 
 
 def _core_path(path: object) -> _core.PricePath:

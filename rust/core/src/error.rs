@@ -120,21 +120,21 @@ pub enum Error {
         right: &'static str,
     },
     /// Something held has no price in this market.
-    #[error("market: no {what} of {id}, which account {account} needs")]
+    #[error("market: no {what} of {id}{}", needed_by(.account, "needs"))]
     MissingPrice {
         /// `index price` or `mark price`.
         what: &'static str,
         /// The asset, underlying or instrument.
         id: String,
-        /// One account that holds it.
+        /// One account that holds it; empty if no account is spoken of.
         account: String,
     },
     /// Something held has no row among the model's parameters.
-    #[error("margin: no row for instrument {id}, which account {account} holds")]
+    #[error("margin: no row for instrument {id}{}", needed_by(.account, "holds"))]
     MissingParameter {
         /// The instrument.
         id: String,
-        /// One account that holds it.
+        /// One account that holds it; empty if no account is spoken of.
         account: String,
     },
     /// A result that f64 cannot hold.
@@ -148,6 +148,13 @@ pub enum Error {
     /// The caller asked for an end (Ctrl-C).
     #[error("interrupted")]
     Interrupted,
+}
+
+fn needed_by(account: &str, verb: &str) -> String {
+    if account.is_empty() {
+        return String::new();
+    }
+    format!(", which account {account} {verb}")
 }
 
 /// Result of anything in this crate that can fail.

@@ -27,7 +27,7 @@
 
 // Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layouts:
 // error exact concave kernel pool buffer contract ids universe market table units|layout|book model settle share explain
-// positions summary report liquidation_price price_path.
+// positions summary report liquidation_price price_path limits.
 mod book;
 mod buffer;
 mod concave;
@@ -38,6 +38,7 @@ mod explain;
 mod ids;
 pub mod kernel;
 mod layout;
+mod limits;
 mod liquidation_price;
 mod market;
 mod model;
@@ -60,6 +61,10 @@ pub use explain::{About, ExplainedLine, Parts};
 pub use ids::{Id, IdColumn, Ids};
 pub use kernel::{Row, Simd, column, result};
 pub use layout::IsolatedPosition;
+pub use limits::{
+    BuyingPower, Lock, Offer, Transferable, buying_power, buying_power_of_all, cheapest_collateral,
+    transferable, withdrawable, withdrawable_of_all,
+};
 pub use liquidation_price::{Threshold, ZeroPrices, position_prices, zero_prices};
 pub use market::Market;
 pub use model::{

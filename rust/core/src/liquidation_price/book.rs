@@ -1,13 +1,13 @@
 //! Prices of all positions of a book: a pass over accounts of its own, because there is one answer for each position.
 
-use super::moving::{Home, MovingMark, MovingUnit};
+use super::moving::{MovingMark, MovingUnit};
 use super::{Threshold, net_and_cash};
 use crate::book::{Block, Book};
 use crate::error::Result;
 use crate::kernel::{FloatState, Row, column};
 use crate::layout::IsolatedPosition;
 use crate::market::Market;
-use crate::model::CrossMargin;
+use crate::model::{CrossMargin, NetLines};
 use crate::pool::{self, Stop};
 use crate::report::{evaluate, table_of};
 use crate::table::{LegKind, Table};
@@ -77,7 +77,7 @@ struct MovingBook<'a> {
     moving: Vec<Option<MovingMark<f64>>>,
     instruments: Vec<u32>,
     /// By asset.
-    homes: Vec<Home<f64>>,
+    homes: Vec<NetLines<f64>>,
 }
 
 impl<'a> MovingBook<'a> {
@@ -106,7 +106,7 @@ impl<'a> MovingBook<'a> {
             }
         }
         let assets = 0..book.universe().assets().len();
-        let homes = assets.map(|asset| Home::new(model, market, asset, threshold));
+        let homes = assets.map(|asset| threshold.net_lines(model, asset, market));
         Ok(Self {
             reader,
             threshold,

@@ -12,12 +12,13 @@ pub use book::position_prices;
 use crate::error::Result;
 use crate::exact::{Number, Rational};
 use crate::kernel::{FloatState, column, result};
-use crate::model::Known;
+use crate::market::Market;
+use crate::model::{CrossMargin, Known, NetLines, Weights};
 use crate::settle::{Settlement, Subject};
 use crate::share::{PoolUse, pool_use};
 use crate::table::{LegKind, Missing};
 use crate::units::{AccountUnits, Leg, Reader};
-use moving::{Home, MovingMark, MovingUnit};
+use moving::{MovingMark, MovingUnit};
 
 /// What is 0 at the price that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,19 @@ impl Threshold {
         match self {
             Self::Liquidation => result::HEALTH,
             Self::Bankruptcy => column::EQUITY,
+        }
+    }
+
+    /// What a net amount of an asset adds to the figure.
+    fn net_lines<N: Number>(
+        self,
+        model: &CrossMargin,
+        asset: usize,
+        market: &Market,
+    ) -> NetLines<N> {
+        match self {
+            Self::Liquidation => model.net_lines(asset, market, Weights::Maintenance),
+            Self::Bankruptcy => NetLines::unweighed(),
         }
     }
 }
@@ -109,7 +123,7 @@ pub fn zero_prices(
     let (net, cash) = net_and_cash(unit.legs, net_of).map_err(known)?;
     let moving = MovingMark::new(model, market, instrument, threshold).map_err(known)?;
     let mut moving_unit = MovingUnit::new();
-    let home = Home::new(model, market, unit.home - 1, threshold);
+    let home: NetLines<Rational> = threshold.net_lines(model, unit.home - 1, market);
     moving_unit.set(&home, &net, &cash);
     let zeros = moving_unit.zeros(&now, &leg.quantity, &moving);
     let rounded = |price: &Rational| Some(price.float()).filter(|price| price.is_finite());

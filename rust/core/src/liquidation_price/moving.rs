@@ -4,7 +4,7 @@ use super::Threshold;
 use crate::concave::{Interval, Line, at_least_zero, from_here};
 use crate::exact::Number;
 use crate::market::Market;
-use crate::model::{CrossMargin, Known, MaintenanceLines, Weights};
+use crate::model::{CrossMargin, Known, MaintenanceLines, NetLines, Step};
 
 /// Marks that an instrument can have.
 #[derive(Clone, Copy, Debug)]
@@ -115,65 +115,6 @@ impl<N: Number> MovingMark<N> {
     }
 }
 
-/// An asset in which positions settle: what its net counts, numeraire.
-#[derive(Clone, Debug)]
-pub(super) struct Home<N> {
-    /// Of the net.
-    lines: Vec<Line<N>>,
-    /// Part of an unrealized gain that does not count.
-    uncounted_gain: N,
-}
-
-impl<N: Number> Home<N> {
-    pub(super) fn new(
-        model: &CrossMargin,
-        market: &Market,
-        asset: usize,
-        threshold: Threshold,
-    ) -> Self {
-        if threshold == Threshold::Bankruptcy {
-            let whole = Line {
-                slope: N::decimal(1.0),
-                offset: N::decimal(0.0),
-            };
-            return Self {
-                lines: vec![whole],
-                uncounted_gain: N::decimal(0.0),
-            };
-        }
-        let price = market.index::<N>(asset).unwrap_or(N::decimal(0.0));
-        let mut lines = model.collateral_lines::<N>(asset, Weights::Maintenance);
-        for line in &mut lines {
-            line.offset = line.offset.clone() * price.clone();
-        }
-        Self {
-            lines,
-            uncounted_gain: model.home::<N>(asset + 1, market).uncounted_gain,
-        }
-    }
-
-    /// What a step of the net adds, as lines.
-    fn net_steps(&self, net: &N, cash: &N, lines: &mut Vec<Line<N>>) {
-        lines.clear();
-        let of_net = |line: &Line<N>| Line {
-            slope: line.slope.clone(),
-            offset: line.at(net),
-        };
-        lines.extend(self.lines.iter().map(of_net));
-        if self.uncounted_gain > N::decimal(0.0) {
-            // Of the net, and the net less the uncounted part of the gain, the smaller counts.
-            let gain = net.clone() - cash.clone();
-            let counted = N::decimal(1.0) - self.uncounted_gain.clone();
-            let net = net.clone() - self.uncounted_gain.clone() * gain;
-            lines.extend(self.lines.iter().map(|line| Line {
-                slope: line.slope.clone() * counted.clone(),
-                offset: line.at(&net),
-            }));
-        }
-        from_here(lines);
-    }
-}
-
 /// A unit in which one mark after the other may move; its lines are used again for the next.
 #[derive(Debug)]
 pub(super) struct MovingUnit<N> {
@@ -192,8 +133,8 @@ impl<N: Number> MovingUnit<N> {
     }
 
     /// Takes a unit's net, before anything is weighed, and the cash in it.
-    pub(super) fn set(&mut self, home: &Home<N>, net: &N, cash: &N) {
-        home.net_steps(net, cash, &mut self.home);
+    pub(super) fn set(&mut self, home: &NetLines<N>, net: &N, cash: &N) {
+        home.steps(Step::Value, net, cash, &mut self.home);
     }
 
     /// Where a figure that is `now` becomes 0 as the mark of one position in the unit moves.

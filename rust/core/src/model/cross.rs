@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::parameters::{Collateral, CollateralColumns, Margin, MarginColumns};
 use super::pieces::{HomeWeights, Pieces, RiskRow, slopes, with_floor, zeros};
 use crate::error::{Error, Result};
-use crate::exact::{Given, Number};
+use crate::exact::{Given, Number, Rational};
 use crate::kernel::{InitialCurve, MarkValue, Row, RuleTable, Tiers, WEIGHT_ROWS, column};
 use crate::market::Market;
 use crate::table::{LegKind, Missing, PositionRow, Rows, Table, Used};
@@ -57,6 +57,19 @@ impl CrossMargin {
             }
         }
         Ok(model)
+    }
+
+    /// The same model, but that no more than a share of unrealized gains counts in any asset.
+    #[must_use]
+    pub(crate) fn with_gain_share_at_most(&self, share: &Given) -> Self {
+        let mut model = self.clone();
+        for collateral in &mut model.collateral {
+            let own = &mut collateral.unrealized_gain_share;
+            if Rational::given(share.as_ref()) < Rational::given(own.as_ref()) {
+                *own = share.clone();
+            }
+        }
+        model
     }
 
     /// The universe that the parameters belong to.
@@ -290,7 +303,7 @@ impl CrossMargin {
     }
 
     /// Weights of an asset by amount: `(floor, weight)` for maintenance and for initial health.
-    pub(super) fn haircut_weights<N: Number>(&self, asset: usize) -> (Pieces<N>, Pieces<N>) {
+    pub(crate) fn haircut_weights<N: Number>(&self, asset: usize) -> (Pieces<N>, Pieces<N>) {
         let collateral = &self.collateral[asset];
         let cap = collateral
             .amount_cap

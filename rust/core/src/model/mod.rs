@@ -7,6 +7,6 @@ mod pieces;
 
 pub use cross::CrossMargin;
 pub(crate) use cross::Known;
-pub(crate) use lines::{MaintenanceLines, Weights};
+pub(crate) use lines::{MaintenanceLines, NetLines, Step, Weights};
 pub use parameters::{Bracket, Collateral, CollateralColumns, HaircutTier, Margin, MarginColumns};
 pub(crate) use pieces::RiskRow;

@@ -8,6 +8,9 @@ use crate::concave::least;
 use crate::table::LegKind;
 use crate::units::AccountUnits;
 
+/// A zero so near to the end of a range, in parts of it, is the end: where everything that is held is worth nothing.
+const END: f64 = 1e-12;
+
 /// An account's figure as a function of the move; used again from one account to the next.
 #[derive(Debug)]
 pub(super) struct AccountPath<'a> {
@@ -140,8 +143,10 @@ impl<'a> AccountPath<'a> {
             if !upwards {
                 roots.reverse();
             }
-            // The end of the range is no possible move; whether no move is a zero says the figure itself.
-            zeros.extend(roots.iter().filter(|&&root| root != 0.0 && root != end));
+            // The end of the range is no possible move, nor what rounding makes of it; whether no move is a zero says
+            // the figure itself.
+            let is_end = |root: f64| (root - end).abs() <= END * end.abs();
+            zeros.extend(roots.iter().filter(|&&root| root != 0.0 && !is_end(root)));
             zeros.dedup();
             if first && !zeros.is_empty() || ahead.peek().is_none() {
                 return zeros;

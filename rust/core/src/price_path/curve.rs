@@ -71,10 +71,14 @@ impl Curve {
 
     pub(super) fn at(&self, at: f64, poles: &[f64]) -> f64 {
         let polynomial = self.0[2].mul_add(at, self.0[1]).mul_add(at, self.0[0]);
-        let parts = self.0[POLYNOMIAL..].iter().zip(poles);
-        parts.fold(polynomial, |sum, (part, beta)| {
-            sum + part / beta.mul_add(at, 1.0)
-        })
+        let mut sum = polynomial;
+        for (&part, beta) in self.0[POLYNOMIAL..].iter().zip(poles) {
+            // What is not there may have its pole here.
+            if part != 0.0 {
+                sum += part / beta.mul_add(at, 1.0);
+            }
+        }
+        sum
     }
 
     /// Adds its zeros within `from` up to `to` (which may be infinite), ascending; no pole lies between.
