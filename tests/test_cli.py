@@ -156,7 +156,8 @@ def test_errors_of_the_package_are_one_line(
 
 
 def test_help_lists_the_commands_and_the_crashes() -> None:
-    assert "doctor" in run("--help").stdout
+    text = run("--help").stdout
+    assert all(f"\n    {command} " in text for command in ("demo", "init", "evaluate", "explain", "doctor"))
     text = run("demo", "--help").stdout
     assert all(name in text for name in CRASHES)
 

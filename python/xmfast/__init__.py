@@ -37,6 +37,7 @@ from xmfast.cross import CrossMargin, IsolatedMargin
 from xmfast.errors import (
     ColumnError,
     DuplicateError,
+    FileError,
     InputError,
     MissingExtraError,
     MissingParameterError,
@@ -72,6 +73,7 @@ from xmfast.price_path import (
 from xmfast.report import AccountMargin, MarginReport, ReportSummary
 from xmfast.system import doctor, num_threads, set_num_threads, set_simd, simd
 from xmfast.universe import Universe
+from xmfast.venue_file import Venue, read_venue
 
 __all__ = [
     "AccountMargin",
@@ -86,6 +88,7 @@ __all__ = [
     "DuplicateError",
     "ExplainedLine",
     "Explanation",
+    "FileError",
     "InputError",
     "IsolatedMargin",
     "IsolatedReport",
@@ -103,6 +106,7 @@ __all__ = [
     "Universe",
     "UniverseMismatchError",
     "UnknownIdError",
+    "Venue",
     "XmfastError",
     "__version__",
     "bankruptcy_move",
@@ -117,6 +121,7 @@ __all__ = [
     "liquidation_price",
     "liquidation_prices",
     "num_threads",
+    "read_venue",
     "set_num_threads",
     "set_simd",
     "simd",

@@ -1,4 +1,4 @@
-"""The command line: ``xmfast demo`` and ``xmfast doctor``.
+"""The command line: what can be typed, and which module does it.
 
 What a command needs is imported when it runs, so that ``xmfast --help`` answers at once.
 """
@@ -15,6 +15,8 @@ from xmfast.crashes import CRASHES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from xmfast.evaluate_command import InputPaths
+
 __all__ = ["main"]
 
 _MOST_ACCOUNTS = 10_000_000
@@ -22,7 +24,14 @@ _EPILOG = """\
 start here:
   xmfast demo                        margin 100,000 accounts through 10 October 2025
   xmfast demo --crash 2020-03-12     the same accounts through another crash
+  xmfast init my-venue               write a small venue in files, and say what to type next
+  xmfast evaluate --help             margin the accounts in your own files
   xmfast doctor                      what this machine offers and whether the numbers are right
+"""
+_FILES_EPILOG = """\
+Tables are Parquet, CSV (.csv, .csv.gz) or Arrow IPC (.arrow, .feather, .ipc) with the columns named above; those after
+the semicolon may be left out. At least one of --balances and --positions is needed. In --prices an id is an asset or
+underlying (its index price) or an instrument (its mark price). `xmfast init` writes an example of each.
 """
 
 
@@ -45,8 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return 2
+    if "balances" in arguments and arguments.balances is None and arguments.positions is None:
+        parser.error(f"{arguments.command}: --balances or --positions is needed")
     try:
-        code = _demo(arguments) if arguments.command == "demo" else _doctor(arguments)
+        code = _COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -110,6 +121,46 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     output.add_argument("--csv", metavar="FILE", help='also write the table to FILE ("-": print it as CSV)')
 
+    init = commands.add_parser(
+        "init",
+        help="write a small venue in files, to start from",
+        description="Write venue.toml and sample balances, positions, prices and orders, and say what to type next.",
+        allow_abbrev=False,
+    )
+    init.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where to (the current folder)")
+    init.add_argument("--force", action="store_true", help="replace files that stand there already")
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="margin the accounts in your own files",
+        description="Margin the accounts in your own files and list those nearest to liquidation.",
+        epilog=_FILES_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_inputs(evaluate)
+    evaluate.add_argument("--out", metavar="FILE", help="write the report, a row for every account")
+    evaluate.add_argument("--isolated-out", metavar="FILE", help="write the report of isolated positions")
+    evaluate.add_argument(
+        "--liquidation-prices", metavar="FILE", help="write every position with its liquidation and bankruptcy price"
+    )
+    evaluate.add_argument("--worst", type=_count, default=10, metavar="N", help="how many to list (%(default)s)")
+    evaluate.add_argument("--explain", metavar="ACCOUNT", help="say line by line why an account stands as it does")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    evaluate.add_argument("--progress", action="store_true", help="show on stderr what is done and how long it takes")
+
+    explain = commands.add_parser(
+        "explain",
+        help="say why an account of your files stands as it does",
+        description="Say line by line which holding, rate and weight made the figures of an account.",
+        epilog=_FILES_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    explain.add_argument("account", metavar="ACCOUNT", help="the account, as the files name it")
+    _add_inputs(explain)
+    explain.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
     doctor = commands.add_parser(
         "doctor",
         help="show version, CPU path, threads and fork state, and check the numbers",
@@ -118,6 +169,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
+
+
+def _add_inputs(command: argparse.ArgumentParser) -> None:
+    files = command.add_argument_group("files to read")
+    for option, required, what in (
+        ("universe", True, "TOML: assets, instruments, and what margin they need"),
+        ("prices", True, "id, price; deposit_index, borrow_index, cumulative_funding"),
+        ("balances", False, "account, asset, balance"),
+        ("positions", False, "account, instrument, quantity, entry_price; entry_funding, isolated_margin"),
+        ("orders", False, "account, instrument, quantity, price; reduce_only"),
+        ("accounts", False, "account, leverage_cap"),
+    ):
+        files.add_argument(f"--{option}", required=required, metavar="FILE", help=what)
 
 
 class _Version(argparse.Action):
@@ -137,6 +201,10 @@ class _Version(argparse.Action):
 
 def _accounts(text: str) -> int:
     return _integer(text, 1, _MOST_ACCOUNTS)
+
+
+def _count(text: str) -> int:
+    return _integer(text, 0, _MOST_ACCOUNTS)
 
 
 def _seed(text: str) -> int:
@@ -169,6 +237,44 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from xmfast.checkup import run_doctor
 
     return run_doctor(as_json=arguments.json)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from xmfast.init_command import run_init
+
+    return run_init(arguments.folder, force=arguments.force)
+
+
+def _inputs(arguments: argparse.Namespace) -> InputPaths:
+    from xmfast.evaluate_command import InputPaths
+
+    return InputPaths(**{field: getattr(arguments, field) for field in InputPaths.__slots__})
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from xmfast.evaluate_command import OutputPaths, run_evaluate
+
+    return run_evaluate(
+        _inputs(arguments),
+        OutputPaths(
+            report=arguments.out,
+            isolated=arguments.isolated_out,
+            liquidation_prices=arguments.liquidation_prices,
+        ),
+        as_json=arguments.json,
+        explain=arguments.explain,
+        worst=arguments.worst,
+        show_progress=arguments.progress,
+    )
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from xmfast.evaluate_command import run_explain
+
+    return run_explain(_inputs(arguments), arguments.account, as_json=arguments.json)
+
+
+_COMMANDS = {"demo": _demo, "doctor": _doctor, "init": _init, "evaluate": _evaluate, "explain": _explain}
 
 
 if __name__ == "__main__":

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import csv
-import json
-import math
-import os
 import sys
 import time
-from contextlib import contextmanager
-from dataclasses import fields
-from pathlib import Path
-from tempfile import NamedTemporaryFile
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import xmfast
 from xmfast.crashes import CRASHES, load_crash
 from xmfast.demo import Step, build_venue, replay
 from xmfast.display import account_text
+from xmfast.documents import account_document, print_document
+from xmfast.output_file import text_output
 from xmfast.terminal import Lines, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import IO
 
-    from xmfast import AccountMargin
     from xmfast.demo import Venue
 
 __all__ = ["run_demo"]
@@ -85,8 +79,7 @@ def run_demo(*, crash_name: str, accounts: int, seed: int, as_json: bool, csv_fi
         if target:
             _write_csv(target, steps)
     if as_json:
-        json.dump(_document(venue, steps, seed, seconds), sys.stdout, indent=2, allow_nan=False)
-        print()
+        print_document(_document(venue, steps, seed, seconds))
     if lines:
         _write_summary(lines, venue, steps, seconds)
         if csv_file:
@@ -167,7 +160,7 @@ def _document(venue: Venue, steps: list[Step], seed: int, seconds: float) -> dic
         "seed": seed,
         "numeraire": "USD",
         "bars": [_bar(step) for step in steps],
-        "peak": {**_bar(peak), "worst_account": _account(peak.worst)},
+        "peak": {**_bar(peak), "worst_account": account_document(peak.worst)},
         "timing": {
             "evaluate_seconds": evaluating,
             "total_seconds": seconds,
@@ -182,56 +175,16 @@ def _bar(step: Step) -> dict[str, object]:
     return {"time": f"{step.time}Z"} | {name: getattr(step, name) for name in _CSV_COLUMNS[1:]}
 
 
-def _account(account: AccountMargin) -> dict[str, object]:
-    values = {field.name: getattr(account, field.name) for field in fields(account)}
-    # JSON has no infinity; a margin ratio may be one.
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
-    }
-
-
 def _write_csv(target: IO[str], steps: list[Step]) -> None:
     writer = csv.DictWriter(target, _CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(_bar(step) for step in steps)
 
 
-@contextmanager
-def _csv_target(name: str | None) -> Iterator[IO[str] | None]:
-    """Open the file now, so that a wrong path fails before the work; replace it only when all is done."""
+def _csv_target(name: str | None) -> AbstractContextManager[IO[str] | None]:
     if name is None:
-        yield None
-        return
-    if name == "-":
-        yield sys.stdout
-        return
-    path = Path(name)
-    if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
-        with path.open("w", encoding="utf-8", newline="") as device:
-            yield device
-        return
-    path = path.resolve()  # a link stays, and what it leads to is replaced
-    try:
-        file = NamedTemporaryFile(  # noqa: SIM115 (closed below, before it takes the place of the other)
-            "w", encoding="utf-8", newline="", dir=path.parent, suffix=".part", delete=False
-        )
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, name) from error
-    part = Path(file.name)
-    try:
-        with file:
-            yield file
-        part.chmod(0o666 & ~_umask())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        return nullcontext()
+    return nullcontext(sys.stdout) if name == "-" else text_output(name)
 
 
 def _peak(steps: list[Step]) -> Step:

@@ -6,6 +6,7 @@
     ├── InputError (ValueError)           a value that cannot be; names frame, column, row and account
     │   ├── ColumnError (TypeError)       a column that is missing, unexpected, or of the wrong type or length
     │   ├── DuplicateError                two rows where one is allowed
+    │   ├── FileError                     a file that is empty, damaged, or not what its name says
     │   ├── ParameterError                a model parameter outside its bounds
     │   ├── UniverseMismatchError         objects of two universes in one call
     │   ├── UnknownIdError (KeyError)     an id that nobody has defined; names the close one
@@ -33,6 +34,10 @@ class ColumnError(InputError, TypeError):
 
 class DuplicateError(InputError):
     """Two rows where one is allowed."""
+
+
+class FileError(InputError):
+    """A file whose content cannot be read; one that is not there is an ``OSError``, as everywhere."""
 
 
 class ParameterError(InputError):

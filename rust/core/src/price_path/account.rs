@@ -145,7 +145,7 @@ impl<'a> AccountPath<'a> {
             }
             // The end of the range is no possible move, nor what rounding makes of it; whether no move is a zero says
             // the figure itself.
-            let is_end = |root: f64| (root - end).abs() <= END * end.abs();
+            let is_end = |root: f64| end.is_finite() && (root - end).abs() <= END * end.abs();
             zeros.extend(roots.iter().filter(|&&root| root != 0.0 && !is_end(root)));
             zeros.dedup();
             if first && !zeros.is_empty() || ahead.peek().is_none() {

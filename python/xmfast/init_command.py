@@ -1,0 +1,61 @@
+"""What ``xmfast init`` does: a small venue in files, to start from."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from importlib.resources import files
+from importlib.util import find_spec
+
+from xmfast.errors import FileError
+from xmfast.output_file import binary_output
+
+__all__ = ["run_init"]
+
+# In the order of the option that takes each.
+_FILES = {
+    "universe": "venue.toml",
+    "balances": "balances.csv",
+    "positions": "positions.csv",
+    "prices": "prices.csv",
+    "orders": "orders.csv",
+}
+
+
+def run_init(folder: str, *, force: bool) -> int:
+    """Write the files and print what to type next.
+
+    Parameters
+    ----------
+    folder : str
+        Where to; made if it is not there.
+    force : bool
+        Replace files that stand there already.
+
+    Returns
+    -------
+    int
+        Exit code 0.
+
+    Raises
+    ------
+    FileError
+        One of the files stands there already; nothing is written then.
+    """
+    paths = {option: os.path.join(folder, name) if folder != "." else name for option, name in _FILES.items()}
+    if not force:
+        for path in paths.values():
+            if os.path.lexists(path):
+                raise FileError(f"{path}: stands there already, and nothing was written; --force replaces it")
+    os.makedirs(folder, exist_ok=True)
+    template = files("xmfast") / "template"
+    for option, path in paths.items():
+        with binary_output(path) as file:
+            file.write((template / _FILES[option]).read_bytes())
+    print(f"Wrote {', '.join(_FILES.values())}" + ("." if folder == "." else f" in {folder}."))
+    print("\nWhat the venue is worth and who is in danger:")
+    print("  xmfast evaluate " + " ".join(f"--{option} {shlex.quote(path)}" for option, path in paths.items()))
+    print("\nThen put your own assets, instruments and rates into the first, your own data into the others.")
+    if find_spec("pyarrow") is None:
+        print("Reading them needs pyarrow, which is not installed: pip install 'xmfast[frames]'")
+    return 0

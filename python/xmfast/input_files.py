@@ -1,0 +1,97 @@
+"""A venue, who holds what, and prices: everything that an evaluation needs, from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xmfast.book import Book
+from xmfast.errors import InputError, MissingParameterError, MissingPriceError
+from xmfast.fault_places import Fault, told_again
+from xmfast.files import FileTable, read_table
+from xmfast.price_file import read_market
+from xmfast.venue_file import Venue, read_venue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xmfast.files import Steps
+    from xmfast.market import Market
+    from xmfast.report import MarginReport
+
+__all__ = ["Inputs", "read_inputs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the files say, and their names.
+
+    Attributes
+    ----------
+    venue : Venue
+        Universe and model.
+    book : Book
+        Who holds what.
+    market : Market
+        Prices.
+    venue_path, prices_path : str
+        Where universe and prices come from.
+    """
+
+    venue: Venue
+    book: Book
+    market: Market
+    venue_path: str
+    prices_path: str
+
+    def evaluate(self) -> MarginReport:
+        """Return the report; an error about what is missing names the file that lacks it."""
+        try:
+            return self.venue.model.evaluate(self.book, self.market)
+        except MissingPriceError as error:
+            raise told_again(error, f"{self.prices_path}{Fault.of(error).problem}") from None
+        except MissingParameterError as error:
+            raise told_again(error, f"{self.venue_path}, {error}") from None
+
+
+def read_inputs(*, universe: str, prices: str, frames: Mapping[str, str | None], steps: Steps) -> Inputs:
+    """Read all files.
+
+    Parameters
+    ----------
+    universe : str
+        TOML file, see `read_venue`.
+    prices : str
+        Table, see `read_market`.
+    frames : mapping
+        Files of the frames ``balances``, ``positions``, ``orders`` and ``accounts`` of `Book.from_frames`; None for
+        those that there are not.
+    steps : callable
+        See `read_table`.
+    """
+    venue = read_venue(universe)
+    # Prices are few, and an error in them should not wait for the others.
+    market = read_market(venue.universe, read_table(prices, steps))
+    tables = {frame: read_table(path, steps) for frame, path in frames.items() if path is not None}
+    steps("building the book", 0, 1)
+    book = _book(venue, tables)
+    return Inputs(venue=venue, book=book, market=market, venue_path=universe, prices_path=prices)
+
+
+def _book(venue: Venue, tables: Mapping[str, FileTable]) -> Book:
+    columns = {frame: dict(table.columns) for frame, table in tables.items()}
+    _give_accounts_one_kind(columns, tables)
+    try:
+        return Book.from_frames(venue.universe, **columns)
+    except InputError as error:
+        table = tables.get(Fault.of(error).frame)
+        raise (error if table is None else table.told_of_file(error)) from None
+
+
+def _give_accounts_one_kind(columns: Mapping[str, dict[str, Any]], tables: Mapping[str, FileTable]) -> None:
+    """Take accounts of CSV files for texts if another file has texts: only all files together show what they are."""
+    accounts = {frame: given["account"] for frame, given in columns.items() if "account" in given}
+    if any("string" in str(column.type) and len(column) for column in accounts.values()):
+        for frame, column in accounts.items():
+            if tables[frame].is_csv and str(column.type) == "int64":
+                columns[frame]["account"] = column.cast("string")
