@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from xmfast.cli import main
-from xmfast.files import read_table, write_table
+from xmfast.files.frame_file import read_table, write_table
 
 NAMES = ("venue.toml", "balances.csv", "positions.csv", "prices.csv", "orders.csv")
 FRAMES = ("balances", "positions", "prices", "orders")

@@ -148,7 +148,7 @@ def test_errors_of_the_package_are_one_line(
         load_crash("1987-10-19")
         return 0
 
-    monkeypatch.setattr("xmfast.demo_output.run_demo", refuse)
+    monkeypatch.setattr("xmfast.commands.demo.run_demo", refuse)
     assert main(["demo"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("xmfast: error: no crash '1987-10-19'")

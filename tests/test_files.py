@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import xmfast as xm
 from xmfast.errors import FileError
-from xmfast.files import SUFFIXES, read_table, write_table
+from xmfast.files.frame_file import SUFFIXES, read_table, write_table
 
 TABLE = pa.table(
     {

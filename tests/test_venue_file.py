@@ -13,7 +13,7 @@ import pytest
 import xmfast as xm
 from building import bits_of, isolated_bits_of
 from xmfast.errors import FileError
-from xmfast.venue_file import read_venue
+from xmfast.files.venue_file import read_venue
 
 HEAD = """\
 numeraire = "USD"
@@ -56,7 +56,7 @@ def venue_file(folder: Path, text: str) -> str:
 
 def test_the_template_is_the_venue_that_its_frames_say() -> None:
     """The same bits from the template and from the same rules written as frames."""
-    venue = read_venue(str(files("xmfast") / "template" / "venue.toml"))
+    venue = read_venue(str(files("xmfast.commands") / "template" / "venue.toml"))
     universe = xm.Universe.from_frames(
         {"asset": ["USD", "USDT", "BTC", "ETH"]},
         {

@@ -49,6 +49,7 @@ from xmfast.errors import (
     XmfastError,
 )
 from xmfast.explanation import ExplainedLine, Explanation
+from xmfast.files.venue_file import Venue, read_venue
 from xmfast.isolated import IsolatedReport
 from xmfast.limits import (
     BookBuyingPower,
@@ -73,7 +74,6 @@ from xmfast.price_path import (
 from xmfast.report import AccountMargin, MarginReport, ReportSummary
 from xmfast.system import doctor, num_threads, set_num_threads, set_simd, simd
 from xmfast.universe import Universe
-from xmfast.venue_file import Venue, read_venue
 
 __all__ = [
     "AccountMargin",

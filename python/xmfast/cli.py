@@ -15,7 +15,7 @@ from xmfast.crashes import CRASHES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xmfast.evaluate_command import InputPaths
+    from xmfast.commands.evaluate import InputPaths
 
 __all__ = ["main"]
 
@@ -222,7 +222,7 @@ def _integer(text: str, least: int, most: int) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from xmfast.demo_output import run_demo
+    from xmfast.commands.demo import run_demo
 
     return run_demo(
         crash_name=arguments.crash,
@@ -234,25 +234,25 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from xmfast.checkup import run_doctor
+    from xmfast.commands.doctor import run_doctor
 
     return run_doctor(as_json=arguments.json)
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from xmfast.init_command import run_init
+    from xmfast.commands.init import run_init
 
     return run_init(arguments.folder, force=arguments.force)
 
 
 def _inputs(arguments: argparse.Namespace) -> InputPaths:
-    from xmfast.evaluate_command import InputPaths
+    from xmfast.commands.evaluate import InputPaths
 
     return InputPaths(**{field: getattr(arguments, field) for field in InputPaths.__slots__})
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from xmfast.evaluate_command import OutputPaths, run_evaluate
+    from xmfast.commands.evaluate import OutputPaths, run_evaluate
 
     return run_evaluate(
         _inputs(arguments),
@@ -269,7 +269,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from xmfast.evaluate_command import run_explain
+    from xmfast.commands.evaluate import run_explain
 
     return run_explain(_inputs(arguments), arguments.account, as_json=arguments.json)
 

@@ -9,7 +9,7 @@ import numpy as np
 from xmfast.liquidation import bankruptcy_price, liquidation_price
 
 if TYPE_CHECKING:
-    from xmfast.input_files import Inputs
+    from xmfast.files.inputs import Inputs
 
 __all__ = ["position_prices"]
 

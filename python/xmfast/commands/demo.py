@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import xmfast
+from xmfast.commands.documents import account_document, print_document
 from xmfast.crashes import CRASHES, load_crash
 from xmfast.demo import Step, build_venue, replay
 from xmfast.display import account_text
-from xmfast.documents import account_document, print_document
-from xmfast.output_file import text_output
+from xmfast.files.output_file import text_output
 from xmfast.terminal import Lines, Progress
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from xmfast.book import Book
 from xmfast.errors import InputError, MissingParameterError, MissingPriceError
-from xmfast.fault_places import Fault, told_again
-from xmfast.files import FileTable, read_table
-from xmfast.price_file import read_market
-from xmfast.venue_file import Venue, read_venue
+from xmfast.files.fault_places import Fault, told_again
+from xmfast.files.frame_file import FileTable, read_table
+from xmfast.files.price_file import read_market
+from xmfast.files.venue_file import Venue, read_venue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from xmfast.files import Steps
+    from xmfast.files.frame_file import Steps
     from xmfast.market import Market
     from xmfast.report import MarginReport
 

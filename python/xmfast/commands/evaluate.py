@@ -9,21 +9,21 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import IO, TYPE_CHECKING, Any
 
-from xmfast.account_reasons import reasons
+from xmfast.commands.documents import isolated_documents, print_document, worst_documents
+from xmfast.commands.reasons import reasons
 from xmfast.cross import CrossMargin
 from xmfast.display import isolated_text, report_text, summary_text
-from xmfast.documents import isolated_documents, print_document, worst_documents
 from xmfast.errors import FileError
-from xmfast.files import format_of, write_table
-from xmfast.input_files import read_inputs
-from xmfast.output_file import binary_output
+from xmfast.files.frame_file import format_of, write_table
+from xmfast.files.inputs import read_inputs
+from xmfast.files.output_file import binary_output
 from xmfast.tables import id_text, plural
 from xmfast.terminal import Lines, Progress
 
 if TYPE_CHECKING:
-    from xmfast.account_reasons import Reasons
-    from xmfast.files import Steps
-    from xmfast.input_files import Inputs
+    from xmfast.commands.reasons import Reasons
+    from xmfast.files.frame_file import Steps
+    from xmfast.files.inputs import Inputs
     from xmfast.report import MarginReport
 
 __all__ = ["InputPaths", "OutputPaths", "run_evaluate", "run_explain"]
@@ -169,7 +169,7 @@ def _write(files: dict[str, tuple[str, IO[bytes]]], given: Inputs, report: Margi
         elif name == "isolated":
             table = report.isolated
         else:
-            from xmfast.position_prices import position_prices
+            from xmfast.commands.position_prices import position_prices
 
             steps("liquidation prices", 0, 1)
             table = position_prices(given)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from xmfast.close_names import hint
 from xmfast.errors import ColumnError, DuplicateError, InputError, UnknownIdError
-from xmfast.fault_places import told_again
+from xmfast.files.fault_places import told_again
 from xmfast.market import Market
 
 if TYPE_CHECKING:
-    from xmfast.files import FileTable
+    from xmfast.files.frame_file import FileTable
     from xmfast.universe import Universe
 
 _REQUIRED = ("id", "price")

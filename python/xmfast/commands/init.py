@@ -8,7 +8,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 
 from xmfast.errors import FileError
-from xmfast.output_file import binary_output
+from xmfast.files.output_file import binary_output
 
 __all__ = ["run_init"]
 
@@ -48,7 +48,7 @@ def run_init(folder: str, *, force: bool) -> int:
             if os.path.lexists(path):
                 raise FileError(f"{path}: stands there already, and nothing was written; --force replaces it")
     os.makedirs(folder, exist_ok=True)
-    template = files("xmfast") / "template"
+    template = files("xmfast.commands") / "template"
     for option, path in paths.items():
         with binary_output(path) as file:
             file.write((template / _FILES[option]).read_bytes())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xmfast.documents import account_document, explanation_document
+from xmfast.commands.documents import account_document, explanation_document
 from xmfast.errors import UnknownIdError
-from xmfast.fault_places import told_again
+from xmfast.files.fault_places import told_again
 from xmfast.tables import amount_texts, id_text, ratio_text, state
 
 if TYPE_CHECKING:

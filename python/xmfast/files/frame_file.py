@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from xmfast import csv_columns, csv_text
 from xmfast.close_names import hint
 from xmfast.errors import ColumnError, FileError, InputError, MissingExtraError
-from xmfast.fault_places import Fault, told_again
+from xmfast.files import csv_columns, csv_text
+from xmfast.files.fault_places import Fault, told_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def read_table(path: str | os.PathLike[str], steps: Steps | None = None) -> File
 
     Examples
     --------
-    >>> from xmfast.files import read_table
+    >>> from xmfast.files.frame_file import read_table
     >>> read_table("balances.xls")
     Traceback (most recent call last):
         ...

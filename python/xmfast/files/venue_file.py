@@ -14,7 +14,7 @@ from typing import Any
 from xmfast.close_names import hint
 from xmfast.cross import CrossMargin, IsolatedMargin
 from xmfast.errors import ColumnError, FileError, InputError
-from xmfast.fault_places import Fault, told_again
+from xmfast.files.fault_places import Fault, told_again
 from xmfast.universe import Universe
 
 __all__ = ["Venue", "read_venue"]
