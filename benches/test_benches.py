@@ -19,6 +19,7 @@ import decisions
 import measure
 import numba_peers
 import peers
+import prices
 import rules
 from peers import Answer, Contestant
 from venue import Floats, Venue, frames, multi_settlement, venue
@@ -117,6 +118,11 @@ def test_brackets_and_orders(benchmark: Any) -> None:
     ruled = rules.xmfast(book, extra)[1]
     assert rules.difference(book, extra, ruled.answer(ruled.evaluate())) <= measure.TOLERANCE
     benchmark(ruled.evaluate)
+
+
+def test_prices_and_limits() -> None:
+    found = prices.contest(ACCOUNTS, rounds=1)
+    assert found["difference"] <= measure.TOLERANCE and found["positions"] > ACCOUNTS
 
 
 @pytest.mark.parametrize("kind", decisions.KINDS)

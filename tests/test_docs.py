@@ -17,7 +17,9 @@ import pytest
 import xmfast as xm
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted(f"xmfast.{module.name}" for module in pkgutil.iter_modules(xm.__path__) if module.name != "_core")
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(xm.__path__, "xmfast.") if module.name != "xmfast._core"
+)
 
 
 def namespace() -> dict[str, Any]:

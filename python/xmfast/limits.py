@@ -219,8 +219,8 @@ def cheapest_collateral(
     market: Market,
     model: LinearModel,
     need: Number,
-    available: Mapping[Id, Number],
-    cost_rate: Mapping[Id, Number],
+    available: Mapping[Any, Number],
+    cost_rate: Mapping[Any, Number],
     *,
     weights: Literal["initial", "maintenance"] = "initial",
 ) -> Lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class PricePath:
         return cls.of_betas(universe, dict.fromkeys([underlying, *followers], 1.0))
 
     @classmethod
-    def of_betas(cls, universe: Universe, betas: Mapping[Id, Number]) -> PricePath:
+    def of_betas(cls, universe: Universe, betas: Mapping[Any, Number]) -> PricePath:
         """Let everything move in proportion to its beta.
 
         Parameters

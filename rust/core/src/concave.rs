@@ -17,7 +17,8 @@ pub(crate) struct Line<N> {
 
 impl<N: Number> Line<N> {
     pub(crate) fn at(&self, amount: &N) -> N {
-        amount.mul_add(&self.slope, &self.offset)
+        // Not `mul_add`: where the processor's is not to be relied upon, it is a call.
+        amount.clone() * self.slope.clone() + self.offset.clone()
     }
 }
 
@@ -61,12 +62,14 @@ pub(crate) struct Interval<N> {
     pub(crate) to: Option<N>,
 }
 
-/// Where `now` plus the change of two functions is at least 0; `None` if nowhere.
+/// Where `now` plus the changes of two functions is at least 0; `None` if nowhere. The first function's argument is
+/// `factor` times the second's.
 ///
 /// The functions are given by [`from_here`], so that the line that counts now adds nothing to `now`.
+#[inline]
 pub(crate) fn at_least_zero<N: Number>(
     now: &N,
-    first: &[Line<N>],
+    (factor, first): (&N, &[Line<N>]),
     second: &[Line<N>],
 ) -> Option<Interval<N>> {
     let zero = N::decimal(0.0);
@@ -76,7 +79,7 @@ pub(crate) fn at_least_zero<N: Number>(
     };
     for a in first {
         for b in second {
-            let slope = a.slope.clone() + b.slope.clone();
+            let slope = factor.clone() * a.slope.clone() + b.slope.clone();
             let value = now.clone() + (a.offset.clone() + b.offset.clone());
             if slope == zero {
                 if value < zero {
@@ -134,9 +137,9 @@ mod tests {
         let mut second = lines(&[(0.0, 0.0), (-1.0, 0.0)]);
         from_here(&mut first);
         from_here(&mut second);
-        let found = at_least_zero(&6.0, &first, &second).unwrap();
+        let found = at_least_zero(&6.0, (&1.0, &first), &second).unwrap();
         assert_eq!((found.from, found.to), (Some(-6.0), Some(16.0)));
         let nowhere = lines(&[(0.0, 0.0)]);
-        assert!(at_least_zero(&-1.0, &nowhere, &nowhere).is_none());
+        assert!(at_least_zero(&-1.0, (&1.0, &nowhere), &nowhere).is_none());
     }
 }

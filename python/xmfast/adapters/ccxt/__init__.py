@@ -12,8 +12,13 @@ ccxt itself is not needed: the functions take the dicts and lists that it return
         adapter.instruments(markets, symbols=symbols),
         numeraire,
     )
-    market = xm.Market(universe, *adapter.prices(exchange.fetch_mark_prices(), universe))
-    model = xm.CrossMargin.from_frames(universe, margin=adapter.margin(exchange.fetch_leverage_tiers(), universe))
+    prices = adapter.prices(exchange.fetch_mark_prices(), universe, at_par=["USD", "USDC"])
+    market = xm.Market(universe, *prices)
+    tiers = exchange.fetch_leverage_tiers(symbols)
+    margin = adapter.margin(
+        tiers, universe, markets=markets, index_price=prices.index_price, at_par=["USD", "USDC"]
+    )
+    model = xm.CrossMargin.from_frames(universe, margin=margin)
     book = xm.Book.from_frames(
         universe, adapter.balances(wallet, "me", positions=held), adapter.positions(held, "me", markets=markets)
     )

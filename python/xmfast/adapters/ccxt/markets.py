@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xmfast.adapters.ccxt.rows import Row, rows
+from xmfast.adapters.ccxt.rows import Row, read_rows
 from xmfast.adapters.ccxt.wallets import codes_of
 from xmfast.close_names import hint
 from xmfast.errors import DuplicateError, InputError, UnknownIdError
@@ -112,7 +112,7 @@ def assets(
 def by_symbol(markets: Any) -> dict[str, Row]:
     """Return the markets of a list, or of a dict by symbol."""
     found: dict[str, Row] = {}
-    for row in rows("markets", list(markets.values()) if isinstance(markets, Mapping) else markets):
+    for row in read_rows("markets", list(markets.values()) if isinstance(markets, Mapping) else markets):
         symbol = row.text("symbol")
         if symbol in found:
             raise DuplicateError(f"{row.place}: a second market with this symbol; pass those of one exchange")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xmfast.adapters.ccxt.rows import Row, exact, rounded, rows
+from xmfast.adapters.ccxt.rows import Row, exact, read_rows, rounded
 from xmfast.adapters.ccxt.symbols import settlement
 from xmfast.errors import InputError
 from xmfast.frames import Id, Number
@@ -43,7 +43,7 @@ def orders(rows: Any, account: Id, *, waiting: bool = False) -> dict[str, list[A
     frame: dict[str, list[Any]] = {
         column: [] for column in ("account", "instrument", "quantity", "price", "reduce_only")
     }
-    for row in _of(rows):
+    for row in read_rows("orders", rows):
         symbol = row.text("symbol")
         settlement(row.place, symbol)
         triggered = row.number("triggerPrice") or row.number("stopPrice")
@@ -62,10 +62,6 @@ def orders(rows: Any, account: Id, *, waiting: bool = False) -> dict[str, list[A
         for column, value in zip(frame, values, strict=True):
             frame[column].append(value)
     return frame
-
-
-def _of(given: Any) -> list[Row]:
-    return rows("orders", given)
 
 
 def _open(row: Row) -> Number:

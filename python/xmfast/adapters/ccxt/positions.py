@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from xmfast.adapters.ccxt.markets import by_symbol, market_of
-from xmfast.adapters.ccxt.rows import Row, exact, rounded, rows
+from xmfast.adapters.ccxt.rows import Row, exact, read_rows, rounded
 from xmfast.adapters.ccxt.symbols import settlement
 from xmfast.close_names import hint
 from xmfast.errors import DuplicateError, InputError
@@ -18,8 +18,9 @@ Hedged = Literal["refuse", "net"]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A row that says that something is held: ``quantity`` signed, ``isolated_margin`` None where the pool backs it."""
+    """A row of which something is held: its place in the list, the signed size, None where the pool backs it."""
 
+    at: int
     row: Row
     symbol: str
     quantity: Number
@@ -66,7 +67,7 @@ def positions(rows: Any, account: Id, *, markets: Any = None, hedged: Hedged = "
     contracts the average weighted by signed quantity, for inverse ones the harmonic average.
 
     ``isolated_margin`` is ``positionMargin``, or ``collateral - unrealizedPnl`` where an exchange leaves that None; in
-    cross margin it is None. A ``marginMode`` of None means cross.
+    cross margin it is None. A ``marginMode`` of None means cross, and is refused where something is posted.
 
     Examples
     --------
@@ -105,12 +106,12 @@ def positions(rows: Any, account: Id, *, markets: Any = None, hedged: Hedged = "
 def held(given: Any) -> list[Held]:
     """Return the rows of ccxt's positions in which something is held."""
     found = []
-    for row in rows("positions", given):
+    for at, row in enumerate(read_rows("positions", given)):
         symbol = row.text("symbol")
         settlement(row.place, symbol)
         contracts = row.needed("contracts", "leave the row out if nothing is held")
         if contracts:
-            found.append(Held(row, symbol, _signed(row, contracts), _isolated_margin(row)))
+            found.append(Held(at, row, symbol, _signed(row, contracts), _isolated_margin(row)))
     return found
 
 
@@ -119,7 +120,7 @@ def _signed(row: Row, contracts: Number) -> Number:
     if side == "long" and contracts < 0:
         raise InputError(f"{row.place}: side is 'long' and contracts is {contracts}; one of them is wrong")
     if side == "short":
-        return -abs(contracts)
+        return contracts if contracts < 0 else -contracts
     if side == "long" or contracts < 0 or side in ("net", "both"):
         # One-way positions of exchanges that give a sign instead of a side.
         return contracts
@@ -127,14 +128,16 @@ def _signed(row: Row, contracts: Number) -> Number:
 
 
 def _isolated_margin(row: Row) -> Fraction | None:
-    mode = row.get("marginMode")
+    mode, margin = row.get("marginMode"), row.number("positionMargin")
+    if mode is None and margin:
+        # Bybit's unified account does not say; what is posted for a position can only be for that one.
+        raise InputError(f"{row.place}: marginMode is None and positionMargin {margin}; fill in 'cross' or 'isolated'")
     if mode in (None, "cross", "crossed"):
         return None
     if mode != "isolated":
         raise InputError(
             f"{row.place}: marginMode is {mode!r}, not a way of margining{hint(str(mode), ('cross', 'isolated'))}"
         )
-    margin = row.number("positionMargin")
     if margin is not None:
         return exact(margin)
     advice = "it is isolated and positionMargin is None: fill in what was posted for it, as positionMargin"
@@ -152,7 +155,9 @@ def _check_contract_size(position: Held, market: Row) -> None:
 def _check_sides(sides: list[Held], hedged: Hedged) -> None:
     first, second = sides[:2]
     if len(sides) > 2 or (first.quantity > 0) == (second.quantity > 0):
-        raise DuplicateError(f"{sides[-1].row.place}: a second row for this symbol and side; pass one account at a time")
+        raise DuplicateError(
+            f"{sides[-1].row.place}: a second row for this symbol and side; pass one account at a time"
+        )
     if first.isolated_margin is not None or second.isolated_margin is not None:
         raise DuplicateError(
             f"{second.row.place}: both sides are held, with isolated margin, and xmfast has one position per account "
@@ -175,10 +180,9 @@ def _net(sides: list[Held], *, inverse: bool) -> tuple[float, float]:
     # Of an inverse contract the reciprocal of the price is what averages.
     cost = sum(q * (1 / e if inverse else e) for q, e in zip(quantities, entries, strict=True))
     if cost * quantity <= 0:
-        place, size = sides[1].row.place, "the contract size (the other way round for inverse contracts)"
         raise InputError(
-            f"{place}: both sides nearly cancel, and no single position has their profit and loss; leave both rows "
-            f"out and add what is locked in to the balance: the smaller size x the difference of entry prices x {size}"
+            f"{sides[1].row.place}: both sides nearly cancel, and no single position has their profit and loss; keep "
+            f"what the larger side has more, leave the other out, and add to the balance what the rest has locked in"
         )
     average = cost / quantity
     return rounded(quantity), rounded(1 / average if inverse else average)

@@ -25,7 +25,8 @@ def prices(tickers: Any, universe: Universe, *, at_par: Iterable[str] = ()) -> T
     Parameters
     ----------
     tickers : dict or list
-        ``exchange.fetch_mark_prices()``, ``exchange.fetch_tickers()``, or both in one dict.
+        ``exchange.fetch_mark_prices()``, ``exchange.fetch_tickers()``, or a list of the tickers of both: some exchanges
+        give the index with the mark, others only spot prices besides.
     universe : Universe
         Only its assets, underlyings and instruments are priced.
     at_par : iterable of str

@@ -75,7 +75,7 @@ def rounded(value: Fraction) -> float:
     return value.numerator / value.denominator
 
 
-def rows(what: str, given: Any) -> list[Row]:
+def read_rows(what: str, given: Any) -> list[Row]:
     """Return the rows of a list of dicts, each with its symbol; ``what`` is what messages call the list."""
     if isinstance(given, Mapping | str) or not isinstance(given, Iterable):
         raise ColumnError(f"{what}: the list of dicts that ccxt returns is needed, not {type(given).__name__}")

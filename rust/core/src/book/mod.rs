@@ -88,6 +88,15 @@ impl Block {
         self.position_ends.last().map_or(0, |&end| end as usize)
     }
 
+    /// Where the positions of the account in a slot stand among those of the block, and their instruments.
+    #[must_use]
+    pub fn positions(&self, slot: usize) -> (usize, &[u32]) {
+        let before = slot.checked_sub(1);
+        let start = before.map_or(0, |before| self.position_ends[before] as usize);
+        let end = self.position_ends[slot] as usize;
+        (start, &self.instrument[start..end])
+    }
+
     /// Holdings of the account in a slot.
     #[must_use]
     pub fn holdings(&self, slot: usize) -> Holdings<'_> {

@@ -87,6 +87,19 @@ impl<R: RowId> Units<R> {
         self.rows.iter().filter(|row| row.index() != 0).count()
     }
 
+    /// Every unit with its rows and quantities; spare legs point to row 0.
+    fn iter(&self) -> impl Iterator<Item = (UnitFacts<R>, &[R], &[f64])> {
+        let runs = self.runs.iter();
+        let slots =
+            runs.flat_map(|run| std::iter::repeat_n(run.slots as usize, run.units as usize));
+        let mut start = 0;
+        self.facts.iter().zip(slots).map(move |(&facts, slots)| {
+            let legs = start..start + slots;
+            start += slots;
+            (facts, &self.rows[legs.clone()], &self.quantities[legs])
+        })
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn memory(&self) -> usize {
@@ -119,6 +132,18 @@ pub struct Fold {
 }
 
 impl<R: RowId> BlockUnits<R> {
+    /// Every unit with its rows and quantities, parts too; targets are slots of the block.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (UnitFacts<R>, &[R], &[f64])> {
+        let folds = self.folds.iter();
+        let slots = folds.flat_map(|fold| std::iter::repeat_n(fold.target, fold.parts as usize));
+        let slots: Vec<u32> = slots.collect();
+        let parts = self.parts.iter().map(move |(facts, rows, quantities)| {
+            let target = slots[facts.target as usize];
+            (UnitFacts { target, ..facts }, rows, quantities)
+        });
+        self.whole.iter().chain(parts)
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -72,14 +72,11 @@ impl<'a, N: Number> Paid<'a, N> {
         };
         let mut steps = Vec::new();
         self.lines.steps(Step::Cash, &net, &cash, &mut steps);
-        for step in &mut steps {
-            step.slope = step.slope.clone() * self.price.clone();
-        }
         let nothing = Line {
             slope: N::decimal(0.0),
             offset: N::decimal(0.0),
         };
-        Ok(at_least_zero(health, &steps, &[nothing]))
+        Ok(at_least_zero(health, (&self.price, &steps), &[nothing]))
     }
 
     fn net_and_cash(&self, unit: &Unit<'_, N>) -> Known<(N, N)> {

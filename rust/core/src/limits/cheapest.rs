@@ -1,5 +1,7 @@
 //! The cheapest collateral to lock for a need.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Place, Result, finite};
 use crate::exact::{Given, Number, Rational};
 use crate::market::Market;
@@ -45,7 +47,7 @@ struct Part {
 /// cheapest part, and greedy is the optimum of the linear program.
 ///
 /// # Errors
-/// A negative need, amount or cost, an offer without a price, or a need that all offers do not cover.
+/// [`Error::UniverseMismatch`]; a negative need, amount or cost, an offer without a price, or a need that all offers do not cover.
 pub fn cheapest_collateral(
     model: &CrossMargin,
     market: &Market,
@@ -54,6 +56,12 @@ pub fn cheapest_collateral(
     initial: bool,
 ) -> Result<Lock> {
     let universe = model.universe();
+    if !Arc::ptr_eq(universe, market.universe()) {
+        return Err(Error::UniverseMismatch {
+            left: "market",
+            right: "model",
+        });
+    }
     check("need", need, || Place::frame("need"))?;
     let mut parts = Vec::new();
     for (number, offer) in offers.iter().enumerate() {

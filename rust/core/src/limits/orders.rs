@@ -139,7 +139,7 @@ impl<'a, N: Number> Order<'a, N> {
                 },
             ];
             from_here(&mut lost);
-            let passes = at_least_zero(health, &needed, &lost);
+            let passes = at_least_zero(health, (&N::decimal(1.0), &needed), &lost);
             passes.map_or(Some(zero()), |interval| interval.to)
         })
     }

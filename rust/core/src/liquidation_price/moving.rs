@@ -118,7 +118,6 @@ impl<N: Number> MovingMark<N> {
 /// A unit in which one mark after the other may move; its lines are used again for the next.
 #[derive(Debug)]
 pub(super) struct MovingUnit<N> {
-    home: Vec<Line<N>>,
     net: Vec<Line<N>>,
     margin: Vec<Line<N>>,
 }
@@ -126,7 +125,6 @@ pub(super) struct MovingUnit<N> {
 impl<N: Number> MovingUnit<N> {
     pub(super) fn new() -> Self {
         Self {
-            home: Vec::new(),
             net: Vec::new(),
             margin: Vec::new(),
         }
@@ -134,7 +132,7 @@ impl<N: Number> MovingUnit<N> {
 
     /// Takes a unit's net, before anything is weighed, and the cash in it.
     pub(super) fn set(&mut self, home: &NetLines<N>, net: &N, cash: &N) {
-        home.steps(Step::Value, net, cash, &mut self.home);
+        home.steps(Step::Value, net, cash, &mut self.net);
     }
 
     /// Where a figure that is `now` becomes 0 as the mark of one position in the unit moves.
@@ -149,13 +147,8 @@ impl<N: Number> MovingUnit<N> {
             // Nothing moves.
             None
         } else {
-            self.net.clear();
-            self.net.extend(self.home.iter().map(|line| Line {
-                slope: line.slope.clone() * quantity.clone(),
-                offset: line.offset.clone(),
-            }));
             moving.margin_steps(quantity, &mut self.margin);
-            at_least_zero(now, &self.net, &self.margin)
+            at_least_zero(now, (quantity, &self.net), &self.margin)
         };
         Zeros {
             now,
