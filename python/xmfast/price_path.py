@@ -42,6 +42,8 @@ class PricePath:
         >>> path.apply(market, -0.10).mark_price
         array([54090.])
         """
+        if isinstance(followers, str):
+            raise TypeError(f"followers: a list of ids is needed, not {followers!r}")
         return cls.of_betas(universe, dict.fromkeys([underlying, *followers], 1.0))
 
     @classmethod
@@ -100,6 +102,10 @@ class PricePath:
         InputError
             A move that takes a price out of its range.
         """
+        if not isinstance(market, Market):
+            raise TypeError(f"market: a Market is needed, not {type(market).__name__}")
+        if isinstance(move, str) or not np.isreal(move):
+            raise TypeError(f"move: a number is needed, not {move!r}")
         return market.with_prices(
             index_price=_moved(self._universe.index_names, market.index_price, self.index_beta, move),
             mark_price=_moved(self._universe.instruments, market.mark_price, self.mark_beta, move),
@@ -114,7 +120,8 @@ def _moved(
     ids: list[Id], prices: NDArray[np.float64], betas: NDArray[np.float64], move: float
 ) -> dict[Id, float] | None:
     rows = np.flatnonzero((betas != 0) & np.isfinite(prices))
-    moved = prices[rows] * (1 + betas[rows] * move)
+    with np.errstate(all="ignore"):  # what becomes of it is judged by the market
+        moved = prices[rows] * (1 + betas[rows] * float(move))
     return {ids[row]: float(price) for row, price in zip(rows, moved, strict=True)} or None
 
 

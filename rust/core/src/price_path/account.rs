@@ -102,6 +102,11 @@ impl<'a> AccountPath<'a> {
         all
     }
 
+    /// Whether the figure of the account read last is within f64.
+    pub(super) fn is_finite(&self) -> bool {
+        self.figure.base.is_finite() && self.figure.curves.iter().all(Curve::is_finite)
+    }
+
     /// Zeros on one side of no move, going outwards; those of one piece, if the first are enough.
     fn zeros(&mut self, now: f64, upwards: bool, first: bool) -> Vec<f64> {
         let poles = &self.table.poles;

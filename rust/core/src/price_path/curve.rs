@@ -69,6 +69,10 @@ impl Curve {
         self.0.fill(0.0);
     }
 
+    pub(super) fn is_finite(&self) -> bool {
+        self.0.iter().all(|coefficient| coefficient.is_finite())
+    }
+
     pub(super) fn at(&self, at: f64, poles: &[f64]) -> f64 {
         let polynomial = self.0[2].mul_add(at, self.0[1]).mul_add(at, self.0[0]);
         let mut sum = polynomial;

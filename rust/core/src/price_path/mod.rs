@@ -140,7 +140,14 @@ pub fn zero_moves(
     let table = PathTable::new(model, key, market, path, threshold);
     let mut along = AccountPath::new(&table);
     let now = row.0[threshold.column()];
-    Ok(along.all(book.holdings(account), now))
+    let moves = along.all(book.holdings(account), now);
+    if along.is_finite() {
+        return Ok(moves);
+    }
+    Err(Error::Range {
+        account: book.accounts().get(account).to_string(),
+        problem: "its holdings are too large for f64".to_owned(),
+    })
 }
 
 /// The nearest moves along a path at which the health or equity of each account's pool is 0.
