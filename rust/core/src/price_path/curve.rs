@@ -11,6 +11,9 @@ pub(super) struct Curve(SmallVec<[f64; 4]>);
 
 const POLYNOMIAL: usize = 3;
 
+/// More than enough to reach the last digits from a root of the numerator.
+const POLISHING_STEPS: usize = 6;
+
 impl Curve {
     pub(super) fn zero(poles: usize) -> Self {
         Self(SmallVec::from_elem(0.0, POLYNOMIAL + poles))
@@ -90,8 +93,38 @@ impl Curve {
         if self.0[POLYNOMIAL..].iter().all(|&part| part == 0.0) {
             polynomial_roots(&self.0[..POLYNOMIAL], (from, to), roots);
         } else {
+            let first = roots.len();
             polynomial_roots(&self.numerator(poles), (from, to), roots);
+            // Near a pole the numerator has lost digits that the curve itself still has.
+            for root in &mut roots[first..] {
+                *root = self.polished(*root, (from, to), poles);
+            }
         }
+    }
+
+    /// A zero after Newton's steps, as far as they make the curve smaller.
+    fn polished(&self, mut root: f64, (from, to): (f64, f64), poles: &[f64]) -> f64 {
+        let mut value = self.at(root, poles);
+        for _ in 0..POLISHING_STEPS {
+            let next = root - value / self.slope(root, poles);
+            let next_value = self.at(next, poles);
+            if next.is_nan() || next < from || next > to || next_value.abs() >= value.abs() {
+                break;
+            }
+            (root, value) = (next, next_value);
+        }
+        root
+    }
+
+    fn slope(&self, at: f64, poles: &[f64]) -> f64 {
+        let mut sum = 2.0 * self.0[2] * at + self.0[1];
+        for (&part, beta) in self.0[POLYNOMIAL..].iter().zip(poles) {
+            if part != 0.0 {
+                let price = 1.0 + beta * at;
+                sum -= part * beta / (price * price);
+            }
+        }
+        sum
     }
 
     /// The polynomial that is the curve times `1 + beta x move` for each pole it has.
