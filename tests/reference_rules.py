@@ -189,6 +189,10 @@ class Rules:
         """Return the asset in which an instrument pays."""
         return self._instruments[instrument][1]["settlement"]
 
+    def takes_any_price(self, instrument: Any) -> bool:
+        """Return whether an instrument may trade at 0 and below."""
+        return bool(given(self._instruments[instrument][1], "allow_negative_price", False))
+
     def _asset(self, name: Any) -> Asset:
         tiers = self._tiers_of.get(name, [{}])
         first = tiers[0]
