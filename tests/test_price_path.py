@@ -298,6 +298,14 @@ def test_bad_paths_are_refused(standing: Standing) -> None:
     path = xm.PricePath.of_underlying(universe, "BTC")
     refused(lambda: path.apply(market, -1.5), xm.InputError, "price")
     refused(lambda: path.apply(market, math.nan), xm.InputError)
+    refused(lambda: path.apply(market, 1e308), xm.InputError, "price")
+    apply: Callable[..., Any] = path.apply
+    for wrong_market, move in ((market, "0.1"), (standing.book, 0.1)):
+        with pytest.raises(TypeError):
+            apply(wrong_market, move)
+    with pytest.raises(TypeError, match="followers"):
+        # Not the assets W, B, T and C.
+        xm.PricePath.of_underlying(universe, "BTC", followers="WBTC")
     with pytest.raises(TypeError):
         xm.PricePath()
 
@@ -315,3 +323,16 @@ def test_what_has_no_moves_is_named(standing: Standing, move_of: Callable[..., A
     refused(lambda: move_of(standing.book, unpriced, standing.model, path, "ann"), xm.MissingPriceError, "ETH", "ann")
     with pytest.raises(TypeError, match="path"):
         move_of(*inputs, {"BTC": 1.0}, "ann")
+
+
+@pytest.mark.parametrize("move_of", [xm.liquidation_move, xm.bankruptcy_move, xm.liquidation_moves])
+def test_holdings_too_large_for_floats_are_refused(standing: Standing, move_of: Callable[..., Any]) -> None:
+    """Rather than to say that no move does it."""
+    positions = {"account": ["ann"], "instrument": ["PERP"], "quantity": [1e308], "entry_price": [59_000.0]}
+    book = xm.Book.from_frames(standing.universe, positions=positions)
+    path = xm.PricePath.of_underlying(standing.universe, "BTC")
+    refused(lambda: move_of(book, standing.market, standing.model, path, "ann"), xm.RangeError, "ann")
+    refused(lambda: xm.liquidation_move(book, standing.market, standing.model, path), xm.RangeError, "ann")
+    # Exact arithmetic has no such bounds.
+    price = xm.liquidation_price(book, standing.market, standing.model, "ann", "PERP")
+    assert price == pytest.approx(59_000 / 0.975)

@@ -140,7 +140,9 @@ impl<'a> AccountPath<'a> {
             }
             // Rounding may show a crossing on neither of two pieces that meet at it, or on both.
             let start = piece.at(from, poles);
-            if from != 0.0 && (start < 0.0) != is_below && zeros.last() != Some(&from) {
+            let is_end = |root: f64| end.is_finite() && (root - end).abs() <= END * end.abs();
+            let crosses = from != 0.0 && (start < 0.0) != is_below;
+            if crosses && !is_end(from) && zeros.last() != Some(&from) {
                 zeros.push(from);
             }
             roots.clear();
@@ -150,7 +152,6 @@ impl<'a> AccountPath<'a> {
             }
             // The end of the range is no possible move, nor what rounding makes of it; whether no move is a zero says
             // the figure itself.
-            let is_end = |root: f64| end.is_finite() && (root - end).abs() <= END * end.abs();
             zeros.extend(roots.iter().filter(|&&root| root != 0.0 && !is_end(root)));
             zeros.dedup();
             if first && !zeros.is_empty() || ahead.peek().is_none() {

@@ -266,9 +266,9 @@ mod tests {
         let square = Curve::product(1.0, -2.0, 4.0, 0);
         assert_eq!(roots(&square, (-1.0, f64::INFINITY), &[]), [-0.25, 0.5]);
         assert_eq!(roots(&square, (0.0, f64::INFINITY), &[]), [0.5]);
-        // (1 + 2 x) - 3 / (1 + x) - 1 / (1 - x / 2), by its numerator.
+        // (1 + 2 x) - 3 / (1 + x) + 1 / (1 - x / 2), by its numerator.
         let mut poles = Curve::quotient(-3.0, 0.0, 1.0, Some(0), 2);
-        poles.add(1.0, &Curve::quotient(-1.0, 0.0, -0.5, Some(1), 2));
+        poles.add(1.0, &Curve::quotient(1.0, 0.0, -0.5, Some(1), 2));
         poles.add(1.0, &Curve::product(1.0, 2.0, 0.0, 2));
         let betas = [1.0, -0.5];
         let found = roots(&poles, (-0.99, 1.99), &betas);
