@@ -182,7 +182,7 @@ struct GatheredUnit {
 
 /// Units gathered in any order, to be sorted into runs.
 #[derive(Default)]
-struct Gathered {
+pub(crate) struct Gathered {
     legs: Vec<Leg<f64>>,
     exposures: Vec<Exposure<f64>>,
     units: Vec<GatheredUnit>,
@@ -192,7 +192,12 @@ struct Gathered {
 const TINY: f64 = 1e-100;
 
 impl Gathered {
-    fn push(&mut self, unit: Unit<'_, f64>, doubt: usize, least_rate: f64, target: u32) {
+    /// Number of units.
+    pub(crate) fn len(&self) -> usize {
+        self.units.len()
+    }
+
+    pub(crate) fn push(&mut self, unit: Unit<'_, f64>, doubt: usize, least_rate: f64, target: u32) {
         let tiny = |quantity: f64| quantity != 0.0 && quantity.abs() < TINY;
         let orders =
             |exposure: &Exposure<f64>| exposure.orders.iter().any(|order| tiny(order.quantity));
@@ -222,7 +227,7 @@ impl Gathered {
         });
     }
 
-    fn into_units<R: RowId>(mut self) -> Units<R> {
+    pub(crate) fn into_units<R: RowId>(mut self) -> Units<R> {
         // Stable: within a run, units stay in the order of their targets.
         self.units.sort_by_key(|unit| unit.slots);
         let slots = self.units.iter().map(|unit| unit.slots).sum();

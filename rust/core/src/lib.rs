@@ -46,6 +46,9 @@ pub mod pool;
 mod positions;
 mod price_path;
 mod report;
+mod risk;
+mod risk_layout;
+mod risk_report;
 mod settle;
 mod share;
 mod summary;
@@ -59,6 +62,7 @@ pub use contract::contract_table;
 pub use error::{Error, Place, Result};
 pub use explain::{About, ExplainedLine, Parts};
 pub use ids::{Id, IdColumn, Ids};
+pub use kernel::{Measure, NO_SCENARIO};
 pub use kernel::{Row, Simd, column, result};
 pub use layout::IsolatedPosition;
 pub use limits::{
@@ -73,6 +77,12 @@ pub use model::{
 pub use positions::{PositionFacts, position_facts};
 pub use price_path::{Moves, PricePath, nearest_moves, zero_moves};
 pub use report::{Evaluated, evaluate, margin_ratios};
+pub use risk::{
+    Concentration, Offsets, RiskModel, RiskParameters, RiskTable, ScenarioSet, SetLosses, Shocks,
+    VolatilityShock,
+};
+pub use risk_layout::{RiskGroup, loss_row};
+pub use risk_report::{RiskEvaluated, evaluate_risk, risk_column, risk_table};
 pub use settle::{Line, LineKind, Settled, Settlement, Subject};
 pub use summary::{Summary, summarize};
 pub use units::Key;

@@ -53,7 +53,7 @@ pub fn evaluate(
             right: "model",
         });
     }
-    let layout = book.layout(key, stop)?;
+    let layout = book.layout(key, &mut *stop)?;
     let table = table_of(model, key, book, market, layout)?;
     let evaluation = Evaluation {
         settlement: Settlement {
@@ -64,16 +64,9 @@ pub fn evaluate(
         },
         layout,
         table: &table,
+        beside: &Nothing,
     };
-    let mut evaluated = Evaluated {
-        pools: ResultRows::take(book.accounts().len()),
-        isolated: ResultRows::take(layout.isolated.len()),
-        positions: Arc::clone(&layout.isolated),
-    };
-    match &layout.blocks {
-        LayoutBlocks::Narrow(packed) => evaluation.run(packed, &mut evaluated, stop)?,
-        LayoutBlocks::Wide(packed) => evaluation.run(packed, &mut evaluated, stop)?,
-    }
+    let mut evaluated = evaluation.evaluated(stop)?;
     if key == Key::Position {
         let rows = (&mut evaluated.pools, &mut evaluated.isolated);
         share_out(evaluation.settlement, layout, &table, rows, stop)?;
@@ -81,19 +74,54 @@ pub fn evaluate(
     Ok(evaluated)
 }
 
+/// What accounts are charged beside the rows of their legs, and what they require exactly.
+pub(crate) trait Beside: Sync {
+    /// Rows to add to the results of a block (of isolated positions, if `alone`) by target; none stay away.
+    fn charge(&self, block: usize, alone: bool, rows: &mut Vec<Row>);
+
+    /// Adds what is charged to a settled result row.
+    fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]);
+}
+
+/// Nothing.
+struct Nothing;
+
+impl Beside for Nothing {
+    fn charge(&self, _block: usize, _alone: bool, rows: &mut Vec<Row>) {
+        rows.clear();
+    }
+
+    fn add_exactly(&self, _subject: Subject, _row: &mut [Rational; 8]) {}
+}
+
 thread_local! {
     /// Kept, because asking the system for it costs as much as a block.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<(Scratch, Vec<Row>)> = RefCell::default();
 }
 
 /// What one call of [`evaluate`] works with; prices and parameters were checked.
-struct Evaluation<'a> {
-    settlement: Settlement<'a>,
-    layout: &'a Layout,
-    table: &'a Table,
+pub(crate) struct Evaluation<'a, B> {
+    pub(crate) settlement: Settlement<'a>,
+    pub(crate) layout: &'a Layout,
+    pub(crate) table: &'a Table,
+    pub(crate) beside: &'a B,
 }
 
-impl Evaluation<'_> {
+impl<B: Beside> Evaluation<'_, B> {
+    /// Result rows of all accounts and isolated positions.
+    pub(crate) fn evaluated(&self, stop: Stop<'_>) -> Result<Evaluated> {
+        let mut evaluated = Evaluated {
+            pools: ResultRows::take(self.settlement.book.accounts().len()),
+            isolated: ResultRows::take(self.layout.isolated.len()),
+            positions: Arc::clone(&self.layout.isolated),
+        };
+        match &self.layout.blocks {
+            LayoutBlocks::Narrow(packed) => self.run(packed, &mut evaluated, stop)?,
+            LayoutBlocks::Wide(packed) => self.run(packed, &mut evaluated, stop)?,
+        }
+        Ok(evaluated)
+    }
+
     fn run<R: RowId>(&self, packed: &Packed<R>, out: &mut Evaluated, stop: Stop<'_>) -> Result<()> {
         let accounts = self.settlement.book.accounts().len();
         let pool = |account| Subject {
@@ -102,7 +130,13 @@ impl Evaluation<'_> {
         };
         let ends = (0..packed.pools.len()).map(|block| ((block + 1) * BLOCK).min(accounts));
         let now = |_: Subject, _: &Row| true;
-        self.contract(&packed.pools, ends, &mut out.pools, (pool, now), &mut *stop)?;
+        self.contract(
+            (&packed.pools, false),
+            ends,
+            &mut out.pools,
+            (pool, now),
+            &mut *stop,
+        )?;
         if !packed.isolated.is_empty() {
             let alone = |number: usize| self.layout.isolated[number].into();
             let ends = self.layout.isolated_ends.iter().copied();
@@ -115,7 +149,7 @@ impl Evaluation<'_> {
                     || subject.position.is_some_and(posted)
             };
             self.contract(
-                &packed.isolated,
+                (&packed.isolated, true),
                 ends,
                 &mut out.isolated,
                 (alone, now),
@@ -129,7 +163,7 @@ impl Evaluation<'_> {
     /// decided here.
     fn contract<R: RowId>(
         &self,
-        blocks: &[BlockUnits<R>],
+        (blocks, alone): (&[BlockUnits<R>], bool),
         ends: impl ExactSizeIterator<Item = usize> + Send,
         out: &mut ResultRows,
         (subject, now): (
@@ -139,14 +173,17 @@ impl Evaluation<'_> {
         stop: Stop<'_>,
     ) -> Result<()> {
         let simd = Simd::current();
-        let table = BlockTable {
-            rows: &self.table.rows,
-            weights: &self.table.weights,
-            rules: self.table.rules.as_ref(),
-        };
         let (finite, exact) = (AtomicBool::new(true), AtomicUsize::new(0));
-        let contract = |(block, (first, results)): (&BlockUnits<R>, (usize, BlockResults<'_>))| {
-            SCRATCH.with_borrow_mut(|scratch| {
+        type Task<'a, R> = ((usize, &'a BlockUnits<R>), (usize, BlockResults<'a>));
+        let contract = |((number, block), (first, results)): Task<'_, R>| {
+            SCRATCH.with_borrow_mut(|(scratch, charges)| {
+                self.beside.charge(number, alone, charges);
+                let table = BlockTable {
+                    charges,
+                    rows: &self.table.rows,
+                    weights: &self.table.weights,
+                    rules: self.table.rules.as_ref(),
+                };
                 let BlockResults { rows, signs } = results;
                 let results = BlockResults {
                     rows: &mut *rows,
@@ -170,7 +207,8 @@ impl Evaluation<'_> {
                 }
             });
         };
-        pool::for_each(blocks.iter().zip(out.blocks_mut(ends)), contract, stop)?;
+        let tasks = blocks.iter().enumerate().zip(out.blocks_mut(ends));
+        pool::for_each(tasks, contract, stop)?;
         out.set_exact(exact.into_inner());
         if finite.into_inner() {
             return Ok(());
@@ -182,9 +220,9 @@ impl Evaluation<'_> {
     /// A result so near to a threshold that rounding may have decided: in exact numbers.
     fn decide(&self, subject: Subject) -> (Row, u8) {
         let settled = self.settlement.settle::<Rational>(subject, false);
-        settled
-            .expect("prices and parameters were checked")
-            .rounded()
+        let mut settled = settled.expect("prices and parameters were checked");
+        self.beside.add_exactly(subject, &mut settled.row);
+        settled.rounded()
     }
 
     /// Names an account whose result is not finite, and the leg that is to blame if one alone is.

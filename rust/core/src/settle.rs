@@ -303,7 +303,11 @@ impl<N: Number> UnitSum<'_, N> {
         };
         for exposure in unit.exposures {
             let instrument = exposure.instrument;
-            if exposure.charged && *least_rate > zero() && exposure.quantity > zero() {
+            if exposure.charged
+                && model.charges()
+                && *least_rate > zero()
+                && exposure.quantity > zero()
+            {
                 let curve = model.curve::<N>(instrument, market)?;
                 let margin = curve.margin(&exposure.quantity, least_rate);
                 let kind = LineKind::Exposure(instrument);

@@ -13,6 +13,7 @@ use crate::exact::{Given, GivenColumn, GivenRef, GivenSlice};
 use crate::ids::{Id, Ids};
 use crate::layout::Layout;
 use crate::pool::{self, Stop};
+use crate::risk_layout::{RiskGroup, RiskLayout};
 use crate::units::Key;
 use crate::universe::{Universe, unknown};
 use frames::AccountIds;
@@ -187,6 +188,8 @@ pub struct Book {
     orders: usize,
     by_settlement_asset: OnceLock<Layout>,
     by_position: OnceLock<Layout>,
+    risk_by_underlying: OnceLock<RiskLayout>,
+    risk_by_account: OnceLock<RiskLayout>,
 }
 
 impl Book {
@@ -309,6 +312,8 @@ impl Book {
             orders,
             by_settlement_asset: OnceLock::new(),
             by_position: OnceLock::new(),
+            risk_by_underlying: OnceLock::new(),
+            risk_by_account: OnceLock::new(),
         })
     }
 
@@ -391,13 +396,32 @@ impl Book {
         }
     }
 
+    /// Positions grouped for scenarios; built on first use, then kept.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`](crate::Error::Interrupted).
+    pub fn risk_layout(&self, group: RiskGroup, stop: Stop<'_>) -> Result<&RiskLayout> {
+        let kept = match group {
+            RiskGroup::Underlying => &self.risk_by_underlying,
+            RiskGroup::Account => &self.risk_by_account,
+        };
+        if kept.get().is_none() {
+            let layout = RiskLayout::new(group, &self.universe, &self.blocks, stop)?;
+            let _ = kept.set(layout);
+        }
+        Ok(kept.get().expect("set above"))
+    }
+
     /// Bytes held by the holdings, by the layouts (0 before first use) and by the account ids.
     #[must_use]
     pub fn memory(&self) -> (usize, usize, usize) {
         let book = self.blocks.iter().map(Block::memory).sum();
         let layouts = [Key::SettlementAsset, Key::Position]
             .map(|key| self.kept(key).get().map_or(0, Layout::memory));
-        (book, layouts.iter().sum(), self.accounts.memory())
+        let risk = [&self.risk_by_underlying, &self.risk_by_account]
+            .map(|kept| kept.get().map_or(0, RiskLayout::memory));
+        let layouts = layouts.into_iter().chain(risk).sum();
+        (book, layouts, self.accounts.memory())
     }
 }
 

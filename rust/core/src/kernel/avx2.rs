@@ -1,7 +1,7 @@
 //! The kernel's arithmetic in two AVX2 registers of four columns.
 
 use std::arch::x86_64::{
-    __m256d, _CMP_LT_OQ, _CMP_NGE_UQ, _mm256_add_pd, _mm256_and_pd, _mm256_andnot_pd,
+    __m256d, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm256_add_pd, _mm256_and_pd, _mm256_andnot_pd,
     _mm256_castpd_si256, _mm256_cmp_pd, _mm256_fmadd_pd, _mm256_load_pd, _mm256_max_pd,
     _mm256_min_pd, _mm256_movemask_pd, _mm256_permute4x64_pd, _mm256_set1_pd, _mm256_setzero_pd,
     _mm256_store_pd, _mm256_stream_si256,
@@ -89,6 +89,24 @@ impl Lanes for Avx2 {
         unsafe {
             let zero = _mm256_setzero_pd();
             Self(_mm256_min_pd(self.0, zero), _mm256_min_pd(self.1, zero))
+        }
+    }
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            Self(
+                _mm256_max_pd(self.0, other.0),
+                _mm256_max_pd(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn above(self, other: Self) -> u8 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let above = |half, other| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(half, other));
+            (above(self.0, other.0) | above(self.1, other.1) << 4) as u8
         }
     }
     #[inline(always)]

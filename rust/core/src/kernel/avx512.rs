@@ -1,7 +1,7 @@
 //! The kernel's arithmetic in one AVX-512 register.
 
 use std::arch::x86_64::{
-    __m512d, _CMP_LT_OQ, _CMP_NGE_UQ, _mm512_abs_pd, _mm512_add_pd, _mm512_and_epi64,
+    __m512d, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm512_abs_pd, _mm512_add_pd, _mm512_and_epi64,
     _mm512_castpd_si512, _mm512_castsi512_pd, _mm512_cmp_pd_mask, _mm512_fmadd_pd, _mm512_load_pd,
     _mm512_mask_sub_pd, _mm512_maskz_mov_pd, _mm512_max_pd, _mm512_min_pd, _mm512_permutexvar_pd,
     _mm512_set1_epi64, _mm512_set1_pd, _mm512_setr_epi64, _mm512_setzero_pd, _mm512_store_pd,
@@ -75,6 +75,16 @@ impl Lanes for Avx512 {
     fn negative_part(self) -> Self {
         // SAFETY: as for `positive_part`.
         Self(unsafe { _mm512_min_pd(self.0, _mm512_setzero_pd()) })
+    }
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_max_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn above(self, other: Self) -> u8 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_cmp_pd_mask::<_CMP_GT_OQ>(self.0, other.0) }
     }
     #[inline(always)]
     fn store(self, to: &mut Row) {

@@ -12,6 +12,8 @@ pub const WEIGHT_ROWS: usize = 2;
 /// What the kernel needs of a risk table.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockTable<'a> {
+    /// What is added to the sums of an account beside its legs, by target; empty if nothing is.
+    pub charges: &'a [Row],
     /// One row for everything a leg can be.
     pub rows: &'a [Row],
     /// [`WEIGHT_ROWS`] rows per home.
@@ -109,19 +111,36 @@ fn block_in<L: Lanes, R: RowId>(
     // Equal lengths, so that one check of a target serves both.
     let signs = &mut signs[..rows.len()];
     let Scratch { parts, near } = scratch;
-    let mut poison = units_in::<L, R, true>(&block.whole, table, rows, signs, near);
+    let mut poison = if table.charges.is_empty() {
+        units_in::<L, R, WHOLE>(&block.whole, table, rows, signs, near)
+    } else {
+        units_in::<L, R, CHARGED>(&block.whole, table, rows, signs, near)
+    };
     if !block.folds.is_empty() {
-        units_in::<L, R, false>(&block.parts, table, parts, &mut [], near);
-        poison = poison.add(fold_in::<L>(&block.folds, parts, rows, signs, near));
+        units_in::<L, R, PART>(&block.parts, table, parts, &mut [], near);
+        poison = poison.add(fold_in::<L>(
+            &block.folds,
+            (parts, table.charges),
+            rows,
+            signs,
+            near,
+        ));
     }
     poison.is_clean()
 }
 
-/// Contracts and weighs each unit. `WHOLE` units are accounts: their rows are finished; the others are left as sums.
+/// Units that are part of an account: they are left as sums.
+const PART: u8 = 0;
+/// Units that are an account: their rows are finished.
+const WHOLE: u8 = 1;
+/// The same, where accounts are charged for more than their legs.
+const CHARGED: u8 = 2;
+
+/// Contracts and weighs each unit, which is of `KIND`.
 ///
 /// Returns what the rows poisoned.
 #[inline(always)]
-fn units_in<L: Lanes, R: RowId, const WHOLE: bool>(
+fn units_in<L: Lanes, R: RowId, const KIND: u8>(
     units: &Units<R>,
     table: BlockTable<'_>,
     out: &mut [Row],
@@ -137,10 +156,10 @@ fn units_in<L: Lanes, R: RowId, const WHOLE: bool>(
         poison: L::zero(),
     };
     match table.rules {
-        None => contract_units::<L, R>(units, table, &mut Sums::<L, R, WHOLE>(&mut writer)),
+        None => contract_units::<L, R>(units, table, &mut Sums::<L, R, KIND>(&mut writer)),
         Some(rules) => {
             let charges = ChargesInOrder::new(&units.charges);
-            let mut finish = BeyondSums::<L, R, WHOLE> {
+            let mut finish = BeyondSums::<L, R, KIND> {
                 writer: &mut writer,
                 rules,
                 charges,
@@ -167,26 +186,26 @@ struct Writer<'a, L, R> {
 }
 
 /// Units whose figures are sums over legs.
-struct Sums<'w, 'a, L, R, const WHOLE: bool>(&'w mut Writer<'a, L, R>);
+struct Sums<'w, 'a, L, R, const KIND: u8>(&'w mut Writer<'a, L, R>);
 
-impl<L: Lanes, R: RowId, const WHOLE: bool> Finish<L, R> for Sums<'_, '_, L, R, WHOLE> {
+impl<L: Lanes, R: RowId, const KIND: u8> Finish<L, R> for Sums<'_, '_, L, R, KIND> {
     #[inline(always)]
     fn finish(&mut self, sum: L, _rows: &[R], _quantities: &[f64]) {
         let facts = self.0.facts.next().expect("as many as units");
         let sum = weigh(sum, facts, self.0.table);
         let doubts = || usize::from(facts.home.index() != 0);
-        self.0.write::<WHOLE>(sum, doubts, facts.target);
+        self.0.write::<KIND>(sum, doubts, facts.target);
     }
 }
 
 /// Units that tiers, orders and the like may add to.
-struct BeyondSums<'w, 'a, L, R, const WHOLE: bool> {
+struct BeyondSums<'w, 'a, L, R, const KIND: u8> {
     writer: &'w mut Writer<'a, L, R>,
     rules: &'a RuleTable,
     charges: ChargesInOrder<'a>,
 }
 
-impl<L: Lanes, R: RowId, const WHOLE: bool> Finish<L, R> for BeyondSums<'_, '_, L, R, WHOLE> {
+impl<L: Lanes, R: RowId, const KIND: u8> Finish<L, R> for BeyondSums<'_, '_, L, R, KIND> {
     #[inline(always)]
     fn finish(&mut self, sum: L, rows: &[R], quantities: &[f64]) {
         let facts = self.writer.facts.next().expect("as many as units");
@@ -204,14 +223,20 @@ impl<L: Lanes, R: RowId, const WHOLE: bool> Finish<L, R> for BeyondSums<'_, '_, 
             let unseen = charged || self.rules.homes.has(home) || tiered();
             usize::from(home != 0) + usize::from(unseen) * 2
         };
-        self.writer.write::<WHOLE>(weighed, doubts, facts.target);
+        self.writer.write::<KIND>(weighed, doubts, facts.target);
     }
 }
 
 impl<L: Lanes, R: RowId> Writer<'_, L, R> {
     #[inline(always)]
-    fn write<const WHOLE: bool>(&mut self, sum: L, doubts: impl FnOnce() -> usize, target: u32) {
-        if WHOLE {
+    fn write<const KIND: u8>(&mut self, sum: L, doubts: impl FnOnce() -> usize, target: u32) {
+        if KIND == CHARGED {
+            let sum = sum.add(L::load(&self.table.charges[target as usize]));
+            // What is charged may be 0 by rounding alone.
+            let (out, signs) = (&mut *self.out, &mut *self.signs);
+            let row = write(sum, || doubts() + 2, target, out, signs, self.near);
+            self.poison = self.poison.poisoned_by(row);
+        } else if KIND == WHOLE {
             let (out, signs) = (&mut *self.out, &mut *self.signs);
             let row = write(sum, doubts, target, out, signs, self.near);
             self.poison = self.poison.poisoned_by(row);
@@ -314,7 +339,7 @@ fn note_near(sums: &[f64; 8], doubts: usize, target: u32, near: &mut Vec<u32>) {
 #[inline(always)]
 fn fold_in<L: Lanes>(
     accounts: &[Fold],
-    parts: &[Row],
+    (parts, charges): (&[Row], &[Row]),
     out: &mut [Row],
     signs: &mut [u8],
     near: &mut Vec<u32>,
@@ -327,6 +352,9 @@ fn fold_in<L: Lanes>(
         let mut sum = L::zero();
         for part in mine {
             sum = sum.add(L::load(part));
+        }
+        if let Some(charge) = charges.get(account.target as usize) {
+            sum = sum.add(L::load(charge));
         }
         let row = write(sum, || mine.len(), account.target, out, signs, near);
         poison = poison.poisoned_by(row);

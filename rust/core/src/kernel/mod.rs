@@ -17,6 +17,7 @@ mod legs;
 mod pages;
 mod rules;
 mod scalar;
+mod scenarios;
 mod units;
 
 pub use block::{BlockResults, BlockTable, Scratch, WEIGHT_ROWS, contract_block};
@@ -26,6 +27,7 @@ pub use pages::zero_rows;
 pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,
 };
+pub use scenarios::{LossTable, Measure, NO_SCENARIO, UnitRisk, charge, scan_block};
 pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};
 
 use std::sync::atomic::{AtomicU8, Ordering};

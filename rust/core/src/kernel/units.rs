@@ -88,7 +88,7 @@ impl<R: RowId> Units<R> {
     }
 
     /// Every unit with its rows and quantities; spare legs point to row 0.
-    fn iter(&self) -> impl Iterator<Item = (UnitFacts<R>, &[R], &[f64])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (UnitFacts<R>, &[R], &[f64])> {
         let runs = self.runs.iter();
         let slots =
             runs.flat_map(|run| std::iter::repeat_n(run.slots as usize, run.units as usize));

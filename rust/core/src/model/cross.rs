@@ -28,6 +28,8 @@ pub struct CrossMargin {
     universe: Arc<Universe>,
     pub(super) collateral: Vec<Collateral>,
     pub(super) margin: Vec<Option<Margin>>,
+    /// Whether positions are charged here; if not, nothing is said of their margin.
+    charges: bool,
 }
 
 impl CrossMargin {
@@ -45,6 +47,7 @@ impl CrossMargin {
             universe: Arc::clone(universe),
             collateral: vec![Collateral::default(); universe.assets().len()],
             margin: vec![None; universe.specs().len()],
+            charges: true,
         };
         if let Some(columns) = collateral {
             for (asset, collateral) in columns.read(universe)? {
@@ -57,6 +60,25 @@ impl CrossMargin {
             }
         }
         Ok(model)
+    }
+
+    /// What collateral counts, for a model that charges positions in its own way.
+    ///
+    /// # Errors
+    /// As [`CrossMargin::new`].
+    pub fn of_collateral(
+        universe: &Arc<Universe>,
+        collateral: Option<&CollateralColumns>,
+    ) -> Result<Self> {
+        let mut model = Self::new(universe, collateral, None)?;
+        model.charges = false;
+        Ok(model)
+    }
+
+    /// Whether positions are charged by rates.
+    #[must_use]
+    pub(crate) fn charges(&self) -> bool {
+        self.charges
     }
 
     /// The same model, but that no more than a share of unrealized gains counts in any asset.
@@ -135,7 +157,7 @@ impl CrossMargin {
         let by_exposure = |missing: Missing, instrument| {
             missing.error(&self.universe, holder(rows.exposure(instrument)))
         };
-        for &instrument in &used.capped {
+        for &instrument in used.capped.iter().filter(|_| self.charges) {
             let curve = self.curve(instrument, market);
             rules.curves[instrument] =
                 Some(curve.map_err(|missing| by_exposure(missing, instrument))?);
@@ -220,6 +242,7 @@ impl CrossMargin {
                 row.columns[column::BOUND] = value * N::decimal(COST_CANCELLATION);
             }
             LegKind::Position(position) => self.position(position, market, &mut row)?,
+            LegKind::Exposure(_) if !self.charges => {}
             LegKind::Exposure(instrument) => {
                 let curve = self.curve::<N>(instrument, market)?;
                 let initial = with_floor(curve.brackets, &curve.floor);
@@ -243,12 +266,16 @@ impl CrossMargin {
         let instrument = position.instrument;
         let spec = &self.universe.specs()[instrument];
         let MarkValue { value, price } = self.mark_value::<N>(instrument, market)?;
-        let margin = self.margin[instrument]
-            .as_ref()
-            .ok_or(Missing::Parameter(instrument))?;
+        let margin = self.margin[instrument].as_ref();
+        let margin = match margin {
+            None if self.charges => return Err(Missing::Parameter(instrument)),
+            margin => margin,
+        };
         let funding = spec.funding_value(N::given(market.cumulative_funding().get(instrument)));
         let mut bound = (value.magnitude() + funding.magnitude()) * price.clone();
-        if position.short_option || !spec.is_option() {
+        if let Some(margin) = margin
+            && (position.short_option || !spec.is_option())
+        {
             let notional = self.notional::<N>(instrument, market)?;
             let floor = N::given(margin.margin_floor_per_contract.as_ref());
             let maintenance = slopes(maintenance_rates(margin), &notional);

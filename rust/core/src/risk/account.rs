@@ -1,0 +1,260 @@
+//! From the risk of an account's groups to its requirement; in f64 for the kernel's results, in exact numbers for
+//! decisions.
+
+use smallvec::SmallVec;
+
+use super::losses::{RiskTable, SetLosses};
+use super::{Offsets, RiskModel};
+use crate::book::Holdings;
+use crate::exact::Number;
+use crate::kernel::{Measure, NO_SCENARIO, charge};
+use crate::risk_layout::{RiskGroup, loss_row};
+use crate::units::Leg;
+
+/// A requirement on its way, in any kind of number.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountRisk<N> {
+    /// Worst loss of the scenarios.
+    pub(crate) scan_risk: N,
+    /// By how much short-option minima go beyond it.
+    pub(crate) short_option_minimum: N,
+    /// For net positions beyond the market's depth.
+    pub(crate) concentration: N,
+    /// What the floor adds.
+    pub(crate) margin_floor: N,
+    /// Number of the scenario of the largest loss, counted through all sets; [`NO_SCENARIO`] if there is none.
+    pub(crate) worst_scenario: u32,
+    /// What f64 can be off by.
+    pub(crate) bound: f64,
+}
+
+impl<N: Number> AccountRisk<N> {
+    pub(crate) fn requirement(&self) -> N {
+        self.scan_risk.clone()
+            + self.short_option_minimum.clone()
+            + self.concentration.clone()
+            + self.margin_floor.clone()
+    }
+}
+
+/// One group of an account's positions.
+#[derive(Clone, Debug)]
+pub(crate) struct Group<'a, N> {
+    /// Underlying + 1, or 0 for the whole account.
+    pub(crate) key: usize,
+    /// The measure of its losses.
+    pub(crate) loss: N,
+    pub(crate) worst: u32,
+    /// Sums of the charge columns.
+    pub(crate) charges: [N; 4],
+    /// Its losses by scenario, where gains on other underlyings may pay for them.
+    pub(crate) losses: &'a [N],
+}
+
+/// The requirement of an account's groups, which come by ascending key.
+pub(crate) fn combine<N: Number>(
+    model: &RiskModel,
+    set: &SetLosses,
+    first_scenario: u32,
+    groups: &[Group<'_, N>],
+) -> AccountRisk<N> {
+    let zero = || N::decimal(0.0);
+    let positive = |value: N| if value > zero() { value } else { zero() };
+    let parameters = &model.parameters;
+    let mut risk = AccountRisk {
+        scan_risk: zero(),
+        short_option_minimum: zero(),
+        concentration: zero(),
+        margin_floor: zero(),
+        worst_scenario: NO_SCENARIO,
+        bound: 0.0,
+    };
+    let mut largest = zero();
+    let mut scan = |risk: &mut AccountRisk<N>, loss: N, worst: u32, minimum: N| {
+        if loss > largest {
+            largest = loss.clone();
+            risk.worst_scenario = first_scenario + worst;
+        }
+        risk.short_option_minimum =
+            risk.short_option_minimum.clone() + positive(minimum - loss.clone());
+        risk.scan_risk = risk.scan_risk.clone() + loss;
+    };
+    let minimum = |group: &Group<'_, N>| {
+        let [_, both, signed, _] = &group.charges;
+        (both.clone() - signed.clone()) * N::decimal(0.5)
+    };
+    let product_group = |group: &Group<'_, N>| match group.key.checked_sub(1) {
+        Some(underlying) => parameters.product_group[underlying],
+        None => 0,
+    };
+    let mut products: SmallVec<[u32; 8]> = groups.iter().map(product_group).collect();
+    products.sort_unstable();
+    products.dedup();
+    for product in products {
+        let mine = || {
+            groups
+                .iter()
+                .filter(|group| product_group(group) == product)
+        };
+        let least = mine().fold(zero(), |sum, group| sum + minimum(group));
+        match parameters.offsets {
+            Offsets::Share(share) if mine().nth(1).is_some() => {
+                let share = N::decimal(share);
+                let (mut loss, mut worst) = (zero(), NO_SCENARIO);
+                for scenario in 0..set.losses.scenarios() {
+                    let mut sum = zero();
+                    for group in mine() {
+                        let one = group.losses[scenario].clone();
+                        sum = sum
+                            + if one > zero() {
+                                one
+                            } else {
+                                one * share.clone()
+                            };
+                    }
+                    if sum > loss {
+                        (loss, worst) = (sum, scenario as u32);
+                    }
+                }
+                scan(&mut risk, loss, worst, least);
+            }
+            _ => {
+                let (mut loss, mut worst, mut top) = (zero(), NO_SCENARIO, zero());
+                for group in mine() {
+                    if group.loss > top {
+                        (top, worst) = (group.loss.clone(), group.worst);
+                    }
+                    loss = loss + group.loss.clone();
+                }
+                scan(&mut risk, loss, worst, least);
+            }
+        }
+    }
+    for group in groups {
+        risk.bound += group.charges[charge::BOUND].float();
+        let Some(underlying) = group.key.checked_sub(1) else {
+            continue;
+        };
+        if let Some(concentration) = parameters.concentration[underlying] {
+            let beyond = group.charges[charge::DELTA].magnitude() - N::decimal(concentration.depth);
+            let rate = N::decimal(concentration.rate);
+            risk.concentration = risk.concentration.clone() + positive(beyond) * rate;
+            risk.bound += 1e-13 * concentration.rate * group.charges[charge::DELTA].float().abs();
+        }
+        risk.bound += 1e-13 * (group.charges[charge::SHORT_OPTION].float());
+    }
+    if !groups.is_empty() {
+        let least = N::decimal(parameters.margin_floor);
+        risk.margin_floor = positive(least - risk.requirement());
+    }
+    risk
+}
+
+/// The requirement of an account's pool, or of one of its isolated positions, on the published losses; plain code.
+pub(crate) fn settle_risk<N: Number>(
+    model: &RiskModel,
+    table: &RiskTable,
+    holdings: Holdings<'_>,
+    position: Option<usize>,
+) -> AccountRisk<N> {
+    let mut largest: Option<AccountRisk<N>> = None;
+    let mut first = 0;
+    for set in &table.sets {
+        let risk = settle_set::<N>(model, set, first, holdings, position);
+        first += set.losses.scenarios() as u32;
+        let larger = |other: &AccountRisk<N>| risk.requirement() > other.requirement();
+        if largest.as_ref().is_none_or(larger) {
+            largest = Some(risk);
+        }
+    }
+    largest.expect("at least one set")
+}
+
+fn settle_set<N: Number>(
+    model: &RiskModel,
+    set: &SetLosses,
+    first: u32,
+    holdings: Holdings<'_>,
+    position: Option<usize>,
+) -> AccountRisk<N> {
+    let universe = model.universe();
+    let mut legs: Vec<(usize, Leg<N>)> = Vec::new();
+    for (place, &instrument) in holdings.instrument.iter().enumerate() {
+        let mine = match position {
+            None => !holdings.is_isolated(place),
+            Some(position) => place == position,
+        };
+        let quantity = N::given(holdings.quantity.get(place));
+        if !mine || quantity == N::decimal(0.0) {
+            continue;
+        }
+        let instrument = instrument as usize;
+        let key = match set.group {
+            RiskGroup::Underlying => universe.specs()[instrument].underlying as usize + 1,
+            RiskGroup::Account => 0,
+        };
+        let row = loss_row(instrument);
+        legs.push((key, Leg { row, quantity }));
+    }
+    legs.sort_by_key(|(key, _)| *key);
+    let units: Vec<(usize, Vec<N>, [N; 4])> = legs
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|unit| {
+            let mut losses = vec![N::decimal(0.0); set.losses.scenarios()];
+            let mut charges: [N; 4] = std::array::from_fn(|_| N::decimal(0.0));
+            for (_, Leg { row, quantity }) in unit {
+                for (sum, &loss) in losses.iter_mut().zip(set.losses.losses(*row)) {
+                    *sum = quantity.mul_add(&N::decimal(loss), sum);
+                }
+                for (column, sum) in charges.iter_mut().enumerate() {
+                    let one = N::decimal(set.losses.charges(*row)[column]);
+                    let operand = if charge::ABSOLUTE[column] {
+                        quantity.magnitude()
+                    } else {
+                        quantity.clone()
+                    };
+                    *sum = operand.mul_add(&one, sum);
+                }
+            }
+            (unit[0].0, losses, charges)
+        })
+        .collect();
+    let groups: Vec<Group<'_, N>> = units
+        .iter()
+        .map(|(key, losses, charges)| {
+            let (loss, worst) = measured(set.measure, losses);
+            Group {
+                key: *key,
+                loss,
+                worst,
+                charges: charges.clone(),
+                losses,
+            }
+        })
+        .collect();
+    combine(model, set, first, &groups)
+}
+
+/// The measure of some losses, at least 0, and the scenario of the largest.
+fn measured<N: Number>(measure: Measure, losses: &[N]) -> (N, u32) {
+    let zero = N::decimal(0.0);
+    let mut sorted: Vec<(N, u32)> = losses.iter().cloned().zip(0..).collect();
+    // Descending; of equal losses the first scenario comes first.
+    sorted.sort_by(|a, b| b.0.partial_cmp(&a.0).expect("numbers"));
+    let worst = if sorted[0].0 > zero {
+        sorted[0].1
+    } else {
+        NO_SCENARIO
+    };
+    let loss = match measure {
+        Measure::Worst => sorted[0].0.clone(),
+        Measure::Quantile { rank } => sorted[rank - 1].0.clone(),
+        Measure::Shortfall { rank } => {
+            // Ascending, as the kernel adds.
+            let sum = sorted[..rank].iter().rev();
+            let sum = sum.fold(zero.clone(), |sum, (loss, _)| sum + loss.clone());
+            sum / N::decimal(rank as f64)
+        }
+    };
+    (if loss > zero { loss } else { zero }, worst)
+}

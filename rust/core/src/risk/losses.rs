@@ -1,0 +1,205 @@
+//! The risk table: what one long contract of each instrument loses in each scenario, at one market.
+
+use super::scenarios::ScenarioSet;
+use super::{RiskModel, Shocks};
+use crate::error::{Error, Place, Result};
+use crate::kernel::{LossTable, Measure, charge};
+use crate::market::Market;
+use crate::risk_layout::{RiskGroup, doubt_row, loss_row};
+
+/// Losses of one set of scenarios.
+#[derive(Clone, Debug)]
+pub struct SetLosses {
+    /// Which positions are added up.
+    pub group: RiskGroup,
+    /// What is asked of the sums.
+    pub measure: Measure,
+    /// By [`loss_row`]; weighted.
+    pub losses: LossTable,
+    /// By instrument: the risk of one contract alone, long and short; what an open order is charged.
+    pub alone: Vec<[f64; 2]>,
+}
+
+/// All sets at one market: data, on which decisions are exact.
+#[derive(Clone, Debug)]
+pub struct RiskTable {
+    /// In the order of the model's sets.
+    pub sets: Vec<SetLosses>,
+}
+
+/// More than sums of products lose where quantities are tiny.
+const LOST_BY_UNDERFLOW: f64 = 1e-190;
+
+impl RiskTable {
+    /// Losses of the instruments that are held, by universe row.
+    ///
+    /// # Errors
+    /// [`Error::MissingPrice`]; an underlying of which a set says nothing; a shock that takes a price where the
+    /// instrument cannot have it; [`Error::Range`] for a loss that f64 cannot hold.
+    pub fn new(
+        model: &RiskModel,
+        market: &Market,
+        instruments: &[usize],
+        widest: usize,
+        holder: impl Fn(usize) -> String,
+    ) -> Result<Self> {
+        let universe = model.universe();
+        // A rounding for each position, and some for weights, sums over groups and the requirement.
+        let error = (widest as f64 + 32.0) * f64::EPSILON;
+        let mut sets = Vec::with_capacity(model.parameters.sets.len());
+        for set in &model.parameters.sets {
+            let mut losses = LossTable::new(doubt_row(universe) + 1, set.len());
+            let mut alone = vec![[0.0; 2]; universe.specs().len()];
+            for &instrument in instruments {
+                let row = loss_row(instrument);
+                fill(
+                    model,
+                    market,
+                    set,
+                    instrument,
+                    losses.losses_mut(row),
+                    &holder,
+                )?;
+                alone[instrument] = stand_alone(set.measure, losses.losses(row));
+                let largest = losses
+                    .losses(row)
+                    .iter()
+                    .fold(0.0, |a: f64, b| a.max(b.abs()));
+                charge(model, market, instrument, losses.charges_mut(row), &holder)?;
+                losses.charges_mut(row)[charge::BOUND] = 2.0 * error * largest;
+            }
+            losses.charges_mut(doubt_row(universe))[charge::BOUND] = LOST_BY_UNDERFLOW;
+            sets.push(SetLosses {
+                group: if set.joint {
+                    RiskGroup::Account
+                } else {
+                    RiskGroup::Underlying
+                },
+                measure: set.measure,
+                losses,
+                alone,
+            });
+        }
+        Ok(Self { sets })
+    }
+}
+
+/// Losses of one long contract in every scenario of a set.
+fn fill(
+    model: &RiskModel,
+    market: &Market,
+    set: &ScenarioSet,
+    instrument: usize,
+    losses: &mut [f64],
+    holder: &impl Fn(usize) -> String,
+) -> Result<()> {
+    let universe = model.universe();
+    let spec = &universe.specs()[instrument];
+    let id = universe.instruments().get(instrument);
+    let Some(Shocks { price: shocks, .. }) = set.shocks(spec.underlying as usize) else {
+        let underlying = universe.underlyings().get(spec.underlying as usize);
+        return Err(Error::Parameter {
+            place: Place::frame("scenarios"),
+            problem: format!(
+                "no shock or return of underlying {underlying}, which {id} follows and account {} holds",
+                holder(instrument)
+            ),
+        });
+    };
+    let mark = model
+        .collateral
+        .mark_value::<f64>(instrument, market)
+        .map_err(|missing| missing.error(universe, holder(instrument)))?;
+    if spec.is_option() {
+        return Err(Error::Parameter {
+            place: Place::frame("scenarios"),
+            problem: format!("option {id}: not yet"),
+        });
+    }
+    let price: f64 = market.mark(instrument).expect("there is a mark value");
+    for (scenario, (loss, &shock)) in losses.iter_mut().zip(shocks).enumerate() {
+        let shocked = if set.absolute {
+            price + shock
+        } else {
+            price * (1.0 + shock)
+        };
+        let change = if spec.is_reciprocal() {
+            if shocked <= 0.0 {
+                return Err(impossible(set, scenario, &id.to_string(), shocked));
+            }
+            spec.price_value(shocked) - mark.value
+        } else {
+            // A linear contract may go down to nothing; below only where the instrument allows it.
+            if shocked < 0.0 && !spec.allow_negative_price {
+                return Err(impossible(set, scenario, &id.to_string(), shocked));
+            }
+            let moved = if set.absolute { shock } else { price * shock };
+            spec.price_value(moved)
+        };
+        *loss = -(change * mark.price) * set.weight[scenario];
+        if !loss.is_finite() {
+            return Err(Error::Range {
+                account: holder(instrument),
+                problem: format!("the loss of {id} in scenario {scenario} is {loss}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn impossible(set: &ScenarioSet, scenario: usize, id: &str, price: f64) -> Error {
+    let column = if set.absolute {
+        "absolute price_shock"
+    } else {
+        "price_shock"
+    };
+    Error::Parameter {
+        place: Place::column("scenarios", "price_shock").row(scenario),
+        problem: format!("this {column} takes {id} to a price of {price}, which it cannot have"),
+    }
+}
+
+/// Charges of one contract beside its losses.
+fn charge(
+    model: &RiskModel,
+    market: &Market,
+    instrument: usize,
+    charges: &mut [f64; 8],
+    holder: &impl Fn(usize) -> String,
+) -> Result<()> {
+    let universe = model.universe();
+    let spec = &universe.specs()[instrument];
+    let known = |missing: crate::table::Missing| missing.error(universe, holder(instrument));
+    let rate = model.parameters.short_option_rate[instrument];
+    if spec.is_option() && rate > 0.0 {
+        let notional = model
+            .collateral
+            .notional::<f64>(instrument, market)
+            .map_err(known)?;
+        charges[charge::SHORT_OPTION] = rate * notional;
+        charges[charge::SHORT_OPTION_SIGNED] = rate * notional;
+    }
+    if model.parameters.concentration[spec.underlying as usize].is_some() {
+        // A tenth of a basis point up, of the price; of linear and inverse contracts the notional at mark.
+        let notional = model
+            .collateral
+            .notional::<f64>(instrument, market)
+            .map_err(known)?;
+        charges[charge::DELTA] = notional;
+    }
+    Ok(())
+}
+
+/// The measure of one contract alone, long and short.
+fn stand_alone(measure: Measure, losses: &[f64]) -> [f64; 2] {
+    [1.0, -1.0].map(|quantity| {
+        let mut sorted: Vec<f64> = losses.iter().map(|loss| quantity * loss).collect();
+        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+        let loss = match measure {
+            Measure::Worst => sorted[0],
+            Measure::Quantile { rank } => sorted[rank - 1],
+            Measure::Shortfall { rank } => sorted[..rank].iter().sum::<f64>() / rank as f64,
+        };
+        if loss > 0.0 { loss } else { 0.0 }
+    })
+}

@@ -1,0 +1,114 @@
+//! Margin from the risk of the whole portfolio: what its positions lose together in the worst of some scenarios.
+
+mod account;
+mod losses;
+mod scenarios;
+
+pub(crate) use account::{AccountRisk, Group, combine, settle_risk};
+pub use losses::{RiskTable, SetLosses};
+pub use scenarios::{ScenarioSet, Shocks, VolatilityShock};
+
+use std::sync::Arc;
+
+use crate::error::{Error, Place, Result, finite};
+use crate::model::CrossMargin;
+use crate::universe::Universe;
+
+/// What gains on one underlying may pay of losses on another of the same product group, in one scenario.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Offsets {
+    /// Nothing: each underlying takes its own worst scenario.
+    None,
+    /// A share of the gains, up to 1.
+    Share(f64),
+}
+
+/// What a net position beyond the market's depth is charged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Concentration {
+    /// Part of the notional beyond.
+    pub rate: f64,
+    /// Notional that can be closed without one, numeraire.
+    pub depth: f64,
+}
+
+/// Parameters of portfolio margin beside collateral, checked by [`RiskModel::new`].
+#[derive(Clone, Debug)]
+pub struct RiskParameters {
+    /// The largest requirement of these sets counts; never empty.
+    pub sets: Vec<ScenarioSet>,
+    /// Between underlyings.
+    pub offsets: Offsets,
+    /// By underlying: its product group.
+    pub product_group: Vec<u32>,
+    /// By instrument: least margin of a short option, part of its notional.
+    pub short_option_rate: Vec<f64>,
+    /// By underlying.
+    pub concentration: Vec<Option<Concentration>>,
+    /// Least requirement of an account with positions, numeraire.
+    pub margin_floor: f64,
+    /// Initial margin is the requirement times this; at least 1.
+    pub initial_factor: f64,
+}
+
+/// A model whose requirement is the risk of a portfolio; collateral counts as under cross margin.
+#[derive(Clone, Debug)]
+pub struct RiskModel {
+    /// What collateral counts; it charges no position.
+    pub(crate) collateral: CrossMargin,
+    pub(crate) parameters: RiskParameters,
+}
+
+impl RiskModel {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// A share outside 0..1, a rate, depth or floor below 0, a factor below 1, a number that is not finite.
+    pub fn new(collateral: CrossMargin, parameters: RiskParameters) -> Result<Self> {
+        let at_least = |name: &'static str, value: f64, least: f64| -> Result<()> {
+            let place = || Place::frame(name);
+            if finite(value, place)? >= least {
+                return Ok(());
+            }
+            Err(Error::Parameter {
+                place: place(),
+                problem: format!("{value} is below {least}"),
+            })
+        };
+        if let Offsets::Share(share) = parameters.offsets {
+            at_least("offsets", share, 0.0)?;
+            if share > 1.0 {
+                return Err(Error::Parameter {
+                    place: Place::frame("offsets"),
+                    problem: format!("{share} is above 1: no gain pays more than itself"),
+                });
+            }
+        }
+        for &rate in &parameters.short_option_rate {
+            at_least("short_option_minimum", rate, 0.0)?;
+        }
+        for concentration in parameters.concentration.iter().flatten() {
+            at_least("concentration", concentration.rate, 0.0)?;
+            at_least("concentration", concentration.depth, 0.0)?;
+        }
+        at_least("margin_floor", parameters.margin_floor, 0.0)?;
+        at_least("initial_factor", parameters.initial_factor, 1.0)?;
+        let by_account = parameters.sets.iter().any(|set| set.joint);
+        if by_account && parameters.concentration.iter().any(Option::is_some) {
+            return Err(Error::Parameter {
+                place: Place::frame("concentration"),
+                problem: "it is charged by underlying, but all underlyings move together in joint scenarios".to_owned(),
+            });
+        }
+        Ok(Self {
+            collateral,
+            parameters,
+        })
+    }
+
+    /// The universe that the parameters belong to.
+    #[must_use]
+    pub fn universe(&self) -> &Arc<Universe> {
+        self.collateral.universe()
+    }
+}

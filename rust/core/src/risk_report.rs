@@ -1,0 +1,373 @@
+//! From a book, a risk model and a market to one result row per account, and what its portfolio risks.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::book::{BLOCK, Book, Holdings};
+use crate::buffer::ResultRows;
+use crate::error::Result;
+use crate::exact::{Number, Rational};
+use crate::kernel::{
+    BlockUnits, FloatState, NO_SCENARIO, Row, RowId, Simd, UnitRisk, column, result, scan_block,
+};
+use crate::layout::{IsolatedPosition, Layout};
+use crate::market::Market;
+use crate::pool::Stop;
+use crate::report::{Beside, Evaluated, Evaluation, table_of};
+use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, combine, settle_risk};
+use crate::risk_layout::{RiskBlocks, RiskLayout, RiskPacked};
+use crate::settle::{Settlement, Subject};
+use crate::units::Key;
+
+/// Columns of a risk row.
+pub mod risk_column {
+    /// Worst loss of the scenarios.
+    pub const SCAN_RISK: usize = 0;
+    /// By how much short-option minima go beyond it.
+    pub const SHORT_OPTION_MINIMUM: usize = 1;
+    /// For net positions beyond the market's depth.
+    pub const CONCENTRATION: usize = 2;
+    /// What the floor adds.
+    pub const MARGIN_FLOOR: usize = 3;
+    /// Number of the scenario of the largest loss; -1 if there is none.
+    pub const WORST_SCENARIO: usize = 4;
+    /// Their sum: maintenance margin.
+    pub const REQUIREMENT: usize = 5;
+    /// Initial margin.
+    pub const INITIAL: usize = 6;
+    /// What f64 can be off by.
+    pub(crate) const BOUND: usize = 7;
+}
+
+/// What an evaluation of portfolio risk says.
+#[derive(Debug)]
+pub struct RiskEvaluated {
+    /// Margin of every account.
+    pub evaluated: Evaluated,
+    /// Risk of every pool, [`risk_column`]s.
+    pub pools: ResultRows,
+    /// Risk of the isolated positions.
+    pub isolated: ResultRows,
+    /// The losses that were used.
+    pub table: Arc<RiskTable>,
+}
+
+/// Margin of every account by the risk of its portfolio.
+///
+/// # Errors
+/// As [`crate::evaluate`], and as [`RiskTable::new`].
+pub fn evaluate_risk(
+    model: &RiskModel,
+    book: &Book,
+    market: &Market,
+    stop: Stop<'_>,
+) -> Result<RiskEvaluated> {
+    let _state = FloatState::standard();
+    let key = Key::SettlementAsset;
+    let settlement = Settlement::new(&model.collateral, key, book, market)?;
+    let layout = book.layout(key, &mut *stop)?;
+    let table = table_of(&model.collateral, key, book, market, layout)?;
+    let risk_table = Arc::new(risk_table(model, book, market, &mut *stop)?);
+    let mut layouts = Vec::with_capacity(risk_table.sets.len());
+    for set in &risk_table.sets {
+        layouts.push(book.risk_layout(set.group, &mut *stop)?);
+    }
+    let mut pools = ResultRows::take(book.accounts().len());
+    let mut isolated = ResultRows::take(layout.isolated.len());
+    let ends =
+        (0..book.blocks().len()).map(|block| ((block + 1) * BLOCK).min(book.accounts().len()));
+    let evaluated = {
+        let risk = RiskOfBook {
+            model,
+            book,
+            table: &risk_table,
+            layouts: &layouts,
+            layout,
+            pools: pools
+                .blocks_mut(ends)
+                .map(|block| Mutex::new(block.1.rows))
+                .collect(),
+            isolated: isolated
+                .blocks_mut(layout.isolated_ends.iter().copied())
+                .map(|block| Mutex::new(block.1.rows))
+                .collect(),
+        };
+        let evaluation = Evaluation {
+            settlement,
+            layout,
+            table: &table,
+            beside: &risk,
+        };
+        evaluation.evaluated(stop)?
+    };
+    Ok(RiskEvaluated {
+        evaluated,
+        pools,
+        isolated,
+        table: risk_table,
+    })
+}
+
+/// The losses of what a book holds.
+///
+/// # Errors
+/// As [`RiskTable::new`].
+pub fn risk_table(
+    model: &RiskModel,
+    book: &Book,
+    market: &Market,
+    stop: Stop<'_>,
+) -> Result<RiskTable> {
+    let group = if model.parameters.sets.iter().all(|set| set.joint) {
+        crate::risk_layout::RiskGroup::Account
+    } else {
+        crate::risk_layout::RiskGroup::Underlying
+    };
+    let layout = book.risk_layout(group, stop)?;
+    let holder = |instrument: usize| {
+        let holds = (0..book.accounts().len()).find(|&account| {
+            book.holdings(account)
+                .instrument
+                .contains(&(instrument as u32))
+        });
+        holds.map_or_else(String::new, |account| {
+            book.accounts().get(account).to_string()
+        })
+    };
+    RiskTable::new(model, market, &layout.instruments, layout.widest, holder)
+}
+
+/// The risk of every account, computed block by block on the way to its result.
+struct RiskOfBook<'a> {
+    model: &'a RiskModel,
+    book: &'a Book,
+    table: &'a RiskTable,
+    layouts: &'a [&'a RiskLayout],
+    layout: &'a Layout,
+    pools: Vec<Mutex<&'a mut [Row]>>,
+    isolated: Vec<Mutex<&'a mut [Row]>>,
+}
+
+impl Beside for RiskOfBook<'_> {
+    fn charge(&self, block: usize, alone: bool, rows: &mut Vec<Row>) {
+        let blocks = if alone { &self.isolated } else { &self.pools };
+        let mut out = blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
+        self.fill(block, alone, &mut out);
+        rows.clear();
+        rows.extend(out.iter().map(|row| {
+            let mut charge = Row::default();
+            charge.0[column::MAINTENANCE_MARGIN] = row.0[risk_column::REQUIREMENT];
+            charge.0[column::INITIAL_MARGIN] = row.0[risk_column::INITIAL];
+            charge.0[column::BOUND] = row.0[risk_column::BOUND];
+            charge
+        }));
+    }
+
+    fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]) {
+        let holdings = self.book.holdings(subject.account);
+        let risk = settle_risk::<Rational>(self.model, self.table, holdings, subject.position);
+        let requirement = risk.requirement();
+        let initial = self.initial(&requirement, holdings, subject.position);
+        row[result::HEALTH] -= &requirement;
+        row[result::INITIAL_HEALTH] -= &initial;
+        row[column::MAINTENANCE_MARGIN] += requirement;
+        row[column::INITIAL_MARGIN] += initial;
+    }
+}
+
+impl RiskOfBook<'_> {
+    fn initial<N: Number>(
+        &self,
+        requirement: &N,
+        holdings: Holdings<'_>,
+        position: Option<usize>,
+    ) -> N {
+        let factor = N::decimal(self.model.parameters.initial_factor);
+        let orders = ordered_risk::<N>(self.table, holdings, position);
+        (requirement.clone() + orders) * factor
+    }
+
+    /// Risk rows of a block's pools or isolated positions.
+    fn fill(&self, block: usize, alone: bool, out: &mut [Row]) {
+        let mut first = 0;
+        for (number, (set, layout)) in self.table.sets.iter().zip(self.layouts).enumerate() {
+            let risks = match &layout.blocks {
+                RiskBlocks::Narrow(packed) => {
+                    self.risks(number, packed, block, alone, first, out.len())
+                }
+                RiskBlocks::Wide(packed) => {
+                    self.risks(number, packed, block, alone, first, out.len())
+                }
+            };
+            for (row, risk) in out.iter_mut().zip(risks) {
+                let requirement = risk.requirement();
+                if number == 0 || requirement > row.0[risk_column::REQUIREMENT] {
+                    *row = risk_row(&risk, requirement);
+                }
+            }
+            first += set.losses.scenarios() as u32;
+        }
+        self.add_initial(block, alone, out);
+    }
+
+    /// Initial margin, open orders counted.
+    fn add_initial(&self, block: usize, alone: bool, out: &mut [Row]) {
+        let holdings = &self.book.blocks()[block];
+        let first_alone = block
+            .checked_sub(1)
+            .map_or(0, |before| self.layout.isolated_ends[before]);
+        for (at, row) in out.iter_mut().enumerate() {
+            let (slot, position) = if alone {
+                let IsolatedPosition { account, position } = self.layout.isolated[first_alone + at];
+                (account as usize % BLOCK, Some(position as usize))
+            } else {
+                (at, None)
+            };
+            let requirement = row.0[risk_column::REQUIREMENT];
+            row.0[risk_column::INITIAL] =
+                self.initial(&requirement, holdings.holdings(slot), position);
+            row.0[risk_column::BOUND] *= self.model.parameters.initial_factor;
+            row.0[risk_column::BOUND] += 1e-13 * row.0[risk_column::INITIAL];
+        }
+    }
+
+    /// Requirements of a block by one set of scenarios.
+    fn risks<R: RowId>(
+        &self,
+        number: usize,
+        packed: &RiskPacked<R>,
+        block: usize,
+        alone: bool,
+        first: u32,
+        count: usize,
+    ) -> Vec<AccountRisk<f64>> {
+        let set = &self.table.sets[number];
+        let units = if alone {
+            &packed.isolated[block]
+        } else {
+            &packed.pools[block]
+        };
+        let mut whole = vec![UnitRisk::default(); count];
+        let mut parts = vec![UnitRisk::default(); units.parts.len()];
+        let simd = Simd::current();
+        scan_block(
+            simd,
+            units,
+            &set.losses,
+            set.measure,
+            (&mut whole, &mut parts),
+        );
+        let shares = matches!(self.model.parameters.offsets, Offsets::Share(_));
+        let losses = if shares {
+            part_losses(units, set)
+        } else {
+            Vec::new()
+        };
+        let scenarios = set.losses.scenarios();
+        let nothing = combine::<f64>(self.model, set, first, &[]);
+        let mut risks = vec![nothing; count];
+        let group = |key: usize, risk: &UnitRisk, losses| Group {
+            key,
+            loss: risk.loss,
+            worst: risk.worst,
+            charges: risk.charges,
+            losses,
+        };
+        for (facts, ..) in units.whole.iter() {
+            let at = facts.target as usize;
+            let group = group(facts.home.index(), &whole[at], &[][..]);
+            risks[at] = combine(self.model, set, first, &[group]);
+        }
+        let mut keys = vec![0; parts.len()];
+        for (facts, ..) in units.parts.iter() {
+            keys[facts.target as usize] = facts.home.index();
+        }
+        let mut start = 0;
+        for fold in &units.folds {
+            let mine = start..start + fold.parts as usize;
+            start = mine.end;
+            let groups: Vec<Group<'_, f64>> = mine
+                .map(|part| {
+                    let losses = if shares {
+                        &losses[part * scenarios..(part + 1) * scenarios]
+                    } else {
+                        &[]
+                    };
+                    group(keys[part], &parts[part], losses)
+                })
+                .collect();
+            risks[fold.target as usize] = combine(self.model, set, first, &groups);
+        }
+        risks
+    }
+}
+
+/// Losses of every part of a block by scenario, one part after the other.
+fn part_losses<R: RowId>(units: &BlockUnits<R>, set: &crate::risk::SetLosses) -> Vec<f64> {
+    let scenarios = set.losses.scenarios();
+    let mut losses = vec![0.0; units.parts.len() * scenarios];
+    for (facts, rows, quantities) in units.parts.iter() {
+        let start = facts.target as usize * scenarios;
+        let mine = &mut losses[start..start + scenarios];
+        for (row, quantity) in rows.iter().zip(quantities) {
+            for (sum, &loss) in mine.iter_mut().zip(set.losses.losses(row.index())) {
+                *sum = f64::mul_add(*quantity, loss, *sum);
+            }
+        }
+    }
+    losses
+}
+
+/// What open orders could add to the risk at most: the worse side of each instrument alone.
+fn ordered_risk<N: Number>(
+    table: &RiskTable,
+    holdings: Holdings<'_>,
+    position: Option<usize>,
+) -> N {
+    let zero = || N::decimal(0.0);
+    let mut largest = zero();
+    if holdings.order_instrument.is_empty() {
+        return largest;
+    }
+    for set in &table.sets {
+        let (mut sum, mut start) = (zero(), 0);
+        for orders in holdings.order_instrument.chunk_by(|a, b| a == b) {
+            let place = holdings.instrument.binary_search(&orders[0]).ok();
+            let alone = place.filter(|&place| holdings.is_isolated(place));
+            let mine = start..start + orders.len();
+            start = mine.end;
+            if alone != position {
+                continue;
+            }
+            let [long, short] = set.alone[orders[0] as usize];
+            let (mut bids, mut asks) = (zero(), zero());
+            for order in mine {
+                let quantity = N::given(holdings.order_quantity.get(order));
+                if quantity > zero() {
+                    bids = bids + quantity * N::decimal(long);
+                } else {
+                    asks = asks - quantity * N::decimal(short);
+                }
+            }
+            sum = sum + if bids > asks { bids } else { asks };
+        }
+        if sum > largest {
+            largest = sum;
+        }
+    }
+    largest
+}
+
+fn risk_row(risk: &AccountRisk<f64>, requirement: f64) -> Row {
+    let mut row = Row::default();
+    row.0[risk_column::SCAN_RISK] = risk.scan_risk;
+    row.0[risk_column::SHORT_OPTION_MINIMUM] = risk.short_option_minimum;
+    row.0[risk_column::CONCENTRATION] = risk.concentration;
+    row.0[risk_column::MARGIN_FLOOR] = risk.margin_floor;
+    row.0[risk_column::WORST_SCENARIO] = match risk.worst_scenario {
+        NO_SCENARIO => -1.0,
+        scenario => f64::from(scenario),
+    };
+    row.0[risk_column::REQUIREMENT] = requirement;
+    row.0[risk_column::BOUND] = risk.bound + 1e-13 * requirement;
+    row
+}
