@@ -63,6 +63,8 @@ from xmfast.limits import (
 )
 from xmfast.liquidation import bankruptcy_price, liquidation_price, liquidation_prices
 from xmfast.market import Market
+from xmfast.portfolio import HistoricalVaR, PortfolioMargin
+from xmfast.portfolio_report import PortfolioReport, RiskArrays
 from xmfast.price_path import (
     AccountMove,
     BookMoves,
@@ -72,6 +74,7 @@ from xmfast.price_path import (
     liquidation_moves,
 )
 from xmfast.report import AccountMargin, MarginReport, ReportSummary
+from xmfast.scenarios import Scenarios, VolatilityScaling
 from xmfast.system import doctor, num_threads, set_num_threads, set_simd, simd
 from xmfast.universe import Universe
 
@@ -89,6 +92,7 @@ __all__ = [
     "ExplainedLine",
     "Explanation",
     "FileError",
+    "HistoricalVaR",
     "InputError",
     "IsolatedMargin",
     "IsolatedReport",
@@ -99,14 +103,19 @@ __all__ = [
     "MissingParameterError",
     "MissingPriceError",
     "ParameterError",
+    "PortfolioMargin",
+    "PortfolioReport",
     "PricePath",
     "RangeError",
     "ReportSummary",
+    "RiskArrays",
+    "Scenarios",
     "Transferable",
     "Universe",
     "UniverseMismatchError",
     "UnknownIdError",
     "Venue",
+    "VolatilityScaling",
     "XmfastError",
     "__version__",
     "bankruptcy_move",

@@ -158,6 +158,10 @@ class MarginReport(Figures[_core.Report]):
 
     def worst(self, n: int = 10) -> MarginReport:
         """Return the report of the ``n`` accounts with the lowest health, lowest first (ties in order of account)."""
+        return MarginReport(self._core.take(self._lowest(n)))
+
+    def _lowest(self, n: int) -> NDArray[np.int64]:
+        """Return the rows of the ``n`` accounts with the lowest health."""
         if n < 0:
             raise InputError(f"n must be >= 0, not {n}")
         health = np.ascontiguousarray(self.health)
@@ -166,7 +170,7 @@ class MarginReport(Figures[_core.Report]):
             # All that tie with the n-th stay in, so that which ones are named does not depend on the selection.
             chosen = np.flatnonzero(health <= np.partition(health, n)[n]) if n else chosen[:0]
         order = np.argsort(health[chosen], kind="stable")[:n]
-        return MarginReport(self._core.take(chosen[order].astype(np.int64)))
+        return chosen[order].astype(np.int64)
 
     def summary(self) -> ReportSummary:
         """Return counts and sums over all accounts; isolated positions are apart."""

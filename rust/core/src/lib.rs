@@ -42,6 +42,7 @@ mod limits;
 mod liquidation_price;
 mod market;
 mod model;
+mod options;
 pub mod pool;
 mod positions;
 mod price_path;
@@ -74,6 +75,9 @@ pub use market::Market;
 pub use model::{
     Bracket, Collateral, CollateralColumns, CrossMargin, HaircutTier, Margin, MarginColumns,
 };
+pub use options::{
+    Greeks, OptionColumns, OptionModel, ShockSet, ShockedOption, option_greeks, revalue,
+};
 pub use positions::{PositionFacts, position_facts};
 pub use price_path::{Moves, PricePath, nearest_moves, zero_moves};
 pub use report::{Evaluated, evaluate, margin_ratios};
@@ -82,7 +86,7 @@ pub use risk::{
     VolatilityShock,
 };
 pub use risk_layout::{RiskGroup, loss_row};
-pub use risk_report::{RiskEvaluated, evaluate_risk, risk_column, risk_table};
+pub use risk_report::{RiskEvaluated, evaluate_risk, requirement_lines, risk_column};
 pub use settle::{Line, LineKind, Settled, Settlement, Subject};
 pub use summary::{Summary, summarize};
 pub use units::Key;

@@ -371,3 +371,45 @@ fn risk_row(risk: &AccountRisk<f64>, requirement: f64) -> Row {
     row.0[risk_column::BOUND] = risk.bound + 1e-13 * requirement;
     row
 }
+
+/// What an account's pool requires, line by line, in exact numbers: kind, maintenance margin, initial margin.
+#[must_use]
+pub fn requirement_lines(
+    model: &RiskModel,
+    table: &RiskTable,
+    book: &Book,
+    account: usize,
+) -> Vec<(&'static str, Rational, Rational)> {
+    let holdings = book.holdings(account);
+    let risk = settle_risk::<Rational>(model, table, holdings, None);
+    let factor = Rational::decimal(model.parameters.initial_factor);
+    let orders = ordered_risk::<Rational>(table, holdings, None);
+    let zero = Rational::decimal(0.0);
+    let initial = |part: &Rational| part * &factor;
+    [
+        (
+            "scan risk",
+            risk.scan_risk.clone(),
+            initial(&risk.scan_risk),
+        ),
+        (
+            "short-option minimum",
+            risk.short_option_minimum.clone(),
+            initial(&risk.short_option_minimum),
+        ),
+        (
+            "concentration",
+            risk.concentration.clone(),
+            initial(&risk.concentration),
+        ),
+        (
+            "margin floor",
+            risk.margin_floor.clone(),
+            initial(&risk.margin_floor),
+        ),
+        ("order risk", zero.clone(), initial(&orders)),
+    ]
+    .into_iter()
+    .filter(|(_, maintenance, initial)| *maintenance != zero || *initial != zero)
+    .collect()
+}

@@ -20,6 +20,7 @@ mod numbers;
 mod price_path;
 mod prices;
 mod report;
+mod risk;
 mod run;
 mod system;
 mod texts;
@@ -38,6 +39,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<isolated::Isolated>()?;
     module.add_class::<price_path::PricePath>()?;
     module.add_class::<report::Report>()?;
+    module.add_class::<risk::Risk>()?;
+    module.add_class::<risk::RiskModel>()?;
     module.add_function(wrap_pyfunction!(contract::contract, module)?)?;
     module.add_function(wrap_pyfunction!(liquidation_price::account_prices, module)?)?;
     module.add_function(wrap_pyfunction!(limits::account_buying_power, module)?)?;

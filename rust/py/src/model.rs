@@ -87,7 +87,7 @@ impl LinearModel {
     }
 }
 
-fn read_collateral(frame: &Bound<'_, PyAny>) -> Result<CollateralColumns> {
+pub(crate) fn read_collateral(frame: &Bound<'_, PyAny>) -> Result<CollateralColumns> {
     let frame = Frame::open("collateral", frame, &COLLATERAL_COLUMNS)?;
     let once = |column| read_once(&frame, column, "amount_floor");
     Ok(CollateralColumns {

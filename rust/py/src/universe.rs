@@ -62,6 +62,11 @@ impl Universe {
         PyList::new(py, names.collect::<PyResult<Vec<_>>>()?)
     }
 
+    /// Row of each instrument's underlying.
+    fn underlying_rows(&self) -> Vec<u32> {
+        self.0.specs().iter().map(|spec| spec.underlying).collect()
+    }
+
     fn numeraire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         id_object(py, self.0.assets().get(self.0.numeraire()))
     }

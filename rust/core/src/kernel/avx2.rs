@@ -12,7 +12,7 @@ use super::lanes::Lanes;
 
 /// Made only inside functions that the kernel dispatched to after it had detected AVX2 and FMA.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(__m256d, __m256d);
+pub(super) struct Avx2(pub(super) __m256d, pub(super) __m256d);
 
 impl Lanes for Avx2 {
     #[inline(always)]

@@ -13,7 +13,7 @@ use super::{Row, column, result};
 
 /// Made only inside functions that the kernel dispatched to after it had detected AVX-512F.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(__m512d);
+pub(super) struct Avx512(pub(super) __m512d);
 
 impl Lanes for Avx512 {
     #[inline(always)]

@@ -14,6 +14,8 @@ mod csr;
 mod float_state;
 mod lanes;
 mod legs;
+pub(crate) mod math;
+mod on_lanes;
 mod pages;
 mod rules;
 mod scalar;
@@ -23,6 +25,7 @@ mod units;
 pub use block::{BlockResults, BlockTable, Scratch, WEIGHT_ROWS, contract_block};
 pub use csr::contract_csr;
 pub use float_state::FloatState;
+pub(crate) use on_lanes::{LaneWork, on_lanes};
 pub use pages::zero_rows;
 pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,

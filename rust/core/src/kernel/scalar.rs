@@ -4,7 +4,7 @@ use super::lanes::Lanes;
 use super::{Row, column};
 
 #[derive(Clone, Copy)]
-pub(super) struct Scalar([f64; 8]);
+pub(super) struct Scalar(pub(super) [f64; 8]);
 
 impl Scalar {
     #[inline(always)]

@@ -1,0 +1,309 @@
+"""Margin from the risk of a whole portfolio: scenarios, or the quantile of a history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from xmfast import _core
+from xmfast.book import Book
+from xmfast.close_names import hint
+from xmfast.cross import core_inputs
+from xmfast.errors import ParameterError, UnknownIdError
+from xmfast.frames import Frame, Id, read_frame
+from xmfast.market import Market
+from xmfast.portfolio_report import PortfolioReport, RiskArrays
+from xmfast.returns import historical_shocks, tail_rank
+from xmfast.scenarios import Floats, Scenarios
+from xmfast.universe import Universe, core_universe
+
+
+class ScenarioModel:
+    """What the models have in common that revalue positions in scenarios."""
+
+    __slots__ = ("_core", "_universe")
+    _core: _core.RiskModel
+    _universe: Universe
+
+    @property
+    def universe(self) -> Universe:
+        """What the parameters refer to."""
+        return self._universe
+
+    def evaluate(self, book: Book, market: Market) -> PortfolioReport:
+        """Say for every account what it is worth, what its portfolio risks, and whether it is safe.
+
+        Parameters
+        ----------
+        book : Book
+            Who holds what.
+        market : Market
+            Prices of all that is held.
+
+        Returns
+        -------
+        PortfolioReport
+            A :class:`MarginReport` with ``scan_risk``, ``worst_scenario`` and ``contingencies``.
+
+        Raises
+        ------
+        ParameterError
+            An underlying of which no scenario speaks, or a shock that takes a price where it cannot be.
+        UniverseMismatchError, MissingPriceError, RangeError
+            As for :class:`CrossMargin`.
+        """
+        return PortfolioReport(*self._core.evaluate(*core_inputs(book, market)))
+
+    def risk_arrays(self, market: Market) -> RiskArrays:
+        """Return what one long contract of every instrument with a mark price loses in each scenario."""
+        if not isinstance(market, Market):
+            raise TypeError(f"market: a Market is needed, not {type(market).__name__}")
+        rows, arrays = self._core.risk_arrays(market._core)
+        ids = self._universe.instruments
+        return RiskArrays(instruments=[ids[row] for row in rows], losses=np.concatenate(arrays, axis=1))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._universe!r})"
+
+
+class PortfolioMargin(ScenarioModel):
+    """Margin by scenarios: the worst loss of each underlying's positions, or of all together.
+
+    Parameters
+    ----------
+    universe : Universe
+        What the ids refer to.
+    collateral : frame, optional
+        As for :meth:`CrossMargin.from_frames`.
+    scenarios : Scenarios
+        What may happen.
+    offsets : {"none", "full"} or float, optional
+        What gains on one underlying pay of losses on another in the same scenario: nothing, all, or a share. Joint
+        scenarios need none.
+    product_groups : dict, optional
+        By underlying, the name of its product group; gains pay for losses within a group alone. Without it all
+        underlyings are one group, or with offsets "none" each is its own.
+    short_option_minimum : float or dict, optional
+        Least requirement of a short option, part of its notional; a dict says it by underlying.
+    concentration : dict, optional
+        By underlying: ``(rate, depth)``, what is charged on the net notional beyond a depth, numeraire.
+    margin_floor : float, optional
+        Least requirement of an account with positions, numeraire.
+    initial_factor : float, optional
+        Initial margin is the requirement times this; >= 1.
+
+    Notes
+    -----
+    With ``loss`` of one long contract in each scenario (:meth:`risk_arrays`), per account and underlying ``u``::
+
+        loss_u[s]   = weight_s x sum of quantity x loss[instrument, s]
+        scan_risk   = sum over u of max(0, max over s of loss_u[s])                   (offsets "none")
+        scan_risk   = max(0, max over s of sum over u of gain-share(loss_u[s]))       (full, or a share)
+        requirement = max(scan_risk, short-option minimum) + concentration, at least the floor
+
+    ``maintenance_margin`` is the requirement, ``initial_margin`` that times ``initial_factor``, and collateral counts as
+    under :class:`CrossMargin`. Open orders add to the initial margin what the worse side of each instrument could lose
+    alone. A decision is that of exact arithmetic on the losses as published.
+
+    Examples
+    --------
+    >>> model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=[-0.10, 0.10]))
+    >>> report = model.evaluate(book, market)
+    >>> report.scan_risk, report.worst_scenario
+    (array([   0., 1202.]), array([-1,  0]))
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        universe: Universe,
+        collateral: Frame | None = None,
+        *,
+        scenarios: Scenarios,
+        offsets: Literal["none", "full"] | float = "none",
+        product_groups: Mapping[Any, Any] | None = None,
+        short_option_minimum: float | Mapping[Any, float] = 0.0,
+        concentration: Mapping[Any, tuple[float, float]] | None = None,
+        margin_floor: float = 0.0,
+        initial_factor: float = 1.0,
+    ) -> None:
+        if not isinstance(scenarios, Scenarios):
+            raise TypeError(f"scenarios: Scenarios are needed, not {type(scenarios).__name__}")
+        share = {"none": None, "full": 1.0}.get(offsets, offsets) if isinstance(offsets, str) else float(offsets)
+        if isinstance(share, str):
+            raise ParameterError(f"offsets: 'none', 'full' or a share of gains is needed, not {offsets!r}")
+        self._universe = universe
+        names = _Underlyings(universe)
+        groups = names.each("product_groups", product_groups or {}, None)
+        numbers = {group: number + 1 for number, group in enumerate(dict.fromkeys(filter(None, groups)))}
+        self._core = _core.RiskModel(
+            core_universe(universe),
+            read_frame("collateral", collateral),
+            [_set(names, scenarios, ("worst", 1))],
+            {
+                "offsets": share,
+                "product_group": [numbers.get(group, 0) for group in groups],
+                "short_option_rate": names.of_instruments("short_option_minimum", short_option_minimum, 0.0),
+                "concentration": names.each("concentration", concentration or {}, None),
+                "margin_floor": float(margin_floor),
+                "initial_factor": float(initial_factor),
+            },
+        )
+
+
+class HistoricalVaR(ScenarioModel):
+    """Margin by history: a quantile of what today's portfolio would have lost, or the mean of the losses beyond it.
+
+    Parameters
+    ----------
+    universe : Universe
+        What the ids refer to.
+    collateral : frame, optional
+        As for :meth:`CrossMargin.from_frames`.
+    returns : dict of arrays of shape (T,)
+        Simple returns by underlying, the same periods for all, oldest first.
+    confidence : float, optional
+        Between 0 and 1.
+    measure : {"var", "es"}, optional
+        Value at Risk: the ``ceil(n x confidence)``-th smallest loss. Expected shortfall: the mean from that one up.
+    holding_period : int, optional
+        Periods that a portfolio is held; overlapping, compounded.
+    filtered : bool, optional
+        Rescale each return by today's volatility over that of its day, both exponentially weighted.
+    ewma_lambda : float, optional
+        What a day's weight is of the next one's.
+    stressed_returns : dict of arrays, optional
+        A second history; the larger requirement counts.
+    short_option_minimum, margin_floor, initial_factor
+        As for :class:`PortfolioMargin`.
+
+    Notes
+    -----
+    All underlyings move together, as they did; every position is revalued in full. A requirement is at least 0.
+
+    Examples
+    --------
+    >>> fall = {"BTC": [-0.02, 0.01, -0.05, 0.03, 0.00]}
+    >>> model = xm.HistoricalVaR(universe, returns=fall, confidence=0.8)
+    >>> model.evaluate(book, market).scan_risk
+    array([  0. , 240.4])
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        universe: Universe,
+        collateral: Frame | None = None,
+        *,
+        returns: Mapping[Any, ArrayLike],
+        confidence: float = 0.99,
+        measure: Literal["var", "es"] = "var",
+        holding_period: int = 1,
+        filtered: bool = False,
+        ewma_lambda: float = 0.94,
+        stressed_returns: Mapping[Any, ArrayLike] | None = None,
+        short_option_minimum: float | Mapping[Any, float] = 0.0,
+        margin_floor: float = 0.0,
+        initial_factor: float = 1.0,
+    ) -> None:
+        if not 0 < confidence < 1:
+            raise ParameterError(f"confidence: {confidence} is not between 0 and 1")
+        if measure not in ("var", "es"):
+            raise ParameterError(f"measure: 'var' or 'es' is needed, not {measure!r}")
+        if holding_period < 1:
+            raise ParameterError(f"holding_period: at least 1 is needed, not {holding_period}")
+        if not 0 < ewma_lambda < 1:
+            raise ParameterError(f"ewma_lambda: {ewma_lambda} is not between 0 and 1")
+        self._universe = universe
+        names = _Underlyings(universe)
+        smoothing = ewma_lambda if filtered else None
+        sets = []
+        for name, history in (("returns", returns), ("stressed_returns", stressed_returns)):
+            if history is not None:
+                scenarios = Scenarios.joint(historical_shocks(name, history, holding_period, smoothing))
+                rank = tail_rank(len(scenarios), confidence)
+                sets.append(_set(names, scenarios, (measure, rank)))
+        underlyings = len(universe.underlyings)
+        self._core = _core.RiskModel(
+            core_universe(universe),
+            read_frame("collateral", collateral),
+            sets,
+            {
+                "offsets": None,
+                "product_group": [0] * underlyings,
+                "short_option_rate": names.of_instruments("short_option_minimum", short_option_minimum, 0.0),
+                "concentration": [None] * underlyings,
+                "margin_floor": float(margin_floor),
+                "initial_factor": float(initial_factor),
+            },
+        )
+
+
+class _Underlyings:
+    """Names of a universe's underlyings, and what is said by name."""
+
+    def __init__(self, universe: Universe) -> None:
+        core_universe(universe)
+        self._universe = universe
+        self._rows = {name: row for row, name in enumerate(universe.underlyings)}
+
+    def row(self, what: str, name: Id) -> int:
+        """Return the row of an underlying."""
+        if name not in self._rows:
+            raise UnknownIdError(f"{what}: no underlying {name!r}{hint(str(name), [str(known) for known in self._rows])}")
+        return self._rows[name]
+
+    def each(self, what: str, said: Mapping[Any, Any], otherwise: Any) -> list[Any]:
+        """Return what is said of every underlying, in order."""
+        values = [otherwise] * len(self._rows)
+        for name, value in said.items():
+            values[self.row(what, name)] = value
+        return values
+
+    def of_instruments(self, what: str, said: float | Mapping[Any, float], otherwise: float) -> list[float]:
+        """Return what is said of every instrument's underlying, in order of instruments."""
+        if not isinstance(said, Mapping):
+            return [float(said)] * len(self._universe.instruments)
+        by_underlying = self.each(what, said, otherwise)
+        return [float(by_underlying[row]) for row in self._universe._core.underlying_rows()]
+
+
+def _set(names: _Underlyings, scenarios: Scenarios, measure: tuple[str, int]) -> dict[str, Any]:
+    """Return a set of scenarios as the core reads it."""
+    prices, volatilities = scenarios.price_shock, scenarios.volatility_shock
+    named: Sequence[Id] = list(
+        dict.fromkeys(name for shocks in (prices, volatilities) if isinstance(shocks, dict) for name in shocks)
+    )
+    scaling = scenarios.volatility_scaling
+
+    def of(shocks: Floats | dict[Id, Floats], name: Id | None) -> list[float] | None:
+        if isinstance(shocks, dict):
+            found = shocks.get(name) if name is not None else None
+            return None if found is None else found.tolist()
+        return shocks.tolist()
+
+    def pair(name: Id | None) -> tuple[list[float], list[float]] | None:
+        price, volatility = of(prices, name), of(volatilities, name)
+        if price is None:
+            return None
+        return price, [0.0] * len(scenarios) if volatility is None else volatility
+
+    pairs = [(names.row("scenarios", name), pair(name)) for name in named]
+    return {
+        "measure": measure[0],
+        "rank": measure[1],
+        "joint": scenarios.is_joint,
+        "absolute": scenarios.absolute,
+        "volatility_absolute": scenarios.volatility == "absolute",
+        "time_scaling": None if scaling is None else (scaling.power, scaling.least, scaling.most),
+        "volatility_floor": scenarios.volatility_floor,
+        "weight": scenarios.weight.tolist(),
+        "shocks": pair(None),
+        "named": [(row, columns) for row, columns in pairs if columns is not None],
+    }
+

@@ -1,0 +1,99 @@
+"""What a model by scenarios says of every account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmfast import _core
+from xmfast.explanation import ExplainedLine, Explanation
+from xmfast.frames import Id
+from xmfast.report import MarginReport
+
+_SCAN_RISK, _SHORT_OPTION, _CONCENTRATION, _FLOOR, _WORST = range(5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RiskArrays:
+    """What one long contract of each instrument loses in each scenario; a loss is positive, numeraire.
+
+    ``losses`` has shape (I, S): weights counted, scenarios of all sets one after the other. A portfolio's loss in a
+    scenario is the sum of quantity times loss: anyone can replicate its margin.
+    """
+
+    instruments: list[Id]
+    losses: NDArray[np.float64]
+
+    def __getitem__(self, instrument: Id) -> NDArray[np.float64]:
+        """Return the losses of one instrument, shape (S,)."""
+        return self.losses[self.instruments.index(instrument)]
+
+    def __repr__(self) -> str:
+        instruments, scenarios = self.losses.shape
+        return f"RiskArrays({instruments:,} instruments, {scenarios:,} scenarios)"
+
+
+class PortfolioReport(MarginReport):
+    """A :class:`MarginReport` with the risk behind it; arrays of shape (A,), numeraire.
+
+    Examples
+    --------
+    >>> model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=[-0.10, 0.10]), margin_floor=2_000)
+    >>> report = model.evaluate(book, market)
+    >>> report.contingencies["margin_floor"]
+    array([  0., 798.])
+    >>> [(line.what, float(line.maintenance_margin)) for line in report.explain("bob").lines[-2:]]
+    [('scan risk', 1202.0), ('margin floor', 798.0)]
+    """
+
+    __slots__ = ("_risk", "_risk_rows")
+
+    def __init__(self, core: _core.Report, risk: _core.Risk) -> None:
+        super().__init__(core)
+        self._risk = risk
+        self._risk_rows = risk.rows()
+
+    @property
+    def scan_risk(self) -> NDArray[np.float64]:
+        """Worst loss of the scenarios, or the quantile of a history; >= 0."""
+        return self._risk_rows[:, _SCAN_RISK]
+
+    @property
+    def worst_scenario(self) -> NDArray[np.int64]:
+        """Number of the scenario of the largest loss, through all sets; -1 where there is no loss."""
+        return self._once("worst_scenario", lambda: self._risk_rows[:, _WORST].astype(np.int64))
+
+    @property
+    def contingencies(self) -> dict[str, NDArray[np.float64]]:
+        """What is charged beyond ``scan_risk``, by name; together with it they are the maintenance margin."""
+        return {
+            "short_option_minimum": self._risk_rows[:, _SHORT_OPTION],
+            "concentration": self._risk_rows[:, _CONCENTRATION],
+            "margin_floor": self._risk_rows[:, _FLOOR],
+        }
+
+    def explain(self, account: Id, instrument: Id | None = None) -> Explanation:
+        """Say which leg, weight, scenario or floor made the figures of an account; see :meth:`MarginReport.explain`."""
+        collateral = super().explain(account, instrument)
+        if instrument is not None:
+            return collateral
+        lines = [
+            ExplainedLine(
+                kind=kind,
+                maintenance_margin=Fraction(maintenance),
+                initial_margin=Fraction(initial),
+                health=-Fraction(maintenance),
+                initial_health=-Fraction(initial),
+            )
+            for kind, maintenance, initial in self._risk.requirement(self._row(account))
+        ]
+        return Explanation(collateral.title, (*collateral.lines, *lines), collateral.figures)
+
+    def worst(self, n: int = 10) -> PortfolioReport:
+        """Return the report of the ``n`` accounts with the lowest health, lowest first (ties in order of account)."""
+        rows = self._lowest(n)
+        return PortfolioReport(self._core.take(rows), self._risk.take(rows))
+

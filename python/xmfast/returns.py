@@ -1,0 +1,85 @@
+"""Scenarios from a price history: returns over a holding period, as they were or rescaled to today's volatility."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xmfast.errors import InputError, ParameterError
+from xmfast.frames import Id
+
+Floats = NDArray[np.float64]
+
+
+def historical_shocks(
+    name: str, returns: Mapping[Any, ArrayLike], holding_period: int, ewma_lambda: float | None
+) -> dict[Id, Floats]:
+    """Return price shocks by underlying, one for each date at which a holding period ends.
+
+    Parameters
+    ----------
+    name : str
+        What errors call the returns.
+    returns : dict of arrays of shape (T,)
+        Simple returns per period, the same periods for all underlyings.
+    holding_period : int
+        Periods; overlapping, compounded.
+    ewma_lambda : float or None
+        Rescale each return by today's volatility over that of its day; None leaves returns as they were.
+    """
+    if not isinstance(returns, Mapping) or not returns:
+        raise ParameterError(f"{name}: returns by underlying are needed: {{'BTC': [...], ...}}")
+    columns = {}
+    for underlying, values in returns.items():
+        column = np.array(values, dtype=np.float64)
+        if column.ndim != 1:
+            raise ParameterError(f"{name} of {underlying!r}: one return for each period is needed")
+        if not np.isfinite(column).all():
+            period = int(np.flatnonzero(~np.isfinite(column))[0])
+            raise InputError(f"{name} of {underlying!r}, period {period}: {column[period]} is not a finite number")
+        if (column < -1).any():
+            period = int(np.flatnonzero(column < -1)[0])
+            raise InputError(f"{name} of {underlying!r}, period {period}: a return of {column[period]} is below -1")
+        columns[underlying] = column
+    first = next(iter(columns))
+    for underlying, column in columns.items():
+        if len(column) != len(columns[first]):
+            raise ParameterError(
+                f"{name}: {len(column)} periods for {underlying!r}, but {len(columns[first])} for {first!r}; "
+                "dates go together"
+            )
+    if len(columns[first]) < holding_period:
+        raise ParameterError(f"{name}: {len(columns[first])} periods are too few for a holding period of {holding_period}")
+    if ewma_lambda is not None:
+        columns = {underlying: _rescaled(column, ewma_lambda) for underlying, column in columns.items()}
+    return {underlying: _held(column, holding_period) for underlying, column in columns.items()}
+
+
+def tail_rank(count: int, confidence: float) -> int:
+    """Return which of the largest losses is the quantile: the ``ceil(count x confidence)``-th smallest one."""
+    # What is a whole number but for rounding is one.
+    return max(1, count - math.ceil(count * confidence - 1e-9) + 1)
+
+
+def _rescaled(returns: Floats, ewma_lambda: float) -> Floats:
+    """Exponentially weighted variances from the data before each return; the first is that of the whole history."""
+    squares = returns**2
+    variance = np.empty(len(returns) + 1)
+    variance[0] = squares.mean()
+    for period, square in enumerate(squares):
+        variance[period + 1] = ewma_lambda * variance[period] + (1 - ewma_lambda) * square
+    then = variance[:-1]
+    scale = np.sqrt(np.divide(variance[-1], then, out=np.ones_like(then), where=then > 0))
+    # A price cannot lose more than all of itself, however calm the day was.
+    return np.maximum(returns * scale, -1.0)
+
+
+def _held(returns: Floats, holding_period: int) -> Floats:
+    if holding_period == 1:
+        return returns
+    windows = np.lib.stride_tricks.sliding_window_view(1 + returns, holding_period)
+    return np.asarray(windows.prod(axis=1) - 1, dtype=np.float64)

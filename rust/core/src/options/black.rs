@@ -1,0 +1,121 @@
+//! Black-76: an option on a forward price that is lognormal at expiry.
+
+use super::greeks::Greeks;
+use crate::kernel::math::{DENSITY_AT_0, Real, exp, mills_ratio, normal_cdf, normal_density};
+
+/// Below it, total volatility counts as this much: d1 and d2 stay finite, and the value is the intrinsic one.
+pub(super) const LEAST_TOTAL_VOLATILITY: f64 = 1e-100;
+
+/// What a formula needs to know of options, one in each lane.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<R> {
+    pub(super) forward: R,
+    pub(super) strike: R,
+    /// Of the price, per square root of a year.
+    pub(super) volatility: R,
+    pub(super) expiry_years: R,
+    /// Continuously compounded, per year.
+    pub(super) rate: R,
+    /// 1 for a call, -1 for a put.
+    pub(super) side: R,
+}
+
+/// What two legs are worth: a call receives one of them if exercised, and pays the other.
+///
+/// Linear: a forward for a strike. Inverse, counted in coin: 1 for strike / forward.
+#[derive(Clone, Copy)]
+pub(super) struct Exchange<R> {
+    pub(super) received: R,
+    pub(super) paid: R,
+    /// ln(received / paid).
+    pub(super) log_moneyness: R,
+    /// sqrt(received x paid / 2 pi).
+    pub(super) mean_density: R,
+    /// 1 for a call, -1 for a put.
+    pub(super) side: R,
+}
+
+impl<R: Real> Exchange<R> {
+    /// Forward for strike.
+    #[inline(always)]
+    pub(super) fn linear(terms: &Terms<R>, log_moneyness: R) -> Self {
+        Self {
+            received: terms.forward,
+            paid: terms.strike,
+            log_moneyness,
+            mean_density: R::splat(DENSITY_AT_0) * terms.forward.sqrt() * terms.strike.sqrt(),
+            side: terms.side,
+        }
+    }
+
+    /// The same counted in the coin that is received, where `inverse` is above 0: 1 for strike / forward.
+    #[inline(always)]
+    pub(super) fn per_forward_where(self, inverse: R) -> Self {
+        let (zero, forward) = (R::splat(0.0), self.received);
+        let (paid, mean) = (self.paid, self.mean_density);
+        Self {
+            received: zero.if_below(inverse, R::splat(1.0), forward),
+            paid: zero.if_below(inverse, paid / forward, paid),
+            mean_density: zero.if_below(inverse, mean / forward, mean),
+            ..self
+        }
+    }
+
+    /// The undiscounted value, at least 0:
+    ///
+    /// ```text
+    /// d1, d2 = log_moneyness / v +- v / 2                                    v: total volatility
+    /// call   = received N(d1) - paid N(d2),   put = paid N(-d2) - received N(-d1)
+    /// ```
+    ///
+    /// received n(d1) = paid n(d2), and so one exponential serves both tails.
+    #[inline(always)]
+    pub(super) fn value(&self, total_volatility: R) -> R {
+        let v = total_volatility.at_least(R::splat(LEAST_TOTAL_VOLATILITY));
+        let (center, half) = (self.log_moneyness / v, v * R::splat(0.5));
+        let exponent = center.mul_add(center, half * half) * R::splat(-0.5);
+        let density = self.mean_density * exp(exponent);
+        let received = expected(self.received, density, (center + half) * self.side);
+        let paid = expected(self.paid, density, (center - half) * self.side);
+        // Far out of the money the difference of two equal tails may round to less than 0.
+        ((received - paid) * self.side).at_least(R::splat(0.0))
+    }
+}
+
+/// `amount N(d)`, where `density` is `amount n(d)`.
+#[inline(always)]
+fn expected<R: Real>(amount: R, density: R, d: R) -> R {
+    let tail = density * mills_ratio(d.magnitude());
+    R::splat(0.0).if_below(d, amount - tail, tail)
+}
+
+/// Value and greeks of one unit, discounted.
+#[inline(always)]
+pub(super) fn black<R: Real>(terms: &Terms<R>, log_moneyness: R) -> Greeks<R> {
+    let Terms {
+        forward,
+        volatility,
+        expiry_years,
+        rate,
+        side,
+        ..
+    } = *terms;
+    let (zero, half) = (R::splat(0.0), R::splat(0.5));
+    let discount = exp(-(rate * expiry_years));
+    let root_time = expiry_years.sqrt();
+    let total = volatility * root_time;
+    let value = discount * Exchange::linear(terms, log_moneyness).value(total);
+    let v = total.at_least(R::splat(LEAST_TOTAL_VOLATILITY));
+    let d1 = log_moneyness / v + v * half;
+    let density = discount * normal_density(d1);
+    let decay = forward * density * total * half / expiry_years;
+    Greeks {
+        value,
+        delta: side * discount * normal_cdf(d1 * side),
+        // A value without volatility has a kink and no curvature; what has expired does not decay.
+        gamma: zero.if_below(total, density / (forward * v), zero),
+        vega: forward * density * root_time,
+        theta: zero.if_below(expiry_years, rate * value - decay, zero),
+        rho: -(expiry_years * value),
+    }
+}

@@ -1,0 +1,299 @@
+//! Value and derivatives of options, column by column.
+
+use super::bachelier::bachelier;
+use super::black::{Terms, black};
+use crate::error::{Error, Place, Result, finite};
+use crate::kernel::math::{Real, RealRow, ln};
+use crate::kernel::{LaneWork, Row, Simd, on_lanes};
+use crate::pool::{self, Stop};
+
+/// The distribution of the price at expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionModel {
+    /// Lognormal; volatility is relative, prices and strikes are above 0.
+    Black76,
+    /// Normal; volatility is in price units, prices and strikes may be negative.
+    Bachelier,
+}
+
+/// A value and its derivatives.
+///
+/// Of a long option on one unit of the underlying, in its quote; of an inverse one in coin.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Greeks<R> {
+    /// What it is worth today: discounted, at least 0.
+    pub value: R,
+    /// Change of the value for a change of the forward by 1.
+    pub delta: R,
+    /// Change of delta for a change of the forward by 1; 0 without volatility.
+    pub gamma: R,
+    /// Change of the value for a change of the volatility by 1 (that is, by 100 %; in price units under Bachelier).
+    pub vega: R,
+    /// Change of the value in a year that passes while forward, volatility and rate stay; 0 once expired.
+    pub theta: R,
+    /// Change of the value for a change of the rate by 1, the forward fixed.
+    pub rho: R,
+}
+
+/// The same of value / forward: what is paid in coin, in coin.
+#[inline(always)]
+fn in_coin<R: Real>(greeks: Greeks<R>, forward: R) -> Greeks<R> {
+    let value = greeks.value / forward;
+    let delta = (greeks.delta - value) / forward;
+    Greeks {
+        value,
+        delta,
+        gamma: (greeks.gamma - delta - delta) / forward,
+        vega: greeks.vega / forward,
+        theta: greeks.theta / forward,
+        rho: greeks.rho / forward,
+    }
+}
+
+#[inline(always)]
+fn figures<R>(greeks: Greeks<R>) -> [R; COLUMNS] {
+    let Greeks {
+        value,
+        delta,
+        gamma,
+        vega,
+        theta,
+        rho,
+    } = greeks;
+    [value, delta, gamma, vega, theta, rho]
+}
+
+const COLUMNS: usize = 6;
+
+/// Options, one in each row; all columns have one length.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionColumns<'a> {
+    /// Price of the underlying for delivery at expiry. Above 0 under Black-76.
+    pub forward: &'a [f64],
+    /// Above 0 under Black-76.
+    pub strike: &'a [f64],
+    /// At least 0, per square root of a year: a fraction under Black-76, price units under Bachelier.
+    pub volatility: &'a [f64],
+    /// Years of 365 days, at least 0.
+    pub expiry_years: &'a [f64],
+    /// Continuously compounded, per year.
+    pub rate: &'a [f64],
+    /// Call or put.
+    pub is_call: &'a [bool],
+}
+
+impl OptionColumns<'_> {
+    /// Number of options.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.forward.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.forward.is_empty()
+    }
+
+    fn check(&self, model: OptionModel) -> Result<()> {
+        let positive = model == OptionModel::Black76;
+        check_column(
+            "forward",
+            self.forward,
+            self.len(),
+            Bound::above_0(positive),
+        )?;
+        check_column("strike", self.strike, self.len(), Bound::above_0(positive))?;
+        check_column("volatility", self.volatility, self.len(), Bound::AtLeast0)?;
+        check_column(
+            "expiry_years",
+            self.expiry_years,
+            self.len(),
+            Bound::AtLeast0,
+        )?;
+        check_column("rate", self.rate, self.len(), Bound::None)?;
+        check_length("is_call", self.is_call.len(), self.len())
+    }
+
+    /// Eight options from a row on; where there are fewer, the rest are copies of the last.
+    fn eight(&self, first: usize) -> [Row; COLUMNS] {
+        let last = self.len() - 1;
+        let gather =
+            |column: &[f64]| Row(std::array::from_fn(|lane| column[last.min(first + lane)]));
+        let side = |lane| {
+            if self.is_call[last.min(first + lane)] {
+                1.0
+            } else {
+                -1.0
+            }
+        };
+        [
+            gather(self.forward),
+            gather(self.strike),
+            gather(self.volatility),
+            gather(self.expiry_years),
+            gather(self.rate),
+            Row(std::array::from_fn(side)),
+        ]
+    }
+}
+
+/// What a column may hold beside being finite.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Bound {
+    None,
+    AtLeast0,
+    Above0,
+}
+
+impl Bound {
+    pub(super) fn above_0(yes: bool) -> Self {
+        if yes { Self::Above0 } else { Self::None }
+    }
+}
+
+pub(super) const FRAME: &str = "options";
+
+pub(super) fn check_length(name: &'static str, found: usize, expected: usize) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Column {
+        place: Place::column(FRAME, name),
+        problem: format!("{found} rows, but 'forward' has {expected}"),
+    })
+}
+
+pub(super) fn check_column(
+    name: &'static str,
+    column: &[f64],
+    rows: usize,
+    bound: Bound,
+) -> Result<()> {
+    check_length(name, column.len(), rows)?;
+    for (row, &value) in column.iter().enumerate() {
+        let place = || Place::column(FRAME, name).row(row);
+        finite(value, place)?;
+        let expected = match bound {
+            Bound::AtLeast0 if value < 0.0 => "not >= 0",
+            Bound::Above0 if value <= 0.0 => "not > 0",
+            _ => continue,
+        };
+        return Err(Error::Value {
+            place: place(),
+            problem: format!("{value} is {expected}"),
+        });
+    }
+    Ok(())
+}
+
+/// Value and greeks of every option; `inverse` ones pay in coin, value / forward, and are counted in coin.
+///
+/// Their bits depend neither on the number of threads nor on the instruction set.
+///
+/// # Errors
+/// A column of another length, a number out of bounds, an inverse option under Bachelier, a result that f64 cannot hold.
+pub fn option_greeks(
+    columns: OptionColumns<'_>,
+    model: OptionModel,
+    inverse: bool,
+    stop: Stop<'_>,
+) -> Result<Vec<Greeks<f64>>> {
+    const BLOCKS: usize = 128;
+    columns.check(model)?;
+    if inverse && model == OptionModel::Bachelier {
+        return Err(inverse_normal());
+    }
+    let simd = Simd::current();
+    let tasks = columns.len().div_ceil(8 * BLOCKS);
+    let work = |task: usize| {
+        let first = task * 8 * BLOCKS;
+        let blocks = (columns.len() - first).div_ceil(8).min(BLOCKS);
+        let inputs = (0..blocks)
+            .map(|block| columns.eight(first + 8 * block))
+            .collect();
+        on_lanes(
+            simd,
+            ManyGreeks {
+                inputs,
+                model,
+                inverse,
+            },
+        )
+    };
+    let outputs = pool::map(tasks, work, stop)?;
+    let blocks = outputs.iter().flatten();
+    let all = blocks.flat_map(|columns| (0..8).map(|lane| greeks_in(columns, lane)));
+    let greeks: Vec<Greeks<f64>> = all.take(columns.len()).collect();
+    let finite = |greeks: &Greeks<f64>| figures(*greeks).iter().all(|figure| figure.is_finite());
+    if let Some(row) = greeks.iter().position(|greeks| !finite(greeks)) {
+        return Err(Error::Value {
+            place: Place::frame(FRAME).row(row),
+            problem: format!("a figure is beyond the range of f64: {:?}", greeks[row]),
+        });
+    }
+    Ok(greeks)
+}
+
+pub(super) fn inverse_normal() -> Error {
+    Error::Parameter {
+        place: Place::frame("inverse"),
+        problem:
+            "an inverse option divides by a price that is negative at times under the normal model"
+                .into(),
+    }
+}
+
+fn greeks_in(columns: &[Row; COLUMNS], lane: usize) -> Greeks<f64> {
+    let [value, delta, gamma, vega, theta, rho] = columns.map(|column| column.0[lane]);
+    Greeks {
+        value,
+        delta,
+        gamma,
+        vega,
+        theta,
+        rho,
+    }
+}
+
+struct ManyGreeks {
+    inputs: Vec<[Row; COLUMNS]>,
+    model: OptionModel,
+    inverse: bool,
+}
+
+impl LaneWork for ManyGreeks {
+    type Output = Vec<[Row; COLUMNS]>;
+
+    #[inline(always)]
+    fn run<R: RealRow>(mut self) -> Self::Output {
+        for rows in &mut self.inputs {
+            let terms = Terms {
+                forward: R::from_row(&rows[0]),
+                strike: R::from_row(&rows[1]),
+                volatility: R::from_row(&rows[2]),
+                expiry_years: R::from_row(&rows[3]),
+                rate: R::from_row(&rows[4]),
+                side: R::from_row(&rows[5]),
+            };
+            let mut greeks = match self.model {
+                OptionModel::Black76 => black(&terms, log_moneyness(terms.forward, terms.strike)),
+                OptionModel::Bachelier => bachelier(&terms),
+            };
+            if self.inverse {
+                greeks = in_coin(greeks, terms.forward);
+            }
+            for (row, column) in rows.iter_mut().zip(figures(greeks)) {
+                column.write_row(row);
+            }
+        }
+        self.inputs
+    }
+}
+
+/// ln(forward / strike).
+#[inline(always)]
+pub(super) fn log_moneyness<R: Real>(forward: R, strike: R) -> R {
+    // Where the quotient leaves the range of f64, so does what the logarithm could still change.
+    ln((forward / strike).at_most(R::splat(f64::MAX)))
+}

@@ -1,0 +1,12 @@
+//! What options are worth: Black-76 and Bachelier, their greeks, under scenarios, and the volatility behind a price.
+//!
+//! One formula, generic in the number: in eight lanes it is fast, in f64 it is the oracle. Values are exact to 1e-12 of the
+//! larger of forward and strike.
+
+mod bachelier;
+mod black;
+mod greeks;
+mod revalue;
+
+pub use greeks::{Greeks, OptionColumns, OptionModel, option_greeks};
+pub use revalue::{ShockSet, ShockedOption, revalue};

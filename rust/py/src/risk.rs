@@ -1,0 +1,244 @@
+use std::sync::Arc;
+
+use numpy::ndarray::Array2;
+use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1};
+use pyo3::prelude::*;
+use xmfast_core::exact::Rational;
+use xmfast_core::kernel::FloatState;
+use xmfast_core::{
+    CrossMargin, Key, Measure, Offsets, ResultRows, RiskParameters, RiskTable, ScenarioSet, Shocks,
+    VolatilityShock, evaluate_risk, loss_row, requirement_lines,
+};
+
+use crate::book::Book;
+use crate::error::Result;
+use crate::figures::Origin;
+use crate::market::Market;
+use crate::model::{LinearModel, read_collateral};
+use crate::report::Report;
+use crate::run::run;
+use crate::universe::Universe;
+use crate::view::{self, HasRows};
+
+/// See `xmfast.PortfolioMargin` and `xmfast.HistoricalVaR`.
+#[pyclass(frozen, module = "xmfast._core")]
+pub(crate) struct RiskModel {
+    model: xmfast_core::RiskModel,
+    collateral: Py<LinearModel>,
+}
+
+/// Price shocks and volatility shocks by scenario.
+type ShockColumns = (Vec<f64>, Vec<f64>);
+
+/// One set of scenarios as Python says it.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct SetFields {
+    /// `worst`, `var` or `es`, and the rank of a loss among the largest.
+    measure: String,
+    rank: usize,
+    joint: bool,
+    absolute: bool,
+    volatility_absolute: bool,
+    time_scaling: Option<(f64, f64, f64)>,
+    volatility_floor: f64,
+    weight: Vec<f64>,
+    /// For every underlying that is not named.
+    shocks: Option<ShockColumns>,
+    /// By row of the underlying.
+    named: Vec<(usize, ShockColumns)>,
+}
+
+impl SetFields {
+    fn read(self, universe: &xmfast_core::Universe) -> Result<ScenarioSet> {
+        let shocks = |(price, volatility): ShockColumns| Shocks { price, volatility };
+        let measure = match self.measure.as_str() {
+            "var" => Measure::Quantile { rank: self.rank },
+            "es" => Measure::Shortfall { rank: self.rank },
+            _ => Measure::Worst,
+        };
+        let mut set = ScenarioSet::unchecked(measure, self.joint, self.weight);
+        set.absolute = self.absolute;
+        set.volatility = VolatilityShock {
+            absolute: self.volatility_absolute,
+            time_scaling: self.time_scaling,
+            floor: self.volatility_floor,
+        };
+        let named = self.named.into_iter();
+        let named = named.map(|(underlying, columns)| (underlying, shocks(columns)));
+        Ok(ScenarioSet::new(
+            universe,
+            self.shocks.map(shocks),
+            named.collect(),
+            set,
+        )?)
+    }
+}
+
+/// What goes with the scenarios.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Parameters {
+    /// Share of gains, or None.
+    offsets: Option<f64>,
+    product_group: Vec<u32>,
+    short_option_rate: Vec<f64>,
+    concentration: Vec<Option<(f64, f64)>>,
+    margin_floor: f64,
+    initial_factor: f64,
+}
+
+#[pymethods]
+impl RiskModel {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        universe: &Bound<'_, Universe>,
+        collateral: Option<&Bound<'_, PyAny>>,
+        sets: Vec<SetFields>,
+        parameters: Parameters,
+    ) -> Result<Self> {
+        let _state = FloatState::standard();
+        let collateral = collateral.map(read_collateral).transpose()?;
+        let universe = &universe.get().0;
+        let collateral = CrossMargin::of_collateral(universe, collateral.as_ref())?;
+        let sets = sets.into_iter().map(|set| set.read(universe));
+        let concentration = parameters.concentration.into_iter();
+        let parameters = RiskParameters {
+            sets: sets.collect::<Result<_>>()?,
+            offsets: parameters.offsets.map_or(Offsets::None, Offsets::Share),
+            product_group: parameters.product_group,
+            short_option_rate: parameters.short_option_rate,
+            concentration: concentration
+                .map(|of| of.map(|(rate, depth)| xmfast_core::Concentration { rate, depth }))
+                .collect(),
+            margin_floor: parameters.margin_floor,
+            initial_factor: parameters.initial_factor,
+        };
+        let model = LinearModel {
+            model: collateral.clone(),
+            key: Key::SettlementAsset,
+        };
+        Ok(Self {
+            model: xmfast_core::RiskModel::new(collateral, parameters)?,
+            collateral: Py::new(py, model)?,
+        })
+    }
+
+    fn evaluate(
+        slf: &Bound<'_, Self>,
+        py: Python<'_>,
+        book: &Bound<'_, Book>,
+        market: &Bound<'_, Market>,
+    ) -> Result<(Report, Risk)> {
+        let this = slf.get();
+        let origin = Arc::new(Origin {
+            model: this.collateral.clone_ref(py),
+            book: book.clone().unbind(),
+            market: market.clone().unbind(),
+        });
+        let (book, market) = (&book.get().0, &market.get().0);
+        let found = run(py, |stop| evaluate_risk(&this.model, book, market, stop))?;
+        let risk = Risk {
+            rows: found.pools,
+            isolated: Arc::new(found.isolated),
+            table: found.table,
+            model: slf.clone().unbind(),
+            origin: origin.clone(),
+            numbers: None,
+        };
+        Ok((Report::whole(found.evaluated, origin), risk))
+    }
+
+    /// Losses of one long contract of every instrument that has a mark price, set by set: rows of the universe, and an
+    /// array of shape (I, S) for each set.
+    fn risk_arrays<'py>(
+        &self,
+        py: Python<'py>,
+        market: &Bound<'py, Market>,
+    ) -> Result<(Vec<usize>, Vec<Bound<'py, PyArray2<f64>>>)> {
+        let _state = FloatState::standard();
+        let market = &market.get().0;
+        let marks = market.mark_price().floats().iter().enumerate();
+        let priced: Vec<usize> = marks
+            .filter(|(_, mark)| !mark.is_nan())
+            .map(|(row, _)| row)
+            .collect();
+        let table = RiskTable::new(&self.model, market, &priced, 1, |_| String::new())?;
+        let arrays = table.sets.iter().map(|set| {
+            let rows = priced
+                .iter()
+                .flat_map(|&row| set.losses.losses(loss_row(row)).iter());
+            let shape = (priced.len(), set.losses.scenarios());
+            Array2::from_shape_vec(shape, rows.copied().collect())
+                .expect("a loss for every instrument and scenario")
+                .into_pyarray(py)
+        });
+        let arrays = arrays.collect();
+        Ok((priced, arrays))
+    }
+}
+
+/// See `xmfast.PortfolioReport`: what goes with the rows of a report.
+#[pyclass(frozen, module = "xmfast._core")]
+pub(crate) struct Risk {
+    rows: ResultRows,
+    isolated: Arc<ResultRows>,
+    table: Arc<RiskTable>,
+    model: Py<RiskModel>,
+    origin: Arc<Origin>,
+    /// Numbers of the accounts in the book; `None` if they are all of them in order.
+    numbers: Option<Vec<usize>>,
+}
+
+impl HasRows for Risk {
+    fn result_rows(&self) -> &ResultRows {
+        &self.rows
+    }
+}
+
+#[pymethods]
+impl Risk {
+    /// All figures, shape (A, 8): scan risk, short-option minimum, concentration, margin floor, worst scenario, and so on.
+    fn rows<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyArray2<f64>>> {
+        view::rows(slf)
+    }
+
+    /// The same of isolated positions, copied.
+    fn isolated<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray2<f64>> {
+        let columns = self.isolated.columns().to_vec();
+        Array2::from_shape_vec((columns.len() / 8, 8), columns)
+            .expect("a row has eight columns")
+            .into_pyarray(py)
+    }
+
+    /// These rows, in this order.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a borrowed array is passed so"
+    )]
+    fn take(&self, py: Python<'_>, rows: PyReadonlyArray1<'_, i64>) -> Self {
+        let rows: Vec<usize> = rows.as_array().iter().map(|&row| row as usize).collect();
+        let number = |row: usize| self.numbers.as_ref().map_or(row, |numbers| numbers[row]);
+        Self {
+            rows: self.rows.pick(&rows),
+            isolated: self.isolated.clone(),
+            table: self.table.clone(),
+            model: self.model.clone_ref(py),
+            origin: self.origin.clone(),
+            numbers: Some(rows.iter().map(|&row| number(row)).collect()),
+        }
+    }
+
+    /// What a row's account requires, in exact numbers: lines of kind, maintenance margin and initial margin.
+    fn requirement(&self, row: usize) -> Vec<(&'static str, String, String)> {
+        let account = self.numbers.as_ref().map_or(row, |numbers| numbers[row]);
+        let model = &self.model.get().model;
+        let lines = requirement_lines(model, &self.table, self.origin.book(), account);
+        let exact = |number: &Rational| number.to_string();
+        lines
+            .iter()
+            .map(|(kind, maintenance, initial)| (*kind, exact(maintenance), exact(initial)))
+            .collect()
+    }
+}
