@@ -54,7 +54,7 @@ pub fn loss_row(instrument: usize) -> usize {
 
 /// Row of what an account with tiny quantities may have lost by underflow.
 #[must_use]
-pub fn doubt_row(universe: &Universe) -> usize {
+pub(crate) fn doubt_row(universe: &Universe) -> usize {
     loss_row(universe.specs().len())
 }
 
@@ -120,6 +120,15 @@ impl RiskLayout {
 }
 
 impl<R: RowId> RiskPacked<R> {
+    /// The units of a block's pools, or of its isolated positions.
+    pub(crate) fn units(&self, block: usize, alone: bool) -> &BlockUnits<R> {
+        if alone {
+            &self.isolated[block]
+        } else {
+            &self.pools[block]
+        }
+    }
+
     fn memory(&self) -> usize {
         let blocks = self.pools.iter().chain(&self.isolated);
         blocks.map(BlockUnits::memory).sum()

@@ -1,5 +1,6 @@
 //! From a book, a risk model and a market to one result row per account, and what its portfolio risks.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::book::{BLOCK, Book, Holdings};
@@ -7,14 +8,15 @@ use crate::buffer::ResultRows;
 use crate::error::Result;
 use crate::exact::{Number, Rational};
 use crate::kernel::{
-    BlockUnits, FloatState, NO_SCENARIO, Row, RowId, Simd, UnitRisk, column, result, scan_block,
+    BlockUnits, FloatState, NO_SCENARIO, Row, RowId, Simd, UnitRisk, charge, column, result,
+    scan_block,
 };
 use crate::layout::{IsolatedPosition, Layout};
 use crate::market::Market;
 use crate::pool::Stop;
 use crate::report::{Beside, Evaluated, Evaluation, table_of};
 use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, combine, settle_risk};
-use crate::risk_layout::{RiskBlocks, RiskLayout, RiskPacked};
+use crate::risk_layout::{RiskBlocks, RiskLayout};
 use crate::settle::{Settlement, Subject};
 use crate::units::Key;
 
@@ -37,6 +39,9 @@ pub mod risk_column {
     /// What f64 can be off by.
     pub(crate) const BOUND: usize = 7;
 }
+
+/// Relative error of the few operations between sums over positions and a requirement.
+const ROUNDINGS: f64 = 1e-13;
 
 /// What an evaluation of portfolio risk says.
 #[derive(Debug)]
@@ -111,7 +116,7 @@ pub fn evaluate_risk(
 ///
 /// # Errors
 /// As [`RiskTable::new`].
-pub fn risk_table(
+fn risk_table(
     model: &RiskModel,
     book: &Book,
     market: &Market,
@@ -183,28 +188,24 @@ impl RiskOfBook<'_> {
     ) -> N {
         let factor = N::decimal(self.model.parameters.initial_factor);
         let orders = ordered_risk::<N>(self.table, holdings, position);
-        (requirement.clone() + orders) * factor
+        factor * (requirement.clone() + orders)
     }
 
     /// Risk rows of a block's pools or isolated positions.
     fn fill(&self, block: usize, alone: bool, out: &mut [Row]) {
+        let nothing = combine::<f64>(self.model, &self.table.sets[0], 0, &[]);
+        out.fill(risk_row(&nothing, nothing.requirement()));
         let mut first = 0;
-        for (number, (set, layout)) in self.table.sets.iter().zip(self.layouts).enumerate() {
-            let risks = match &layout.blocks {
+        for (number, layout) in self.layouts.iter().enumerate() {
+            match &layout.blocks {
                 RiskBlocks::Narrow(packed) => {
-                    self.risks(number, packed, block, alone, first, out.len())
+                    self.add_set(number, packed.units(block, alone), first, out)
                 }
                 RiskBlocks::Wide(packed) => {
-                    self.risks(number, packed, block, alone, first, out.len())
-                }
-            };
-            for (row, risk) in out.iter_mut().zip(risks) {
-                let requirement = risk.requirement();
-                if number == 0 || requirement > row.0[risk_column::REQUIREMENT] {
-                    *row = risk_row(&risk, requirement);
+                    self.add_set(number, packed.units(block, alone), first, out)
                 }
             }
-            first += set.losses.scenarios() as u32;
+            first += self.table.sets[number].losses.scenarios() as u32;
         }
         self.add_initial(block, alone, out);
     }
@@ -212,93 +213,108 @@ impl RiskOfBook<'_> {
     /// Initial margin, open orders counted.
     fn add_initial(&self, block: usize, alone: bool, out: &mut [Row]) {
         let holdings = &self.book.blocks()[block];
-        let first_alone = block
-            .checked_sub(1)
-            .map_or(0, |before| self.layout.isolated_ends[before]);
-        for (at, row) in out.iter_mut().enumerate() {
-            let (slot, position) = if alone {
-                let IsolatedPosition { account, position } = self.layout.isolated[first_alone + at];
-                (account as usize % BLOCK, Some(position as usize))
-            } else {
-                (at, None)
-            };
-            let requirement = row.0[risk_column::REQUIREMENT];
-            row.0[risk_column::INITIAL] =
-                self.initial(&requirement, holdings.holdings(slot), position);
-            row.0[risk_column::BOUND] *= self.model.parameters.initial_factor;
-            row.0[risk_column::BOUND] += 1e-13 * row.0[risk_column::INITIAL];
+        let factor = self.model.parameters.initial_factor;
+        for row in &mut *out {
+            row.0[risk_column::INITIAL] = factor * row.0[risk_column::REQUIREMENT];
+        }
+        if holdings.has_orders() {
+            let before = block.checked_sub(1);
+            let first_alone = before.map_or(0, |before| self.layout.isolated_ends[before]);
+            for (at, row) in out.iter_mut().enumerate() {
+                let (slot, position) = if alone {
+                    let IsolatedPosition { account, position } =
+                        self.layout.isolated[first_alone + at];
+                    (account as usize % BLOCK, Some(position as usize))
+                } else {
+                    (at, None)
+                };
+                let requirement = row.0[risk_column::REQUIREMENT];
+                row.0[risk_column::INITIAL] =
+                    self.initial(&requirement, holdings.holdings(slot), position);
+            }
+        }
+        for Row(row) in out {
+            row[risk_column::BOUND] =
+                factor * row[risk_column::BOUND] + ROUNDINGS * row[risk_column::INITIAL];
         }
     }
 
-    /// Requirements of a block by one set of scenarios.
-    fn risks<R: RowId>(
-        &self,
-        number: usize,
-        packed: &RiskPacked<R>,
-        block: usize,
-        alone: bool,
-        first: u32,
-        count: usize,
-    ) -> Vec<AccountRisk<f64>> {
+    /// Raises the risk rows of a block to what one set of scenarios requires.
+    fn add_set<R: RowId>(&self, number: usize, units: &BlockUnits<R>, first: u32, out: &mut [Row]) {
         let set = &self.table.sets[number];
-        let units = if alone {
-            &packed.isolated[block]
-        } else {
-            &packed.pools[block]
+        let raise = |out: &mut [Row], at: usize, groups: &[Group<'_, f64>]| {
+            let risk = combine(self.model, set, first, groups);
+            let requirement = risk.requirement();
+            let row = &mut out[at];
+            if number == 0 || requirement > row.0[risk_column::REQUIREMENT] {
+                *row = risk_row(&risk, requirement);
+            }
         };
-        let mut whole = vec![UnitRisk::default(); count];
-        let mut parts = vec![UnitRisk::default(); units.parts.len()];
-        let simd = Simd::current();
-        scan_block(
-            simd,
-            units,
-            &set.losses,
-            set.measure,
-            (&mut whole, &mut parts),
-        );
-        let shares = matches!(self.model.parameters.offsets, Offsets::Share(_));
-        let losses = if shares {
-            part_losses(units, set)
-        } else {
-            Vec::new()
-        };
-        let scenarios = set.losses.scenarios();
-        let nothing = combine::<f64>(self.model, set, first, &[]);
-        let mut risks = vec![nothing; count];
-        let group = |key: usize, risk: &UnitRisk, losses| Group {
-            key,
-            loss: risk.loss,
-            worst: risk.worst,
-            charges: risk.charges,
-            losses,
-        };
-        for (facts, ..) in units.whole.iter() {
-            let at = facts.target as usize;
-            let group = group(facts.home.index(), &whole[at], &[][..]);
-            risks[at] = combine(self.model, set, first, &[group]);
-        }
-        let mut keys = vec![0; parts.len()];
-        for (facts, ..) in units.parts.iter() {
-            keys[facts.target as usize] = facts.home.index();
-        }
-        let mut start = 0;
-        for fold in &units.folds {
-            let mine = start..start + fold.parts as usize;
-            start = mine.end;
-            let groups: Vec<Group<'_, f64>> = mine
-                .map(|part| {
+        UNIT_RISKS.with_borrow_mut(|(whole, parts)| {
+            whole.resize(units.whole.len(), UnitRisk::default());
+            parts.resize(units.parts.len(), UnitRisk::default());
+            scan_block(
+                Simd::current(),
+                units,
+                &set.losses,
+                set.measure,
+                (whole, parts),
+            );
+            let group = |key: usize, risk: &UnitRisk, losses| Group {
+                key,
+                loss: risk.loss,
+                worst: risk.worst,
+                charges: risk.charges,
+                losses,
+            };
+            let scan_alone = self.model.is_scan_alone() && number == 0;
+            for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
+                let at = facts.target as usize;
+                if scan_alone {
+                    // What `combine` says of one group.
+                    out[at] = scan_row(risk);
+                } else {
+                    let group = group(facts.home.index(), risk, &[][..]);
+                    raise(out, at, &[group]);
+                }
+            }
+            if units.folds.is_empty() {
+                return;
+            }
+            let shares = matches!(self.model.parameters.offsets, Offsets::Share(_));
+            let losses = if shares {
+                part_losses(units, set)
+            } else {
+                Vec::new()
+            };
+            let scenarios = set.losses.scenarios();
+            // Parts by number: where they stand among the units.
+            let mut places = vec![(0, 0); parts.len()];
+            for (place, (facts, ..)) in units.parts.iter().enumerate() {
+                places[facts.target as usize] = (place, facts.home.index());
+            }
+            let (mut start, mut groups) = (0, Vec::new());
+            for fold in &units.folds {
+                groups.clear();
+                for part in start..start + fold.parts as usize {
+                    let (place, key) = places[part];
                     let losses = if shares {
                         &losses[part * scenarios..(part + 1) * scenarios]
                     } else {
                         &[]
                     };
-                    group(keys[part], &parts[part], losses)
-                })
-                .collect();
-            risks[fold.target as usize] = combine(self.model, set, first, &groups);
-        }
-        risks
+                    groups.push(group(key, &parts[place], losses));
+                }
+                start += fold.parts as usize;
+                raise(out, fold.target as usize, &groups);
+            }
+        });
     }
+}
+
+thread_local! {
+    /// Kept from block to block: risks of units that are accounts, and of parts.
+    static UNIT_RISKS: RefCell<(Vec<UnitRisk>, Vec<UnitRisk>)> = RefCell::default();
 }
 
 /// Losses of every part of a block by scenario, one part after the other.
@@ -357,18 +373,33 @@ fn ordered_risk<N: Number>(
     largest
 }
 
+/// The risk row of an account of one group, where nothing is charged but its losses.
+fn scan_row(risk: &UnitRisk) -> Row {
+    let mut row = Row::default();
+    row.0[risk_column::SCAN_RISK] = risk.loss;
+    row.0[risk_column::WORST_SCENARIO] = scenario_number(risk.worst);
+    row.0[risk_column::REQUIREMENT] = risk.loss;
+    row.0[risk_column::BOUND] = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
+    row
+}
+
+fn scenario_number(worst: u32) -> f64 {
+    if worst == NO_SCENARIO {
+        -1.0
+    } else {
+        f64::from(worst)
+    }
+}
+
 fn risk_row(risk: &AccountRisk<f64>, requirement: f64) -> Row {
     let mut row = Row::default();
     row.0[risk_column::SCAN_RISK] = risk.scan_risk;
     row.0[risk_column::SHORT_OPTION_MINIMUM] = risk.short_option_minimum;
     row.0[risk_column::CONCENTRATION] = risk.concentration;
     row.0[risk_column::MARGIN_FLOOR] = risk.margin_floor;
-    row.0[risk_column::WORST_SCENARIO] = match risk.worst_scenario {
-        NO_SCENARIO => -1.0,
-        scenario => f64::from(scenario),
-    };
+    row.0[risk_column::WORST_SCENARIO] = scenario_number(risk.worst_scenario);
     row.0[risk_column::REQUIREMENT] = requirement;
-    row.0[risk_column::BOUND] = risk.bound + 1e-13 * requirement;
+    row.0[risk_column::BOUND] = risk.bound + ROUNDINGS * requirement;
     row
 }
 

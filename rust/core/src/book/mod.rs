@@ -89,6 +89,12 @@ impl Block {
         self.position_ends.last().map_or(0, |&end| end as usize)
     }
 
+    /// Whether any account has open orders that may add to a position.
+    #[must_use]
+    pub fn has_orders(&self) -> bool {
+        !self.order_instrument.is_empty()
+    }
+
     /// Where the positions of the account in a slot stand among those of the block, and their instruments.
     #[must_use]
     pub fn positions(&self, slot: usize) -> (usize, &[u32]) {

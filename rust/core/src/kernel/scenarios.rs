@@ -119,7 +119,7 @@ pub const NO_SCENARIO: u32 = u32::MAX;
 /// Rows of losses that are summed at once.
 const TILE: usize = 8;
 
-/// The risk of every unit, in the order of its facts: `whole` units, then `parts`.
+/// The risk of every unit, in order: `whole` units, then `parts`.
 ///
 /// # Panics
 /// If a row lies outside the table, there are too few outputs, or the machine lacks the path.
@@ -134,7 +134,7 @@ pub fn scan_block<R: RowId>(
     scan_units(simd, &block.parts, table, measure, parts);
 }
 
-/// The risk of every unit to its target.
+/// The risk of every unit, in order.
 fn scan_units<R: RowId>(
     simd: Simd,
     units: &Units<R>,
@@ -186,19 +186,22 @@ fn units_in<L: Lanes, R: RowId>(
 ) {
     match measure {
         Measure::Worst => each_unit::<L, R, _>(units, table, &mut Worst::default(), out),
-        Measure::Quantile { rank } => {
-            each_unit::<L, R, _>(units, table, &mut Largest::new(rank, false), out);
-        }
-        Measure::Shortfall { rank } => {
-            each_unit::<L, R, _>(units, table, &mut Largest::new(rank, true), out);
+        Measure::Quantile { rank } | Measure::Shortfall { rank } => {
+            let mean = matches!(measure, Measure::Shortfall { .. });
+            if rank <= SORTED_RANK {
+                each_unit::<L, R, _>(units, table, &mut Largest::new(rank, mean), out);
+            } else {
+                let mut selected = Selected::new(rank, mean, table.scenarios);
+                each_unit::<L, R, _>(units, table, &mut selected, out);
+            }
         }
     }
 }
 
 /// What becomes of a unit's losses. A trait, not a closure: closures would not be compiled for the instruction set.
 trait Sink<L> {
-    /// Losses of eight scenarios, the first of them number `first`; `valid` has a bit for each that is one.
-    fn take(&mut self, losses: L, first: u32, valid: u8);
+    /// Losses of eight scenarios a lane, the first of them number `first`; of the last lane those in `valid` are some.
+    fn take<const N: usize>(&mut self, losses: &[L; N], first: u32, valid: u8);
     /// What was asked for, and the scenario of the largest loss; ready for the next unit.
     fn finish(&mut self) -> (f64, u32);
 }
@@ -212,7 +215,7 @@ fn each_unit<L: Lanes, R: RowId, S: Sink<L>>(
 ) {
     let charge_mask = L::operand_mask(&charge::ABSOLUTE);
     let width = 1 + table.lanes;
-    for (facts, rows, quantities) in units.iter() {
+    for ((_, rows, quantities), out) in units.iter().zip(out) {
         // SAFETY: `scan_units` compared the table with `row_bound`; a row's charges stand before its losses.
         let charges = unsafe { charges::<L, R>(rows, quantities, table, charge_mask) };
         let mut lane = 0;
@@ -232,7 +235,7 @@ fn each_unit<L: Lanes, R: RowId, S: Sink<L>>(
             };
         }
         let (loss, worst) = sink.finish();
-        out[facts.target as usize] = UnitRisk {
+        *out = UnitRisk {
             loss,
             worst,
             charges,
@@ -262,16 +265,9 @@ unsafe fn tile<L: Lanes, R: RowId, S: Sink<L>, const N: usize>(
             *sum = quantity.mul_add(L::load(losses), *sum);
         }
     }
-    for (at, sum) in sums.into_iter().enumerate() {
-        let first = 8 * (lane + at);
-        let valid = table.scenarios - first;
-        let valid = if valid >= 8 {
-            u8::MAX
-        } else {
-            (1 << valid) - 1
-        };
-        sink.take(sum, first as u32, valid);
-    }
+    let left = table.scenarios - 8 * (lane + N - 1);
+    let valid = if left >= 8 { u8::MAX } else { (1 << left) - 1 };
+    sink.take(&sums, 8 * lane as u32, valid);
     N
 }
 
@@ -306,14 +302,25 @@ struct Worst {
 
 impl<L: Lanes> Sink<L> for Worst {
     #[inline(always)]
-    fn take(&mut self, losses: L, first: u32, _valid: u8) {
-        // What is beyond the last scenario is 0, and never above.
-        if losses.above(L::splat(self.loss)) != 0 {
-            for (lane, loss) in (first..).zip(losses.to_row().0) {
-                if loss > self.loss {
-                    (self.loss, self.worst) = (loss, Some(lane));
-                }
-            }
+    fn take<const N: usize>(&mut self, losses: &[L; N], first: u32, _valid: u8) {
+        let mut largest = losses[0];
+        for &lane in &losses[1..] {
+            largest = lane.larger(largest);
+        }
+        let largest = largest
+            .to_row()
+            .0
+            .into_iter()
+            .fold(0.0, |a: f64, b| if b > a { b } else { a });
+        // What is beyond the last scenario is 0, and never the largest.
+        if largest > self.loss {
+            self.loss = largest;
+            let largest = L::splat(largest);
+            let is_it = |lane: &L| !largest.above(*lane);
+            let bits = losses.iter().map(is_it);
+            let found = bits.enumerate().find(|&(_, bits)| bits != 0);
+            let (lane, bits) = found.expect("one of them is the largest");
+            self.worst = Some(first + 8 * lane as u32 + bits.trailing_zeros());
         }
     }
 
@@ -324,13 +331,19 @@ impl<L: Lanes> Sink<L> for Worst {
     }
 }
 
-/// The largest few losses, ascending, with their scenarios.
+/// Ranks up to this are kept sorted while losses come; above, all losses are kept and the few selected at the end.
+const SORTED_RANK: usize = 64;
+
+/// The largest few losses, ascending.
 struct Largest {
     rank: usize,
     mean: bool,
-    largest: Vec<(f64, u32)>,
-    /// What a loss must be above to be among them.
+    kept: [f64; SORTED_RANK],
+    count: usize,
+    /// What a loss must be above to be among them. A quantile is at least 0, so that only losses above 0 matter to it.
     threshold: f64,
+    top: f64,
+    worst: u32,
 }
 
 impl Largest {
@@ -338,49 +351,133 @@ impl Largest {
         Self {
             rank,
             mean,
-            largest: Vec::with_capacity(rank + 1),
-            threshold: f64::NEG_INFINITY,
+            kept: [0.0; SORTED_RANK],
+            count: 0,
+            threshold: if mean { f64::NEG_INFINITY } else { 0.0 },
+            top: 0.0,
+            worst: NO_SCENARIO,
         }
     }
 
+    #[inline(always)]
     fn insert(&mut self, loss: f64, scenario: u32) {
-        let at = self.largest.partition_point(|other| other.0 < loss);
-        self.largest.insert(at, (loss, scenario));
-        if self.largest.len() > self.rank {
-            self.largest.remove(0);
+        if loss > self.top {
+            (self.top, self.worst) = (loss, scenario);
         }
-        if self.largest.len() == self.rank {
-            self.threshold = self.largest[0].0;
+        if self.count < self.rank {
+            let mut at = self.count;
+            while at > 0 && self.kept[at - 1] > loss {
+                self.kept[at] = self.kept[at - 1];
+                at -= 1;
+            }
+            self.kept[at] = loss;
+            self.count += 1;
+            if self.count < self.rank {
+                return;
+            }
+        } else {
+            let mut at = 0;
+            while at + 1 < self.rank && self.kept[at + 1] < loss {
+                self.kept[at] = self.kept[at + 1];
+                at += 1;
+            }
+            self.kept[at] = loss;
         }
+        self.threshold = self.kept[0];
     }
 }
 
 impl<L: Lanes> Sink<L> for Largest {
     #[inline(always)]
-    fn take(&mut self, losses: L, first: u32, valid: u8) {
-        if losses.above(L::splat(self.threshold)) & valid == 0 {
-            return;
-        }
-        let row = losses.to_row().0;
-        for (lane, &loss) in row.iter().enumerate() {
-            if valid >> lane & 1 == 1 && loss > self.threshold {
-                self.insert(loss, first + lane as u32);
+    fn take<const N: usize>(&mut self, losses: &[L; N], first: u32, valid: u8) {
+        for (at, &lane) in losses.iter().enumerate() {
+            let valid = if at + 1 == N { valid } else { u8::MAX };
+            let mut above = lane.above(L::splat(self.threshold)) & valid;
+            if above == 0 {
+                continue;
+            }
+            let row = lane.to_row().0;
+            while above != 0 {
+                let bit = above.trailing_zeros();
+                above &= above - 1;
+                let loss = row[bit as usize];
+                if loss > self.threshold {
+                    self.insert(loss, first + 8 * at as u32 + bit);
+                }
             }
         }
     }
 
     #[inline(always)]
     fn finish(&mut self) -> (f64, u32) {
-        let &(largest, scenario) = self.largest.last().expect("at least one scenario");
+        let kept = &self.kept[..self.count];
         let loss = if self.mean {
-            let sum: f64 = self.largest.iter().map(|(loss, _)| loss).sum();
-            sum / self.largest.len() as f64
+            kept.iter().sum::<f64>() / self.rank as f64
+        } else if self.count == self.rank {
+            kept[0]
         } else {
-            self.largest[0].0
+            0.0
         };
-        self.largest.clear();
-        self.threshold = f64::NEG_INFINITY;
-        let worst = if largest > 0.0 { scenario } else { NO_SCENARIO };
+        let worst = self.worst;
+        *self = Self {
+            kept: self.kept,
+            ..Self::new(self.rank, self.mean)
+        };
+        (if loss > 0.0 { loss } else { 0.0 }, worst)
+    }
+}
+
+/// All losses, of which the largest few are selected at the end.
+struct Selected {
+    rank: usize,
+    mean: bool,
+    losses: Vec<f64>,
+    top: f64,
+    worst: u32,
+}
+
+impl Selected {
+    fn new(rank: usize, mean: bool, scenarios: usize) -> Self {
+        Self {
+            rank,
+            mean,
+            losses: Vec::with_capacity(scenarios),
+            top: 0.0,
+            worst: NO_SCENARIO,
+        }
+    }
+}
+
+impl<L: Lanes> Sink<L> for Selected {
+    #[inline(always)]
+    fn take<const N: usize>(&mut self, losses: &[L; N], first: u32, valid: u8) {
+        for (at, lane) in losses.iter().enumerate() {
+            let count = if at + 1 == N { valid.count_ones() } else { 8 } as usize;
+            let row = lane.to_row().0;
+            for (scenario, &loss) in (first + 8 * at as u32..).zip(&row[..count]) {
+                if loss > self.top {
+                    (self.top, self.worst) = (loss, scenario);
+                }
+            }
+            self.losses.extend_from_slice(&row[..count]);
+        }
+    }
+
+    #[inline(always)]
+    fn finish(&mut self) -> (f64, u32) {
+        let smallest = self.losses.len() - self.rank;
+        let (_, &mut quantile, larger) =
+            self.losses.select_nth_unstable_by(smallest, f64::total_cmp);
+        let loss = if self.mean {
+            larger.sort_unstable_by(f64::total_cmp);
+            let sum = larger.iter().fold(quantile, |sum, loss| sum + loss);
+            sum / self.rank as f64
+        } else {
+            quantile
+        };
+        self.losses.clear();
+        let worst = std::mem::replace(&mut self.worst, NO_SCENARIO);
+        self.top = 0.0;
         (if loss > 0.0 { loss } else { 0.0 }, worst)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::bachelier::bachelier;
 use super::black::{Terms, black};
-use crate::error::{Error, Place, Result, finite};
+use super::columns::{Bound, FRAME, check_column, check_length, inverse_normal};
+use crate::error::{Error, Place, Result};
 use crate::kernel::math::{Real, RealRow, ln};
 use crate::kernel::{LaneWork, Row, Simd, on_lanes};
 use crate::pool::{self, Stop};
@@ -138,55 +139,6 @@ impl OptionColumns<'_> {
     }
 }
 
-/// What a column may hold beside being finite.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Bound {
-    None,
-    AtLeast0,
-    Above0,
-}
-
-impl Bound {
-    pub(super) fn above_0(yes: bool) -> Self {
-        if yes { Self::Above0 } else { Self::None }
-    }
-}
-
-pub(super) const FRAME: &str = "options";
-
-pub(super) fn check_length(name: &'static str, found: usize, expected: usize) -> Result<()> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::Column {
-        place: Place::column(FRAME, name),
-        problem: format!("{found} rows, but 'forward' has {expected}"),
-    })
-}
-
-pub(super) fn check_column(
-    name: &'static str,
-    column: &[f64],
-    rows: usize,
-    bound: Bound,
-) -> Result<()> {
-    check_length(name, column.len(), rows)?;
-    for (row, &value) in column.iter().enumerate() {
-        let place = || Place::column(FRAME, name).row(row);
-        finite(value, place)?;
-        let expected = match bound {
-            Bound::AtLeast0 if value < 0.0 => "not >= 0",
-            Bound::Above0 if value <= 0.0 => "not > 0",
-            _ => continue,
-        };
-        return Err(Error::Value {
-            place: place(),
-            problem: format!("{value} is {expected}"),
-        });
-    }
-    Ok(())
-}
-
 /// Value and greeks of every option; `inverse` ones pay in coin, value / forward, and are counted in coin.
 ///
 /// Their bits depend neither on the number of threads nor on the instruction set.
@@ -233,15 +185,6 @@ pub fn option_greeks(
         });
     }
     Ok(greeks)
-}
-
-pub(super) fn inverse_normal() -> Error {
-    Error::Parameter {
-        place: Place::frame("inverse"),
-        problem:
-            "an inverse option divides by a price that is negative at times under the normal model"
-                .into(),
-    }
 }
 
 fn greeks_in(columns: &[Row; COLUMNS], lane: usize) -> Greeks<f64> {

@@ -5,8 +5,13 @@
 
 mod bachelier;
 mod black;
+mod columns;
 mod greeks;
+mod implied;
 mod revalue;
+mod surface;
 
 pub use greeks::{Greeks, OptionColumns, OptionModel, option_greeks};
+pub use implied::{ImpliedStatus, PriceColumns, implied_volatility};
 pub use revalue::{ShockSet, ShockedOption, revalue};
+pub use surface::{CalendarArbitrage, SurfaceColumns, VolatilitySurface, YEAR_NS};

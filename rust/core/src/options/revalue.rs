@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bachelier;
 use super::black::{Exchange, Terms};
-use super::greeks::{FRAME, OptionModel, inverse_normal, log_moneyness};
+use super::columns::{FRAME, inverse_normal};
+use super::greeks::{OptionModel, log_moneyness};
 use crate::error::{Error, Place, Result, finite};
 use crate::kernel::math::{RealRow, ln};
 use crate::kernel::{LaneWork, Row, Simd, on_lanes};

@@ -106,6 +106,15 @@ impl RiskModel {
         })
     }
 
+    /// Whether a requirement is the scan risk and nothing else.
+    #[must_use]
+    pub(crate) fn is_scan_alone(&self) -> bool {
+        let parameters = &self.parameters;
+        parameters.margin_floor == 0.0
+            && parameters.short_option_rate.iter().all(|&rate| rate == 0.0)
+            && parameters.concentration.iter().all(Option::is_none)
+    }
+
     /// The universe that the parameters belong to.
     #[must_use]
     pub fn universe(&self) -> &Arc<Universe> {
