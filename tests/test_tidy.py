@@ -26,6 +26,7 @@ MODULE_ORDER: tuple[tuple[str, ...], ...] = (
     ("contract",),
     ("ids",),
     ("universe",),
+    ("options",),
     ("oracle",),
     ("market",),
     ("table",),

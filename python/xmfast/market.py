@@ -34,6 +34,12 @@ class Market:
         By instrument: what one long contract has paid since the start, per unit of its multiplier (quote units; of
         an inverse contract, settlement asset units); signed, default 0. Options pay none. It lowers the value of a
         long position, never its margin.
+    implied_volatility : dict or array, optional
+        By option: per square root of a year, >= 0. Models by scenarios need it.
+    forward : dict or array, optional
+        By option: the underlying's price for delivery at expiry; its index price where left out.
+    discount_rate : dict or array, optional
+        By settlement asset: continuously compounded, a year; default 0.
 
     Raises
     ------
@@ -69,6 +75,9 @@ class Market:
         deposit_index: Prices | None = None,
         borrow_index: Prices | None = None,
         cumulative_funding: Prices | None = None,
+        implied_volatility: Prices | None = None,
+        forward: Prices | None = None,
+        discount_rate: Prices | None = None,
     ) -> None:
         self._universe = universe
         figures = _figures(
@@ -77,6 +86,9 @@ class Market:
             deposit_index=deposit_index,
             borrow_index=borrow_index,
             cumulative_funding=cumulative_funding,
+            implied_volatility=implied_volatility,
+            forward=forward,
+            discount_rate=discount_rate,
         )
         self._core = _core.Market(core_universe(universe), figures, read_time(time))
 
@@ -89,6 +101,9 @@ class Market:
         deposit_index: Prices | None = None,
         borrow_index: Prices | None = None,
         cumulative_funding: Prices | None = None,
+        implied_volatility: Prices | None = None,
+        forward: Prices | None = None,
+        discount_rate: Prices | None = None,
     ) -> Market:
         """Return a market with some figures replaced: those that a dict names, or all of an array."""
         figures = _figures(
@@ -97,6 +112,9 @@ class Market:
             deposit_index=deposit_index,
             borrow_index=borrow_index,
             cumulative_funding=cumulative_funding,
+            implied_volatility=implied_volatility,
+            forward=forward,
+            discount_rate=discount_rate,
         )
         market = Market.__new__(Market)
         market._universe = self._universe
@@ -132,6 +150,21 @@ class Market:
     def cumulative_funding(self) -> NDArray[np.float64]:
         """What one long contract has paid, in the order of ``universe.instruments``."""
         return self._core.cumulative_funding()
+
+    @property
+    def implied_volatility(self) -> NDArray[np.float64]:
+        """Implied volatilities in the order of ``universe.instruments``, NaN where there is none."""
+        return self._core.implied_volatility()
+
+    @property
+    def forward(self) -> NDArray[np.float64]:
+        """Prices for delivery at expiry in the order of ``universe.instruments``, NaN where none was given."""
+        return self._core.forward()
+
+    @property
+    def discount_rate(self) -> NDArray[np.float64]:
+        """Rates of discount in the order of ``universe.assets``."""
+        return self._core.discount_rate()
 
     @property
     def time(self) -> np.datetime64 | None:

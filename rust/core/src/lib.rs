@@ -26,7 +26,7 @@
 //! ```
 
 // Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layouts:
-// error exact concave kernel pool buffer contract ids universe market table units|layout|book model settle share explain
+// error exact concave kernel pool buffer contract ids universe options market table units|layout|book model settle share explain
 // positions summary report liquidation_price price_path limits.
 mod book;
 mod buffer;

@@ -17,6 +17,9 @@ pub struct Market {
     deposit_index: GivenColumn,
     borrow_index: GivenColumn,
     cumulative_funding: GivenColumn,
+    implied_volatility: GivenColumn,
+    forward: GivenColumn,
+    discount_rate: GivenColumn,
     time: Option<i64>,
 }
 
@@ -34,6 +37,9 @@ impl Market {
             deposit_index: vec![1.0; assets].into(),
             borrow_index: vec![1.0; assets].into(),
             cumulative_funding: vec![0.0; instruments].into(),
+            implied_volatility: vec![f64::NAN; instruments].into(),
+            forward: vec![f64::NAN; instruments].into(),
+            discount_rate: vec![0.0; assets].into(),
             time,
         }
     }
@@ -130,6 +136,57 @@ impl Market {
         Ok(())
     }
 
+    /// Sets the implied volatility of an option, per square root of a year: a fraction, or for scenarios of absolute
+    /// shocks price units. At least 0.
+    ///
+    /// # Errors
+    /// A volatility that is not finite or below 0, or of what is no option.
+    pub fn set_implied_volatility(&mut self, instrument: usize, volatility: Given) -> Result<()> {
+        let place =
+            || Place::frame("implied_volatility").id(self.universe.instruments().get(instrument));
+        let float = finite(volatility.float(), place)?;
+        let problem = if self.universe.specs()[instrument].kind != Kind::Option {
+            format!("{float}: only options have one")
+        } else if float < 0.0 {
+            format!("{float} is negative")
+        } else {
+            self.implied_volatility.set(instrument, volatility);
+            return Ok(());
+        };
+        Err(Error::Value {
+            place: place(),
+            problem,
+        })
+    }
+
+    /// Sets the price of an instrument's underlying for delivery at expiry; the index price counts where none is set.
+    ///
+    /// # Errors
+    /// A price that is not finite, or not above 0 where the instrument does not allow it.
+    pub fn set_forward(&mut self, instrument: usize, forward: Given) -> Result<()> {
+        let place = || Place::frame("forward").id(self.universe.instruments().get(instrument));
+        let float = finite(forward.float(), place)?;
+        if float <= 0.0 && !self.universe.specs()[instrument].allow_negative_price {
+            return Err(Error::Value {
+                place: place(),
+                problem: format!("{float} is not > 0"),
+            });
+        }
+        self.forward.set(instrument, forward);
+        Ok(())
+    }
+
+    /// Sets the rate, continuously compounded a year, by which payments in an asset are discounted.
+    ///
+    /// # Errors
+    /// A rate that is not finite.
+    pub fn set_discount_rate(&mut self, asset: usize, rate: Given) -> Result<()> {
+        let place = || Place::frame("discount_rate").id(self.universe.assets().get(asset));
+        finite(rate.float(), place)?;
+        self.discount_rate.set(asset, rate);
+        Ok(())
+    }
+
     /// Sets the time, nanoseconds since 1970 UTC.
     pub fn set_time(&mut self, time: Option<i64>) {
         self.time = time;
@@ -169,6 +226,24 @@ impl Market {
     #[must_use]
     pub fn cumulative_funding(&self) -> &GivenColumn {
         &self.cumulative_funding
+    }
+
+    /// Implied volatilities by instrument, NaN where there is none.
+    #[must_use]
+    pub fn implied_volatility(&self) -> &GivenColumn {
+        &self.implied_volatility
+    }
+
+    /// Prices for delivery at expiry by instrument, NaN where none is set.
+    #[must_use]
+    pub fn forward(&self) -> &GivenColumn {
+        &self.forward
+    }
+
+    /// Rates by asset; see [`Market::set_discount_rate`].
+    #[must_use]
+    pub fn discount_rate(&self) -> &GivenColumn {
+        &self.discount_rate
     }
 
     /// The moment, nanoseconds since 1970 UTC.

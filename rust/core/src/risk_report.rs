@@ -199,10 +199,10 @@ impl RiskOfBook<'_> {
         for (number, layout) in self.layouts.iter().enumerate() {
             match &layout.blocks {
                 RiskBlocks::Narrow(packed) => {
-                    self.add_set(number, packed.units(block, alone), first, out)
+                    self.add_set(number, packed.units(block, alone), first, out);
                 }
                 RiskBlocks::Wide(packed) => {
-                    self.add_set(number, packed.units(block, alone), first, out)
+                    self.add_set(number, packed.units(block, alone), first, out);
                 }
             }
             first += self.table.sets[number].losses.scenarios() as u32;

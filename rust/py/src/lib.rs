@@ -17,6 +17,7 @@ mod lookup;
 mod market;
 mod model;
 mod numbers;
+mod options;
 mod price_path;
 mod prices;
 mod report;
@@ -27,6 +28,7 @@ mod texts;
 mod times;
 mod universe;
 mod view;
+mod volatility_surface;
 
 use pyo3::prelude::*;
 
@@ -41,7 +43,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<report::Report>()?;
     module.add_class::<risk::Risk>()?;
     module.add_class::<risk::RiskModel>()?;
+    module.add_class::<volatility_surface::VolatilitySurface>()?;
     module.add_function(wrap_pyfunction!(contract::contract, module)?)?;
+    module.add_function(wrap_pyfunction!(options::implied_statuses, module)?)?;
+    module.add_function(wrap_pyfunction!(options::implied_volatility, module)?)?;
+    module.add_function(wrap_pyfunction!(options::option_greeks, module)?)?;
     module.add_function(wrap_pyfunction!(liquidation_price::account_prices, module)?)?;
     module.add_function(wrap_pyfunction!(limits::account_buying_power, module)?)?;
     module.add_function(wrap_pyfunction!(limits::book_buying_power, module)?)?;

@@ -53,6 +53,18 @@ impl Market {
         PyArray1::from_slice(py, self.0.cumulative_funding().floats())
     }
 
+    fn implied_volatility<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.0.implied_volatility().floats())
+    }
+
+    fn forward<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.0.forward().floats())
+    }
+
+    fn discount_rate<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.0.discount_rate().floats())
+    }
+
     fn time(&self) -> Option<i64> {
         self.0.time()
     }
@@ -70,7 +82,7 @@ enum Owner {
 /// How a figure is set.
 type Setter = fn(&mut xmfast_core::Market, usize, Given) -> xmfast_core::Result<()>;
 
-const FIGURES: [(&str, Owner, Setter); 5] = [
+const FIGURES: [(&str, Owner, Setter); 8] = [
     (
         "index_price",
         Owner::Index,
@@ -95,6 +107,21 @@ const FIGURES: [(&str, Owner, Setter); 5] = [
         "cumulative_funding",
         Owner::Instrument,
         xmfast_core::Market::set_cumulative_funding,
+    ),
+    (
+        "implied_volatility",
+        Owner::Instrument,
+        xmfast_core::Market::set_implied_volatility,
+    ),
+    (
+        "forward",
+        Owner::Instrument,
+        xmfast_core::Market::set_forward,
+    ),
+    (
+        "discount_rate",
+        Owner::Asset,
+        xmfast_core::Market::set_discount_rate,
     ),
 ];
 

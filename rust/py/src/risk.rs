@@ -27,6 +27,9 @@ pub(crate) struct RiskModel {
     collateral: Py<LinearModel>,
 }
 
+/// Rows of the universe, and an array for each set.
+type LabelledArrays<'py> = (Vec<usize>, Vec<Bound<'py, PyArray2<f64>>>);
+
 /// Price shocks and volatility shocks by scenario.
 type ShockColumns = (Vec<f64>, Vec<f64>);
 
@@ -156,7 +159,7 @@ impl RiskModel {
         &self,
         py: Python<'py>,
         market: &Bound<'py, Market>,
-    ) -> Result<(Vec<usize>, Vec<Bound<'py, PyArray2<f64>>>)> {
+    ) -> Result<LabelledArrays<'py>> {
         let _state = FloatState::standard();
         let market = &market.get().0;
         let marks = market.mark_price().floats().iter().enumerate();

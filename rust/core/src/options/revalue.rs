@@ -8,7 +8,7 @@ use super::columns::{FRAME, inverse_normal};
 use super::greeks::{OptionModel, log_moneyness};
 use crate::error::{Error, Place, Result, finite};
 use crate::kernel::math::{RealRow, ln};
-use crate::kernel::{LaneWork, Row, Simd, on_lanes};
+use crate::kernel::{FloatState, LaneWork, Row, Simd, on_lanes};
 use crate::pool::{self, Stop};
 
 /// One option, as scenarios see it.
@@ -129,6 +129,7 @@ impl ShockSet {
                 });
             }
         }
+        let _state = FloatState::standard();
         let mut set = Self {
             model,
             scenarios: price.len(),

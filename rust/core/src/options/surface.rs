@@ -82,7 +82,7 @@ pub struct CalendarArbitrage {
     pub underlying: u32,
     /// The later of the two expiries.
     pub expiry: i64,
-    /// A strike of that expiry.
+    /// The strike of that expiry; `strike / forward` is quoted for one of the two.
     pub strike: f64,
     /// By how much the total variance is less than that of the expiry before it.
     pub missing_variance: f64,
@@ -130,6 +130,12 @@ impl VolatilitySurface {
         self.time
     }
 
+    /// Number of expiries with quotes, of all underlyings.
+    #[must_use]
+    pub fn expiry_count(&self) -> usize {
+        self.smiles.iter().map(Vec::len).sum()
+    }
+
     /// The volatility of a strike and an expiry, at least 0.
     ///
     /// # Errors
@@ -166,8 +172,7 @@ impl VolatilitySurface {
             .collect()
     }
 
-    /// Every strike of an expiry whose total variance is less than that of the expiry before it, at the same
-    /// `strike / forward`.
+    /// Every quoted `strike / forward` at which the total variance of an expiry is less than that of the expiry before it.
     ///
     /// They are told, not refused: quotes of real markets have some, and interpolation between them stays sound.
     #[must_use]
@@ -177,8 +182,15 @@ impl VolatilitySurface {
         let mut found = Vec::new();
         for (underlying, smiles) in (0u32..).zip(&self.smiles) {
             for pair in smiles.windows(2) {
-                for &(log_moneyness, variance) in &pair[1].points {
-                    let before = pair[0].total_variance(log_moneyness);
+                // Between two neighbours both are linear, so the worst stands at a quote of either.
+                let points = pair.iter().flat_map(|smile| &smile.points);
+                let mut quoted: Vec<f64> =
+                    points.map(|(log_moneyness, _)| *log_moneyness).collect();
+                quoted.sort_by(f64::total_cmp);
+                quoted.dedup();
+                for log_moneyness in quoted {
+                    let [before, variance] =
+                        [0, 1].map(|at| pair[at].total_variance(log_moneyness));
                     if variance < before * (1.0 - ROUNDING) {
                         found.push(CalendarArbitrage {
                             underlying,

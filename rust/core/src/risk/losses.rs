@@ -1,7 +1,7 @@
 //! The risk table: what one long contract of each instrument loses in each scenario, at one market.
 
 use super::scenarios::ScenarioSet;
-use super::{RiskModel, Shocks};
+use super::{RiskModel, Shocks, options};
 use crate::error::{Error, Place, Result};
 use crate::kernel::{LossTable, Measure, charge};
 use crate::market::Market;
@@ -50,16 +50,19 @@ impl RiskTable {
         for set in &model.parameters.sets {
             let mut losses = LossTable::new(doubt_row(universe) + 1, set.len());
             let mut alone = vec![[0.0; 2]; universe.specs().len()];
+            options::fill(model, market, set, instruments, &mut losses, &holder)?;
             for &instrument in instruments {
                 let row = loss_row(instrument);
-                fill(
-                    model,
-                    market,
-                    set,
-                    instrument,
-                    losses.losses_mut(row),
-                    &holder,
-                )?;
+                if !universe.specs()[instrument].is_option() {
+                    fill(
+                        model,
+                        market,
+                        set,
+                        instrument,
+                        losses.losses_mut(row),
+                        &holder,
+                    )?;
+                }
                 alone[instrument] = stand_alone(set.measure, losses.losses(row));
                 let largest = losses
                     .losses(row)
@@ -96,26 +99,11 @@ fn fill(
     let universe = model.universe();
     let spec = &universe.specs()[instrument];
     let id = universe.instruments().get(instrument);
-    let Some(Shocks { price: shocks, .. }) = set.shocks(spec.underlying as usize) else {
-        let underlying = universe.underlyings().get(spec.underlying as usize);
-        return Err(Error::Parameter {
-            place: Place::frame("scenarios"),
-            problem: format!(
-                "no shock or return of underlying {underlying}, which {id} follows and account {} holds",
-                holder(instrument)
-            ),
-        });
-    };
+    let Shocks { price: shocks, .. } = shocks_of(model, set, instrument, holder)?;
     let mark = model
         .collateral
         .mark_value::<f64>(instrument, market)
         .map_err(|missing| missing.error(universe, holder(instrument)))?;
-    if spec.is_option() {
-        return Err(Error::Parameter {
-            place: Place::frame("scenarios"),
-            problem: format!("option {id}: not yet"),
-        });
-    }
     let price: f64 = market.mark(instrument).expect("there is a mark value");
     for (scenario, (loss, &shock)) in losses.iter_mut().zip(shocks).enumerate() {
         let shocked = if set.absolute {
@@ -138,13 +126,50 @@ fn fill(
         };
         *loss = -(change * mark.price) * set.weight[scenario];
         if !loss.is_finite() {
-            return Err(Error::Range {
-                account: holder(instrument),
-                problem: format!("the loss of {id} in scenario {scenario} is {loss}"),
-            });
+            return Err(not_finite(
+                &holder(instrument),
+                &id.to_string(),
+                scenario,
+                *loss,
+            ));
         }
     }
     Ok(())
+}
+
+/// Shocks of what an instrument follows.
+pub(super) fn shocks_of<'a>(
+    model: &RiskModel,
+    set: &'a ScenarioSet,
+    instrument: usize,
+    holder: &impl Fn(usize) -> String,
+) -> Result<&'a Shocks> {
+    let universe = model.universe();
+    let underlying = universe.specs()[instrument].underlying as usize;
+    set.shocks(underlying).ok_or_else(|| Error::Parameter {
+        place: Place::frame("scenarios"),
+        problem: format!(
+            "no shock or return of underlying {}, which {} follows{}",
+            universe.underlyings().get(underlying),
+            universe.instruments().get(instrument),
+            held_by(&holder(instrument)),
+        ),
+    })
+}
+
+pub(super) fn not_finite(account: &str, id: &str, scenario: usize, loss: f64) -> Error {
+    Error::Range {
+        account: account.to_owned(),
+        problem: format!("the loss of {id} in scenario {scenario} is {loss}"),
+    }
+}
+
+/// The end of a message about something held; `account` may be empty.
+pub(super) fn held_by(account: &str) -> String {
+    if account.is_empty() {
+        return String::new();
+    }
+    format!(" and account {account} holds")
 }
 
 fn impossible(set: &ScenarioSet, scenario: usize, id: &str, price: f64) -> Error {
@@ -179,8 +204,7 @@ fn charge(
         charges[charge::SHORT_OPTION] = rate * notional;
         charges[charge::SHORT_OPTION_SIGNED] = rate * notional;
     }
-    if model.parameters.concentration[spec.underlying as usize].is_some() {
-        // A tenth of a basis point up, of the price; of linear and inverse contracts the notional at mark.
+    if model.parameters.concentration[spec.underlying as usize].is_some() && !spec.is_option() {
         let notional = model
             .collateral
             .notional::<f64>(instrument, market)

@@ -2,6 +2,7 @@
 
 mod account;
 mod losses;
+mod options;
 mod scenarios;
 
 pub(crate) use account::{AccountRisk, Group, combine, settle_risk};
