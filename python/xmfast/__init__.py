@@ -63,6 +63,7 @@ from xmfast.limits import (
 )
 from xmfast.liquidation import bankruptcy_price, liquidation_price, liquidation_prices
 from xmfast.market import Market
+from xmfast.options import ImpliedVolatility, OptionValues, bachelier, black76, implied_volatility
 from xmfast.portfolio import HistoricalVaR, PortfolioMargin
 from xmfast.portfolio_report import PortfolioReport, RiskArrays
 from xmfast.price_path import (
@@ -74,9 +75,11 @@ from xmfast.price_path import (
     liquidation_moves,
 )
 from xmfast.report import AccountMargin, MarginReport, ReportSummary
+from xmfast.scenario_losses import ScenarioLosses
 from xmfast.scenarios import Scenarios, VolatilityScaling
 from xmfast.system import doctor, num_threads, set_num_threads, set_simd, simd
 from xmfast.universe import Universe
+from xmfast.volatility_surface import VolatilitySurface
 
 __all__ = [
     "AccountMargin",
@@ -93,6 +96,7 @@ __all__ = [
     "Explanation",
     "FileError",
     "HistoricalVaR",
+    "ImpliedVolatility",
     "InputError",
     "IsolatedMargin",
     "IsolatedReport",
@@ -102,6 +106,7 @@ __all__ = [
     "MissingExtraError",
     "MissingParameterError",
     "MissingPriceError",
+    "OptionValues",
     "ParameterError",
     "PortfolioMargin",
     "PortfolioReport",
@@ -109,6 +114,7 @@ __all__ = [
     "RangeError",
     "ReportSummary",
     "RiskArrays",
+    "ScenarioLosses",
     "Scenarios",
     "Transferable",
     "Universe",
@@ -116,15 +122,19 @@ __all__ = [
     "UnknownIdError",
     "Venue",
     "VolatilityScaling",
+    "VolatilitySurface",
     "XmfastError",
     "__version__",
+    "bachelier",
     "bankruptcy_move",
     "bankruptcy_price",
+    "black76",
     "buying_power",
     "cheapest_collateral",
     "compare",
     "contract",
     "doctor",
+    "implied_volatility",
     "liquidation_move",
     "liquidation_moves",
     "liquidation_price",

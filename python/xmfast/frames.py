@@ -76,12 +76,15 @@ def read_prices(name: str, prices: Prices | None) -> Any:
 
 def read_time(time: Time | None) -> int | None:
     """Return nanoseconds since 1970 UTC; a time without zone means UTC."""
-    if time is None:
-        return None
-    nanoseconds = _nanoseconds("market", "time", [time])[0]
-    if np.isnat(nanoseconds):
-        raise InputError("market, column 'time': not a time")
-    return int(nanoseconds.astype(np.int64))
+    return None if time is None else int(read_times("market", "time", [time])[0])
+
+
+def read_times(name: str, column: str, times: list[Any]) -> NDArray[np.int64]:
+    """Return nanoseconds since 1970 UTC, one for each time; ``name`` and ``column`` are what errors speak of."""
+    nanoseconds = _nanoseconds(name, column, times)
+    if np.isnat(nanoseconds).any():
+        raise InputError(f"{name}, column '{column}': not a time")
+    return nanoseconds.astype(np.int64)
 
 
 def _is_name(name: str, column: object) -> bool:

@@ -255,7 +255,9 @@ class _Underlyings:
     def row(self, what: str, name: Id) -> int:
         """Return the row of an underlying."""
         if name not in self._rows:
-            raise UnknownIdError(f"{what}: no underlying {name!r}{hint(str(name), [str(known) for known in self._rows])}")
+            raise UnknownIdError(
+                f"{what}: no underlying {name!r}{hint(str(name), [str(known) for known in self._rows])}"
+            )
         return self._rows[name]
 
     def each(self, what: str, said: Mapping[Any, Any], otherwise: Any) -> list[Any]:
@@ -306,4 +308,3 @@ def _set(names: _Underlyings, scenarios: Scenarios, measure: tuple[str, int]) ->
         "shocks": pair(None),
         "named": [(row, columns) for row, columns in pairs if columns is not None],
     }
-

@@ -12,6 +12,7 @@ from xmfast import _core
 from xmfast.explanation import ExplainedLine, Explanation
 from xmfast.frames import Id
 from xmfast.report import MarginReport
+from xmfast.scenario_losses import ScenarioLosses
 
 _SCAN_RISK, _SHORT_OPTION, _CONCENTRATION, _FLOOR, _WORST = range(5)
 
@@ -92,8 +93,28 @@ class PortfolioReport(MarginReport):
         ]
         return Explanation(collateral.title, (*collateral.lines, *lines), collateral.figures)
 
+    def scenario_losses(self, account: Id) -> ScenarioLosses:
+        """Return what each position of an account loses in each scenario, as a table and a picture.
+
+        Examples
+        --------
+        >>> model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=[-0.10, 0.10]))
+        >>> model.evaluate(book, market).scenario_losses("bob")
+        Losses of account bob: 1 position, the worst 2 of 2 scenarios
+        position  quantity  scenario 0  scenario 1
+        BTC-PERP       0.2    1,202.00   -1,202.00
+        together              1,202.00   -1,202.00
+        """
+        legs = self._risk.legs(self._row(account))
+        scenarios = self._risk.scenarios()
+        return ScenarioLosses(
+            account=account,
+            instruments=[instrument for instrument, _, _ in legs],
+            quantity=np.array([quantity for _, quantity, _ in legs]),
+            losses=np.array([losses for _, _, losses in legs]).reshape(len(legs), scenarios),
+        )
+
     def worst(self, n: int = 10) -> PortfolioReport:
         """Return the report of the ``n`` accounts with the lowest health, lowest first (ties in order of account)."""
         rows = self._lowest(n)
         return PortfolioReport(self._core.take(rows), self._risk.take(rows))
-

@@ -53,7 +53,9 @@ def historical_shocks(
                 "dates go together"
             )
     if len(columns[first]) < holding_period:
-        raise ParameterError(f"{name}: {len(columns[first])} periods are too few for a holding period of {holding_period}")
+        raise ParameterError(
+            f"{name}: {len(columns[first])} periods are too few for a holding period of {holding_period}"
+        )
     if ewma_lambda is not None:
         columns = {underlying: _rescaled(column, ewma_lambda) for underlying, column in columns.items()}
     return {underlying: _held(column, holding_period) for underlying, column in columns.items()}

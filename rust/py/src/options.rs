@@ -1,14 +1,11 @@
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use xmfast_core::{Greeks, OptionColumns, OptionModel, PriceColumns};
 
 use crate::error::Result;
 use crate::run::run;
 
-/// A column of Python's.
 type Column<'py> = Bound<'py, PyArray1<f64>>;
-/// A column from Python.
-type Given<'py> = PyReadonlyArray1<'py, f64>;
 
 fn model(normal: bool) -> OptionModel {
     if normal {
@@ -23,12 +20,13 @@ fn model(normal: bool) -> OptionModel {
 #[pyfunction]
 pub(crate) fn option_greeks<'py>(
     py: Python<'py>,
-    columns: [Given<'py>; 5],
-    is_call: PyReadonlyArray1<'py, bool>,
+    columns: [Column<'py>; 5],
+    is_call: &Bound<'py, PyArray1<bool>>,
     normal: bool,
     inverse: bool,
 ) -> Result<Vec<Column<'py>>> {
-    let [forward, strike, volatility, expiry_years, rate] = &columns;
+    let [forward, strike, volatility, expiry_years, rate] = columns.map(|column| column.readonly());
+    let is_call = is_call.readonly();
     let columns = OptionColumns {
         forward: forward.as_slice()?,
         strike: strike.as_slice()?,
@@ -57,12 +55,13 @@ pub(crate) fn option_greeks<'py>(
 #[pyfunction]
 pub(crate) fn implied_volatility<'py>(
     py: Python<'py>,
-    columns: [Given<'py>; 5],
-    is_call: PyReadonlyArray1<'py, bool>,
+    columns: [Column<'py>; 5],
+    is_call: &Bound<'py, PyArray1<bool>>,
     normal: bool,
     inverse: bool,
 ) -> Result<(Column<'py>, Bound<'py, PyArray1<u8>>)> {
-    let [price, forward, strike, expiry_years, rate] = &columns;
+    let [price, forward, strike, expiry_years, rate] = columns.map(|column| column.readonly());
+    let is_call = is_call.readonly();
     let columns = PriceColumns {
         price: price.as_slice()?,
         forward: forward.as_slice()?,
@@ -74,13 +73,17 @@ pub(crate) fn implied_volatility<'py>(
     let found = run(py, |stop| {
         xmfast_core::implied_volatility(columns, model(normal), inverse, stop)
     })?;
-    let (volatilities, statuses): (Vec<f64>, Vec<u8>) =
-        found.into_iter().map(|(volatility, status)| (volatility, status as u8)).unzip();
+    let (volatilities, statuses): (Vec<f64>, Vec<u8>) = found
+        .into_iter()
+        .map(|(volatility, status)| (volatility, status as u8))
+        .unzip();
     Ok((volatilities.into_pyarray(py), statuses.into_pyarray(py)))
 }
 
 /// Names of the statuses of `implied_volatility`, by number.
 #[pyfunction]
 pub(crate) fn implied_statuses() -> Vec<&'static str> {
-    xmfast_core::ImpliedStatus::ALL.map(xmfast_core::ImpliedStatus::name).to_vec()
+    xmfast_core::ImpliedStatus::ALL
+        .map(xmfast_core::ImpliedStatus::name)
+        .to_vec()
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use numpy::ndarray::Array2;
-use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
 use xmfast_core::exact::Rational;
 use xmfast_core::kernel::FloatState;
@@ -17,7 +17,7 @@ use crate::market::Market;
 use crate::model::{LinearModel, read_collateral};
 use crate::report::Report;
 use crate::run::run;
-use crate::universe::Universe;
+use crate::universe::{Universe, id_object};
 use crate::view::{self, HasRows};
 
 /// See `xmfast.PortfolioMargin` and `xmfast.HistoricalVaR`.
@@ -29,6 +29,9 @@ pub(crate) struct RiskModel {
 
 /// Rows of the universe, and an array for each set.
 type LabelledArrays<'py> = (Vec<usize>, Vec<Bound<'py, PyArray2<f64>>>);
+
+/// Instrument, contracts, losses by scenario.
+type Leg<'py> = (Bound<'py, PyAny>, f64, Bound<'py, PyArray1<f64>>);
 
 /// Price shocks and volatility shocks by scenario.
 type ShockColumns = (Vec<f64>, Vec<f64>);
@@ -231,6 +234,30 @@ impl Risk {
             origin: self.origin.clone(),
             numbers: Some(rows.iter().map(|&row| number(row)).collect()),
         }
+    }
+
+    /// Number of scenarios of all sets.
+    fn scenarios(&self) -> usize {
+        let sets = self.table.sets.iter();
+        sets.map(|set| set.losses.scenarios()).sum()
+    }
+
+    /// Positions of a row's pool: instrument, contracts, and what they lose in each scenario, through all sets.
+    fn legs<'py>(&self, py: Python<'py>, row: usize) -> Result<Vec<Leg<'py>>> {
+        let account = self.numbers.as_ref().map_or(row, |numbers| numbers[row]);
+        let book = self.origin.book();
+        let holdings = book.holdings(account);
+        let pooled = |&place: &usize| !holdings.is_isolated(place);
+        let legs = (0..holdings.instrument.len()).filter(pooled).map(|place| {
+            let instrument = holdings.instrument[place] as usize;
+            let quantity = holdings.quantity.floats()[place];
+            let sets = self.table.sets.iter();
+            let losses = sets.flat_map(|set| set.losses.losses(loss_row(instrument)));
+            let losses: Vec<f64> = losses.map(|loss| quantity * loss).collect();
+            let id = id_object(py, book.universe().instruments().get(instrument))?;
+            Ok((id, quantity, losses.into_pyarray(py)))
+        });
+        legs.collect()
     }
 
     /// What a row's account requires, in exact numbers: lines of kind, maintenance margin and initial margin.

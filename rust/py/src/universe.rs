@@ -136,7 +136,7 @@ pub(crate) fn id_object<'py>(py: Python<'py>, id: Id<'_>) -> PyResult<Bound<'py,
     })
 }
 
-fn id_list<'py>(py: Python<'py>, ids: &Ids) -> PyResult<Bound<'py, PyList>> {
+pub(crate) fn id_list<'py>(py: Python<'py>, ids: &Ids) -> PyResult<Bound<'py, PyList>> {
     let ids = ids
         .iter()
         .map(|id| id_object(py, id))

@@ -1,4 +1,4 @@
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use xmfast_core::kernel::FloatState;
@@ -6,7 +6,7 @@ use xmfast_core::{CalendarArbitrage, SurfaceColumns};
 
 use crate::error::Result;
 use crate::frame::Frame;
-use crate::universe::{Universe, id_object, with_id};
+use crate::universe::{Universe, id_list, id_object, with_id};
 
 /// See `xmfast.VolatilitySurface`.
 #[pyclass(frozen, module = "xmfast._core")]
@@ -28,13 +28,21 @@ impl VolatilitySurface {
         };
         let columns = SurfaceColumns {
             underlying: frame.ids("underlying")?,
-            expiry: expiries.into_iter().enumerate().map(expiry).collect::<Result<_>>()?,
+            expiry: expiries
+                .into_iter()
+                .enumerate()
+                .map(expiry)
+                .collect::<Result<_>>()?,
             strike: frame.numbers("strike")?.floats().to_vec(),
             volatility: frame.numbers("volatility")?.floats().to_vec(),
-            forward: frame.optional_numbers("forward")?.map(|column| column.floats().to_vec()),
+            forward: frame
+                .optional_numbers("forward")?
+                .map(|column| column.floats().to_vec()),
         };
         let universe = universe.get().0.clone();
-        Ok(Self(xmfast_core::VolatilitySurface::new(universe, &columns, time)?))
+        Ok(Self(xmfast_core::VolatilitySurface::new(
+            universe, &columns, time,
+        )?))
     }
 
     /// See `xmfast.VolatilitySurface.implied_volatility`.
@@ -42,13 +50,15 @@ impl VolatilitySurface {
         &self,
         py: Python<'py>,
         underlying: &Bound<'py, PyAny>,
-        strike: PyReadonlyArray1<'py, f64>,
-        expiry: PyReadonlyArray1<'py, i64>,
+        strike: &Bound<'py, PyArray1<f64>>,
+        expiry: &Bound<'py, PyArray1<i64>>,
     ) -> Result<Bound<'py, PyArray1<f64>>> {
         let _state = FloatState::standard();
+        let (strike, expiry) = (strike.readonly(), expiry.readonly());
         let points = strike.as_slice()?.iter().zip(expiry.as_slice()?);
         let found = with_id(FRAME, underlying, |underlying| {
-            let volatility = |(&strike, &expiry)| Ok(self.0.volatility(underlying, strike, expiry)?);
+            let volatility =
+                |(&strike, &expiry)| Ok(self.0.volatility(underlying, strike, expiry)?);
             points.map(volatility).collect::<Result<Vec<f64>>>()
         })?;
         Ok(found.into_pyarray(py))
@@ -77,6 +87,11 @@ impl VolatilitySurface {
             found.iter().map(|row| row.strike).collect(),
             found.iter().map(|row| row.missing_variance).collect(),
         ))
+    }
+
+    /// See `xmfast.VolatilitySurface.underlyings`.
+    fn underlyings<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        Ok(id_list(py, &self.0.underlyings())?)
     }
 
     /// Number of quoted expiries.

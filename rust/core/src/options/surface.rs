@@ -148,7 +148,7 @@ impl VolatilitySurface {
         };
         let smiles = &self.smiles[row as usize];
         if smiles.is_empty() {
-            let quoted = self.quoted();
+            let quoted = self.underlyings();
             return Err(unknown(&quoted, "quotes of", underlying, place()));
         }
         finite(strike, || Place::column(FRAME, "strike"))?;
@@ -205,8 +205,9 @@ impl VolatilitySurface {
         found
     }
 
-    /// Underlyings with quotes.
-    fn quoted(&self) -> Ids {
+    /// Ids of the underlyings with quotes.
+    #[must_use]
+    pub fn underlyings(&self) -> Ids {
         let all = self.universe.underlyings();
         let mut quoted = if all.is_text() {
             Ids::texts()

@@ -124,7 +124,8 @@ fn fill(
             let moved = if set.absolute { shock } else { price * shock };
             spec.price_value(moved)
         };
-        *loss = -(change * mark.price) * set.weight[scenario];
+        // Adding 0 makes -0 and 0 the same.
+        *loss = -(change * mark.price) * set.weight[scenario] + 0.0;
         if !loss.is_finite() {
             return Err(not_finite(
                 &holder(instrument),

@@ -76,7 +76,7 @@ pub(super) fn fill(
         let gains = gains.iter().flat_map(|row| row.0);
         let to = losses.losses_mut(loss_row(instrument));
         for (scenario, (loss, gain)) in to.iter_mut().zip(gains).enumerate() {
-            *loss = -gain * set.weight[scenario];
+            *loss = -gain * set.weight[scenario] + 0.0;
             if !loss.is_finite() {
                 let id = universe.instruments().get(instrument).to_string();
                 return Err(not_finite(&holder(instrument), &id, scenario, *loss));
@@ -150,9 +150,7 @@ fn option(
         .volatility
         .time_scaling
         .map_or(1.0, |(power, least, most)| {
-            (SHOCK_TENOR_YEARS / expiry_years)
-                .powf(power)
-                .clamp(least, most)
+            exp(power * ln(SHOCK_TENOR_YEARS / expiry_years)).clamp(least, most)
         });
     Ok(ShockedOption {
         forward,

@@ -1,0 +1,91 @@
+"""What an account's positions lose in each scenario: which scenario is the worst, and which position made it so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmfast.errors import MissingExtraError
+from xmfast.frames import Id
+from xmfast.tables import amount_texts, html_div, html_lines, id_text, plural, text_lines
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ScenarioLosses:
+    """Losses of one account by position and scenario, weights counted; a loss is positive, numeraire.
+
+    Made by :meth:`PortfolioReport.scenario_losses`.
+
+    Attributes
+    ----------
+    account : str or int
+        Whose positions they are; isolated ones are apart.
+    instruments : list of ids
+        What it has positions in, L of them.
+    quantity : ndarray of shape (L,)
+        Contracts, negative when short.
+    losses : ndarray of shape (L, S)
+        Quantity times risk array.
+    """
+
+    account: Id
+    instruments: list[Id]
+    quantity: NDArray[np.float64]
+    losses: NDArray[np.float64]
+
+    @property
+    def total(self) -> NDArray[np.float64]:
+        """Loss of all positions together, shape (S,)."""
+        return np.asarray(self.losses.sum(axis=0), dtype=np.float64)
+
+    def figure(self) -> go.Figure:
+        """Return a bar for each scenario, position by position (extra ``report``)."""
+        try:
+            import plotly.graph_objects as go
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                "pictures need plotly, which is not installed: pip install 'xmfast[report]'", name="plotly"
+            ) from error
+        figure = go.Figure()
+        scenarios = np.arange(self.losses.shape[1])
+        for instrument, losses in zip(self.instruments, self.losses, strict=True):
+            figure.add_bar(x=scenarios, y=-losses, name=str(instrument))
+        figure.add_scatter(x=scenarios, y=-self.total, name="together", mode="lines+markers", line_color="black")
+        figure.update_layout(
+            barmode="relative",
+            title=f"Profit and loss of account {self.account} by scenario",
+            xaxis_title="scenario",
+            yaxis_title="numeraire",
+        )
+        return figure
+
+    def __repr__(self) -> str:
+        return "\n".join([self._title(), *text_lines(*self._table())])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return html_div([f"<div>{escape(self._title())}</div>", html_lines(*self._table())])
+
+    def _title(self) -> str:
+        legs, scenarios = self.losses.shape
+        shown = min(_SHOWN, scenarios)
+        return f"Losses of account {self.account}: {plural(legs, 'position')}, the worst {shown} of {scenarios:,} scenarios"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        worst = np.argsort(-self.total, kind="stable")[:_SHOWN]
+        heads = ["position", "quantity", *(f"scenario {scenario}" for scenario in worst)]
+        columns = [
+            [*(id_text(instrument) for instrument in self.instruments), "together"],
+            [*(f"{quantity:,.12g}" for quantity in self.quantity), ""],
+            *(amount_texts([*self.losses[:, scenario], self.total[scenario]]) for scenario in worst),
+        ]
+        return heads, [list(row) for row in zip(*columns, strict=True)]
