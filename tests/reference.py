@@ -18,6 +18,7 @@ __all__ = [
     "cross_unit",
     "evaluate",
     "exact",
+    "isolated_row",
     "pool_unit",
     "posted_units",
     "shared_units",
@@ -83,7 +84,7 @@ def evaluate(
         own, alone = split(rules, account)
         _append(report, {"account": account.name} | own.figures())
         for name in sorted(alone, key=rules.row):
-            _append(isolated, {"account": account.name} | _isolated_row(rules, name, alone[name]))
+            _append(isolated, {"account": account.name} | isolated_row(rules, name, alone[name]))
     return report | {"isolated": isolated}
 
 
@@ -149,7 +150,8 @@ def _split_isolated(rules: Rules, account: Account) -> tuple[Unit, dict[Any, Uni
     return own, posted_units(rules, account) | shared
 
 
-def _isolated_row(rules: Rules, name: Any, unit: Unit) -> dict[str, Any]:
+def isolated_row(rules: Rules, name: Any, unit: Unit) -> dict[str, Any]:
+    """Return the row of an isolated position, which is the only holding of its unit."""
     [holding] = unit.holdings
     zero = rules.number(0)
     # Collateral is what the unit is worth without its position, at equity.

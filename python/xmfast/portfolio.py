@@ -84,8 +84,9 @@ class PortfolioMargin(ScenarioModel):
         What gains on one underlying pay of losses on another in the same scenario: nothing, all, or a share. Joint
         scenarios need none.
     product_groups : dict, optional
-        By underlying, the name of its product group; gains pay for losses within a group alone. Without it all
-        underlyings are one group, or with offsets "none" each is its own.
+        By underlying, the name of its product group; gains pay for losses within a group alone. An underlying that is
+        not named is a group of its own. Without the dict all underlyings are one group, or with offsets "none" each is
+        its own.
     short_option_minimum : float or dict, optional
         Least requirement of a short option, part of its notional; a dict says it by underlying.
     concentration : dict, optional
@@ -104,7 +105,7 @@ class PortfolioMargin(ScenarioModel):
         scan_risk   = max(0, max over s of sum over u of gain-share(loss_u[s]))       (full, or a share)
         requirement = max(scan_risk, short-option minimum) + concentration, at least the floor
 
-    ``maintenance_margin`` is the requirement, ``initial_margin`` that times ``initial_factor``, and collateral counts as
+    ``maintenance_margin`` is the requirement, ``initial_margin`` that times ``initial_factor``; collateral counts as
     under :class:`CrossMargin`. Open orders add to the initial margin what the worse side of each instrument could lose
     alone. A decision is that of exact arithmetic on the losses as published.
 
@@ -138,15 +139,14 @@ class PortfolioMargin(ScenarioModel):
             raise ParameterError(f"offsets: 'none', 'full' or a share of gains is needed, not {offsets!r}")
         self._universe = universe
         names = _Underlyings(universe)
-        groups = names.each("product_groups", product_groups or {}, None)
-        numbers = {group: number + 1 for number, group in enumerate(dict.fromkeys(filter(None, groups)))}
+        groups = names.groups(product_groups, together=share is not None)
         self._core = _core.RiskModel(
             core_universe(universe),
             read_frame("collateral", collateral),
             [_set(names, scenarios, ("worst", 1))],
             {
                 "offsets": share,
-                "product_group": [numbers.get(group, 0) for group in groups],
+                "product_group": groups,
                 "short_option_rate": names.of_instruments("short_option_minimum", short_option_minimum, 0.0),
                 "concentration": names.each("concentration", concentration or {}, None),
                 "margin_floor": float(margin_floor),
@@ -266,6 +266,18 @@ class _Underlyings:
         for name, value in said.items():
             values[self.row(what, name)] = value
         return values
+
+    def groups(self, said: Mapping[Any, Any] | None, *, together: bool) -> list[int]:
+        """Return the number of every underlying's product group; one of which nothing is said is a group of its own.
+
+        Where nothing is said at all they are one group, or each its own.
+        """
+        if said is None:
+            return [0] * len(self._rows) if together else list(range(len(self._rows)))
+        numbers = {group: number for number, group in enumerate(dict.fromkeys(said.values()))}
+        own = range(len(numbers), len(numbers) + len(self._rows))
+        named = self.each("product_groups", said, None)
+        return [number if group is None else numbers[group] for group, number in zip(named, own, strict=True)]
 
     def of_instruments(self, what: str, said: float | Mapping[Any, float], otherwise: float) -> list[float]:
         """Return what is said of every instrument's underlying, in order of instruments."""

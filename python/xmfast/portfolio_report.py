@@ -30,7 +30,8 @@ class RiskArrays:
 
     def __getitem__(self, instrument: Id) -> NDArray[np.float64]:
         """Return the losses of one instrument, shape (S,)."""
-        return self.losses[self.instruments.index(instrument)]
+        losses: NDArray[np.float64] = self.losses[self.instruments.index(instrument)]
+        return losses
 
     def __repr__(self) -> str:
         instruments, scenarios = self.losses.shape

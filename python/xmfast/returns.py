@@ -77,7 +77,7 @@ def _rescaled(returns: Floats, ewma_lambda: float) -> Floats:
     then = variance[:-1]
     scale = np.sqrt(np.divide(variance[-1], then, out=np.ones_like(then), where=then > 0))
     # A price cannot lose more than all of itself, however calm the day was.
-    return np.maximum(returns * scale, -1.0)
+    return np.asarray(np.maximum(returns * scale, -1.0), dtype=np.float64)
 
 
 def _held(returns: Floats, holding_period: int) -> Floats:

@@ -77,8 +77,8 @@ class ScenarioLosses:
 
     def _title(self) -> str:
         legs, scenarios = self.losses.shape
-        shown = min(_SHOWN, scenarios)
-        return f"Losses of account {self.account}: {plural(legs, 'position')}, the worst {shown} of {scenarios:,} scenarios"
+        shown = f"the worst {min(_SHOWN, scenarios)} of {scenarios:,} scenarios"
+        return f"Losses of account {self.account}: {plural(legs, 'position')}, {shown}"
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         worst = np.argsort(-self.total, kind="stable")[:_SHOWN]

@@ -52,8 +52,8 @@ class Scenarios:
     Notes
     -----
     Shocks are paired by position: scenario ``s`` moves prices by ``price_shock[s]`` and volatilities by
-    ``volatility_shock[s]``. The positions on one underlying are added up in each scenario, and each underlying takes its
-    own worst one; in a set made by :meth:`joint` all underlyings move together.
+    ``volatility_shock[s]``. The positions on one underlying are added up in each scenario, and each underlying takes
+    its own worst one; in a set made by :meth:`joint` all underlyings move together.
 
     Examples
     --------
@@ -87,7 +87,7 @@ class Scenarios:
             raise ParameterError(f"volatility: 'relative' or 'absolute' is needed, not {volatility!r}")
         prices = _shocks("price_shock", price_shock)
         count = _count(prices)
-        chosen = {
+        chosen: dict[str, Any] = {
             "price_shock": prices,
             "volatility_shock": np.zeros(count)
             if volatility_shock is None

@@ -244,10 +244,10 @@ impl RiskOfBook<'_> {
         let set = &self.table.sets[number];
         let raise = |out: &mut [Row], at: usize, groups: &[Group<'_, f64>]| {
             let risk = combine(self.model, set, first, groups);
-            let requirement = risk.requirement();
             let row = &mut out[at];
-            if number == 0 || requirement > row.0[risk_column::REQUIREMENT] {
-                *row = risk_row(&risk, requirement);
+            // All else is the same in every set, and a requirement rises with the scan risk.
+            if number == 0 || risk.scan_risk > row.0[risk_column::SCAN_RISK] {
+                *row = risk_row(&risk, risk.requirement());
             }
         };
         UNIT_RISKS.with_borrow_mut(|(whole, parts)| {
@@ -377,7 +377,12 @@ fn ordered_risk<N: Number>(
 fn scan_row(risk: &UnitRisk) -> Row {
     let mut row = Row::default();
     row.0[risk_column::SCAN_RISK] = risk.loss;
-    row.0[risk_column::WORST_SCENARIO] = scenario_number(risk.worst);
+    let is_loss = risk.loss > 0.0;
+    row.0[risk_column::WORST_SCENARIO] = if is_loss {
+        scenario_number(risk.worst)
+    } else {
+        -1.0
+    };
     row.0[risk_column::REQUIREMENT] = risk.loss;
     row.0[risk_column::BOUND] = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
     row

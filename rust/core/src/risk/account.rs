@@ -162,7 +162,8 @@ pub(crate) fn settle_risk<N: Number>(
     for set in &table.sets {
         let risk = settle_set::<N>(model, set, first, holdings, position);
         first += set.losses.scenarios() as u32;
-        let larger = |other: &AccountRisk<N>| risk.requirement() > other.requirement();
+        // All else is the same in every set, and a requirement rises with the scan risk.
+        let larger = |other: &AccountRisk<N>| risk.scan_risk > other.scan_risk;
         if largest.as_ref().is_none_or(larger) {
             largest = Some(risk);
         }

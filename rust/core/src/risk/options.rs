@@ -6,14 +6,13 @@ use crate::error::{Error, Place, Result};
 use crate::kernel::math::{exp, ln};
 use crate::kernel::{LossTable, Row, charge};
 use crate::market::Market;
-use crate::options::{OptionModel, ShockSet, ShockedOption, YEAR_NS, revalue};
+use crate::options::{
+    OptionColumns, OptionModel, ShockSet, ShockedOption, YEAR_NS, option_greeks, revalue,
+};
 use crate::pool::never;
 use crate::risk_layout::loss_row;
 use crate::table::Missing;
 use crate::universe::Right;
-
-/// By how much prices move for a delta.
-const DELTA_STEP: f64 = 1e-4;
 
 /// Thirty days in years: where a volatility shock that depends on time to expiry is itself.
 const SHOCK_TENOR_YEARS: f64 = 30.0 / 365.0;
@@ -83,20 +82,31 @@ pub(super) fn fill(
             }
         }
     }
-    let charged = |underlying: u32| model.parameters.concentration[underlying as usize].is_some();
-    if of_underlying.iter().copied().any(charged) {
-        let step = ShockSet::new(&[DELTA_STEP, -DELTA_STEP], &[0.0, 0.0], of)?;
-        let steps = vec![step; shock_sets.len()];
-        let mut moved = vec![Row::default(); options.len()];
-        revalue(&options, &steps, 0.0, &mut moved, &mut never).map_err(named)?;
-        for (&instrument, Row([up, down, ..])) in held.iter().zip(moved) {
-            if charged(universe.specs()[instrument].underlying) {
-                losses.charges_mut(loss_row(instrument))[charge::DELTA] =
-                    (up - down) / (2.0 * DELTA_STEP);
-            }
+    let charged = |instrument: usize| {
+        let underlying = universe.specs()[instrument].underlying as usize;
+        model.parameters.concentration[underlying].is_some()
+    };
+    for (&instrument, option) in held.iter().zip(&options) {
+        if charged(instrument) {
+            losses.charges_mut(loss_row(instrument))[charge::DELTA] =
+                delta_notional(option, of).map_err(named)?;
         }
     }
     Ok(())
+}
+
+/// What a rise of the forward by all of itself would add at the present delta; the scale discounts.
+fn delta_notional(option: &ShockedOption, of: OptionModel) -> Result<f64> {
+    let columns = OptionColumns {
+        forward: &[option.forward],
+        strike: &[option.strike],
+        volatility: &[option.volatility],
+        expiry_years: &[option.expiry_years],
+        rate: &[0.0],
+        is_call: &[option.is_call],
+    };
+    let greeks = option_greeks(columns, of, option.inverse, &mut never)?;
+    Ok(option.scale * option.forward * greeks[0].delta)
 }
 
 /// One option as the scenarios see it.
