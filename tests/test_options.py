@@ -241,7 +241,7 @@ def test_surface_of_forwards(universe: xm.Universe) -> None:
         ({"strike": [100, 100, 100, 100]}, xm.DuplicateError, "'strike', row 1: strike 100 of 'BTC'"),
         ({"expiry": ["2024-01-01"] * 4}, xm.InputError, "'expiry', row 0: it is not after the time of the surface"),
         ({"expiry": ["2026-01-01"] * 3 + [None]}, xm.ColumnError, "'expiry', row 3: null"),
-        ({"forward": [1, 2, 3, 3]}, xm.InputError, "'forward', row 1: 2 differs from 1 in row 0"),
+        ({"forward": [1, 2, 3, 3]}, xm.InputError, "'forward', row 1: 2 is more than 1 % from 1, the median"),
         ({"volatilty": [1] * 4}, xm.ColumnError, "unexpected column 'volatilty'; did you mean 'volatility'"),
     ],
 )

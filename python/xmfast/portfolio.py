@@ -296,10 +296,11 @@ def _set(names: _Underlyings, scenarios: Scenarios, measure: tuple[str, int]) ->
     scaling = scenarios.volatility_scaling
 
     def of(shocks: Floats | dict[Id, Floats], name: Id | None) -> list[float] | None:
-        if isinstance(shocks, dict):
-            found = shocks.get(name) if name is not None else None
-            return None if found is None else found.tolist()
-        return shocks.tolist()
+        column = (None if name is None else shocks.get(name)) if isinstance(shocks, dict) else shocks
+        if column is None:
+            return None
+        values: list[float] = column.tolist()
+        return values
 
     def pair(name: Id | None) -> tuple[list[float], list[float]] | None:
         price, volatility = of(prices, name), of(volatilities, name)

@@ -39,8 +39,8 @@ class VolatilitySurface:
             What the ids refer to.
         quotes : frame
             Columns ``underlying`` (id), ``expiry`` (datetime64, datetime or ISO text; UTC; after ``time``), ``strike``
-            (> 0) and ``volatility`` (>= 0, per square root of a year of 365 days). Optional: ``forward`` (> 0, the same
-            in all rows of an expiry).
+            (> 0) and ``volatility`` (>= 0, per square root of a year of 365 days). Optional: ``forward`` (> 0;
+            the median of an expiry counts, from which no row may be 1 % away).
         time : datetime64, datetime or str
             When the volatilities were true; UTC unless it names a zone.
 
@@ -53,7 +53,8 @@ class VolatilitySurface:
         DuplicateError
             Two rows for one strike of an expiry.
         InputError
-            A number that is not finite or out of bounds, an expiry that has passed, two forwards of one expiry.
+            A number that is not finite or out of bounds, an expiry that has passed, forwards of one expiry far
+            apart.
 
         Examples
         --------

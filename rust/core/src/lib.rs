@@ -26,8 +26,8 @@
 //! ```
 
 // Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layouts:
-// error exact concave kernel pool buffer contract ids universe options market table units|layout|book model settle share explain
-// positions summary report liquidation_price price_path limits.
+// error exact concave kernel pool buffer contract ids universe options market table units|layout|risk_layout|book model risk
+// settle share explain positions summary report risk_report liquidation_price price_path limits.
 mod book;
 mod buffer;
 mod concave;

@@ -323,6 +323,15 @@ fn between_quotes_total_variance_is_linear() {
 }
 
 #[test]
+fn forwards_of_an_expiry_may_differ_a_little() {
+    let mut rows = ROWS;
+    rows[1].3 = 100.5;
+    let surface = surface(&rows).expect("less than 1 % apart");
+    near(at(&surface, 100.0, 365), 0.4);
+    near(at(&surface, 200.0, 365), 0.6);
+}
+
+#[test]
 fn instruments_find_their_volatility() {
     let found = surface(&ROWS)
         .expect("quotes in their bounds")

@@ -22,8 +22,8 @@ pub struct SurfaceColumns {
     pub strike: Vec<f64>,
     /// At least 0, a fraction per square root of a year.
     pub volatility: Vec<f64>,
-    /// Price for delivery at expiry, above 0 and the same in all rows of an expiry. Where it is left out, the forward
-    /// counts as the same for all expiries.
+    /// Price for delivery at expiry, above 0; rows of an expiry may differ by 1 %, their median counts. Where it is left
+    /// out, the forward counts as the same for all expiries.
     pub forward: Option<Vec<f64>>,
 }
 
@@ -324,17 +324,7 @@ impl SurfaceColumns {
                 ),
             });
         }
-        let forward_of = |row: usize| self.forward.as_ref().map_or(1.0, |forward| forward[row]);
-        let forward = forward_of(first);
-        if let Some(&other) = rows.iter().find(|&&row| forward_of(row) != forward) {
-            return Err(Error::Value {
-                place: Place::column(FRAME, "forward").row(other),
-                problem: format!(
-                    "{} differs from {forward} in row {first}, but an expiry has one forward",
-                    forward_of(other)
-                ),
-            });
-        }
+        let forward = self.one_forward(rows)?;
         let (years, log_forward) = (years_between(time, self.expiry[first]), forward.ln());
         let point = |&row: &usize| {
             let variance = self.volatility[row] * self.volatility[row] * years;
@@ -346,5 +336,28 @@ impl SurfaceColumns {
             log_forward,
             points: rows.iter().map(point).collect(),
         })
+    }
+
+    /// The median of the forwards that the rows of an expiry state; 1 if there is no such column.
+    fn one_forward(&self, rows: &[usize]) -> Result<f64> {
+        /// Quotes are taken one after the other, and the forward moves meanwhile.
+        const APART: f64 = 0.01;
+        let Some(forwards) = &self.forward else {
+            return Ok(1.0);
+        };
+        let mut sorted: Vec<f64> = rows.iter().map(|&row| forwards[row]).collect();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted[(sorted.len() - 1) / 2];
+        let apart = |row: &&usize| (forwards[**row] - median).abs() > APART * median;
+        match rows.iter().find(apart) {
+            None => Ok(median),
+            Some(&row) => Err(Error::Value {
+                place: Place::column(FRAME, "forward").row(row),
+                problem: format!(
+                    "{} is more than 1 % from {median}, the median of its expiry, but an expiry has one forward",
+                    forwards[row]
+                ),
+            }),
+        }
     }
 }
