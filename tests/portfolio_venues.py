@@ -119,7 +119,8 @@ def _offsets(priced: PortfolioVenue, random: Random) -> PortfolioRules:
     """Gains pay for losses: in whole or in part, everywhere or within product groups."""
     rules = _with_charges(PortfolioRules(sets=(_relative(priced, random, joint=False),)), priced, random)
     names = _underlyings(priced)
-    groups = {name: random.choice(("majors", "others", "third")) for name in names} if random.random() < 0.6 else {}
+    groups = {name: random.choice(("majors", "others", 3)) for name in names if random.random() < 0.8}
+    groups = groups if random.random() < 0.6 else {}
     return replace(rules, offsets=random.choice((None, 0.0, 0.3, 0.9, 1.0)), product_groups=groups)
 
 

@@ -79,8 +79,9 @@ class Portfolio:
         by_set = [self._risk_of_set(arrays, held) for arrays in self.arrays]
         # All else is the same in all sets, and a requirement rises with the scan risk.
         chosen = max(by_set, key=lambda risk: risk.scan_risk)
-        # Scenarios are counted through all sets.
-        profile = [risk.profile if risk is chosen else np.full(len(risk.profile), -np.inf) for risk in by_set]
+        # Scenarios are counted through all sets; two may require the same but for rounding.
+        tie = chosen.scan_risk - 1e-12 * chosen.parts
+        profile = [risk.profile if risk.scan_risk >= tie else np.full(len(risk.profile), -np.inf) for risk in by_set]
         return replace(chosen, profile=np.concatenate(profile))
 
     def order_risk(self, orders: Mapping[Any, list[float]]) -> float:
@@ -131,7 +132,8 @@ class Portfolio:
         if scenarios.joint:
             return None
         if self.rules.product_groups:
-            return self.rules.product_groups.get(group)
+            # Nobody spoke of them: strangers pay for nobody.
+            return self.rules.product_groups.get(group, ("alone", group))
         return group if self.rules.offsets is None else None
 
     def _scan(self, scenarios: ScenarioSet, losses: list[Floats]) -> tuple[float, Floats]:

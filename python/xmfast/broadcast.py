@@ -19,7 +19,7 @@ def numbers(frame: str, column: str, values: ArrayLike) -> NDArray[np.float64]:
         raise ColumnError(f"{place}: masked arrays are not accepted; fill or drop the masked rows")
     try:
         array = np.asarray(values)
-        floats = array.astype(np.float64)
+        floats = array.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise ColumnError(f"{place}: numbers are needed ({error})") from None
     if array.size and array.dtype.kind not in "iufO":

@@ -14,6 +14,7 @@ from xmfast.close_names import hint
 from xmfast.cross import core_inputs
 from xmfast.errors import ParameterError, UnknownIdError
 from xmfast.frames import Frame, Id, read_frame
+from xmfast.given_numbers import by_name, one_number, whole_number
 from xmfast.market import Market
 from xmfast.portfolio_report import PortfolioReport, RiskArrays
 from xmfast.returns import historical_shocks, tail_rank
@@ -81,8 +82,8 @@ class PortfolioMargin(ScenarioModel):
     scenarios : Scenarios
         What may happen.
     offsets : {"none", "full"} or float, optional
-        What gains on one underlying pay of losses on another in the same scenario: nothing, all, or a share. Joint
-        scenarios need none.
+        What gains on one underlying pay of losses on another in the same scenario: nothing, all, or a share. In joint
+        scenarios all positions are one group anyway.
     product_groups : dict, optional
         By underlying, the name of its product group; gains pay for losses within a group alone. An underlying that is
         not named is a group of its own. Without the dict all underlyings are one group, or with offsets "none" each is
@@ -106,8 +107,9 @@ class PortfolioMargin(ScenarioModel):
         requirement = max(scan_risk, short-option minimum) + concentration, at least the floor
 
     ``maintenance_margin`` is the requirement, ``initial_margin`` that times ``initial_factor``; collateral counts as
-    under :class:`CrossMargin`. Open orders add to the initial margin what the worse side of each instrument could lose
-    alone. A decision is that of exact arithmetic on the losses as published.
+    under :class:`CrossMargin`; so does what open orders would lose at once. Open orders add to the initial margin what
+    the worse side of each instrument could lose alone. A ``leverage_cap`` belongs to models that charge rates and says
+    nothing here. A decision is that of exact arithmetic on the losses as published.
 
     Examples
     --------
@@ -134,23 +136,23 @@ class PortfolioMargin(ScenarioModel):
     ) -> None:
         if not isinstance(scenarios, Scenarios):
             raise TypeError(f"scenarios: Scenarios are needed, not {type(scenarios).__name__}")
-        share = {"none": None, "full": 1.0}.get(offsets, offsets) if isinstance(offsets, str) else float(offsets)
-        if isinstance(share, str):
+        if offsets not in ("none", "full") and isinstance(offsets, str):
             raise ParameterError(f"offsets: 'none', 'full' or a share of gains is needed, not {offsets!r}")
+        share = {"none": None, "full": 1.0}[offsets] if isinstance(offsets, str) else one_number("offsets", offsets)
         self._universe = universe
         names = _Underlyings(universe)
         groups = names.groups(product_groups, together=share is not None)
         self._core = _core.RiskModel(
             core_universe(universe),
             read_frame("collateral", collateral),
-            [_set(names, scenarios, ("worst", 1))],
+            [_set("scenarios", names, scenarios, ("worst", 1))],
             {
                 "offsets": share,
                 "product_group": groups,
                 "short_option_rate": names.of_instruments("short_option_minimum", short_option_minimum, 0.0),
-                "concentration": names.each("concentration", concentration or {}, None),
-                "margin_floor": float(margin_floor),
-                "initial_factor": float(initial_factor),
+                "concentration": names.concentration(concentration),
+                "margin_floor": one_number("margin_floor", margin_floor),
+                "initial_factor": one_number("initial_factor", initial_factor),
             },
         )
 
@@ -211,13 +213,16 @@ class HistoricalVaR(ScenarioModel):
         margin_floor: float = 0.0,
         initial_factor: float = 1.0,
     ) -> None:
-        if not 0 < confidence < 1:
+        if returns is None:
+            raise ParameterError("returns: returns by underlying are needed: {'BTC': [...], ...}")
+        holding_period = whole_number("holding_period", holding_period)
+        if not 0 < one_number("confidence", confidence) < 1:
             raise ParameterError(f"confidence: {confidence} is not between 0 and 1")
         if measure not in ("var", "es"):
             raise ParameterError(f"measure: 'var' or 'es' is needed, not {measure!r}")
         if holding_period < 1:
             raise ParameterError(f"holding_period: at least 1 is needed, not {holding_period}")
-        if not 0 < ewma_lambda < 1:
+        if not 0 < one_number("ewma_lambda", ewma_lambda) < 1:
             raise ParameterError(f"ewma_lambda: {ewma_lambda} is not between 0 and 1")
         self._universe = universe
         names = _Underlyings(universe)
@@ -227,7 +232,7 @@ class HistoricalVaR(ScenarioModel):
             if history is not None:
                 scenarios = Scenarios.joint(historical_shocks(name, history, holding_period, smoothing))
                 rank = tail_rank(len(scenarios), confidence)
-                sets.append(_set(names, scenarios, (measure, rank)))
+                sets.append(_set(name, names, scenarios, (measure, rank)))
         underlyings = len(universe.underlyings)
         self._core = _core.RiskModel(
             core_universe(universe),
@@ -238,8 +243,8 @@ class HistoricalVaR(ScenarioModel):
                 "product_group": [0] * underlyings,
                 "short_option_rate": names.of_instruments("short_option_minimum", short_option_minimum, 0.0),
                 "concentration": [None] * underlyings,
-                "margin_floor": float(margin_floor),
-                "initial_factor": float(initial_factor),
+                "margin_floor": one_number("margin_floor", margin_floor),
+                "initial_factor": one_number("initial_factor", initial_factor),
             },
         )
 
@@ -267,6 +272,16 @@ class _Underlyings:
             values[self.row(what, name)] = value
         return values
 
+    def concentration(self, said: Mapping[Any, Any] | None) -> list[tuple[float, float] | None]:
+        """Return rate and depth of every underlying."""
+        pairs = {}
+        for name, pair in by_name("concentration", said or {}, "{'BTC': (rate, depth), ...}").items():
+            if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+                raise ParameterError(f"concentration of {name!r}: (rate, depth) is needed, not {pair!r}")
+            what = f"concentration of {name!r}"
+            pairs[name] = (one_number(f"{what}, rate", pair[0]), one_number(f"{what}, depth", pair[1]))
+        return self.each("concentration", pairs, None)
+
     def groups(self, said: Mapping[Any, Any] | None, *, together: bool) -> list[int]:
         """Return the number of every underlying's product group; one of which nothing is said is a group of its own.
 
@@ -274,6 +289,10 @@ class _Underlyings:
         """
         if said is None:
             return [0] * len(self._rows) if together else list(range(len(self._rows)))
+        said = by_name("product_groups", said, "{'BTC': 'coins', ...}")
+        for name, group in said.items():
+            if not isinstance(group, str | int):
+                raise ParameterError(f"product_groups of {name!r}: a name is needed, not {group!r}")
         numbers = {group: number for number, group in enumerate(dict.fromkeys(said.values()))}
         own = range(len(numbers), len(numbers) + len(self._rows))
         named = self.each("product_groups", said, None)
@@ -282,12 +301,13 @@ class _Underlyings:
     def of_instruments(self, what: str, said: float | Mapping[Any, float], otherwise: float) -> list[float]:
         """Return what is said of every instrument's underlying, in order of instruments."""
         if not isinstance(said, Mapping):
-            return [float(said)] * len(self._universe.instruments)
-        by_underlying = self.each(what, said, otherwise)
-        return [float(by_underlying[row]) for row in self._universe._core.underlying_rows()]
+            return [one_number(what, said)] * len(self._universe.instruments)
+        numbers = {name: one_number(f"{what} of {name!r}", value) for name, value in said.items()}
+        by_underlying = self.each(what, numbers, otherwise)
+        return [by_underlying[row] for row in self._universe._core.underlying_rows()]
 
 
-def _set(names: _Underlyings, scenarios: Scenarios, measure: tuple[str, int]) -> dict[str, Any]:
+def _set(what: str, names: _Underlyings, scenarios: Scenarios, measure: tuple[str, int]) -> dict[str, Any]:
     """Return a set of scenarios as the core reads it."""
     prices, volatilities = scenarios.price_shock, scenarios.volatility_shock
     named: Sequence[Id] = list(
@@ -308,7 +328,7 @@ def _set(names: _Underlyings, scenarios: Scenarios, measure: tuple[str, int]) ->
             return None
         return price, [0.0] * len(scenarios) if volatility is None else volatility
 
-    pairs = [(names.row("scenarios", name), pair(name)) for name in named]
+    pairs = [(names.row(what, name), pair(name)) for name in named]
     return {
         "measure": measure[0],
         "rank": measure[1],

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmfast import _core
+from xmfast.close_names import hint
+from xmfast.errors import UnknownIdError
 from xmfast.explanation import ExplainedLine, Explanation
 from xmfast.frames import Id
 from xmfast.report import MarginReport
@@ -30,6 +32,9 @@ class RiskArrays:
 
     def __getitem__(self, instrument: Id) -> NDArray[np.float64]:
         """Return the losses of one instrument, shape (S,)."""
+        if instrument not in self.instruments:
+            known = [str(name) for name in self.instruments]
+            raise UnknownIdError(f"risk arrays: no instrument {instrument!r}{hint(str(instrument), known)}")
         losses: NDArray[np.float64] = self.losses[self.instruments.index(instrument)]
         return losses
 

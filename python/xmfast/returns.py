@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xmfast.errors import InputError, ParameterError
 from xmfast.frames import Id
+from xmfast.given_numbers import number_column
 
 Floats = NDArray[np.float64]
 
@@ -35,12 +36,7 @@ def historical_shocks(
         raise ParameterError(f"{name}: returns by underlying are needed: {{'BTC': [...], ...}}")
     columns = {}
     for underlying, values in returns.items():
-        column = np.array(values, dtype=np.float64)
-        if column.ndim != 1:
-            raise ParameterError(f"{name} of {underlying!r}: one return for each period is needed")
-        if not np.isfinite(column).all():
-            period = int(np.flatnonzero(~np.isfinite(column))[0])
-            raise InputError(f"{name} of {underlying!r}, period {period}: {column[period]} is not a finite number")
+        column = number_column(f"{name} of {underlying!r}", values)
         if (column < -1).any():
             period = int(np.flatnonzero(column < -1)[0])
             raise InputError(f"{name} of {underlying!r}, period {period}: a return of {column[period]} is below -1")
@@ -56,15 +52,21 @@ def historical_shocks(
         raise ParameterError(
             f"{name}: {len(columns[first])} periods are too few for a holding period of {holding_period}"
         )
-    if ewma_lambda is not None:
-        columns = {underlying: _rescaled(column, ewma_lambda) for underlying, column in columns.items()}
-    return {underlying: _held(column, holding_period) for underlying, column in columns.items()}
+    # What overflows is no return, and said by name.
+    with np.errstate(all="ignore"):
+        if ewma_lambda is not None:
+            columns = {underlying: _rescaled(column, ewma_lambda) for underlying, column in columns.items()}
+        held = {underlying: _held(column, holding_period) for underlying, column in columns.items()}
+    for underlying, column in held.items():
+        if not np.isfinite(column).all():
+            raise InputError(f"{name} of {underlying!r}: they are too large to be compounded or rescaled")
+    return held
 
 
 def tail_rank(count: int, confidence: float) -> int:
     """Return which of the largest losses is the quantile: the ``ceil(count x confidence)``-th smallest one."""
     # What is a whole number but for rounding is one.
-    return max(1, count - math.ceil(count * confidence - 1e-9) + 1)
+    return min(count, max(1, count - math.ceil(count * confidence - 1e-9) + 1))
 
 
 def _rescaled(returns: Floats, ewma_lambda: float) -> Floats:

@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xmfast.errors import InputError, ParameterError
+from xmfast.errors import ParameterError
 from xmfast.frames import Id
+from xmfast.given_numbers import number_column, one_number, whole_number
 
 Floats: TypeAlias = NDArray[np.float64]
 # One range for all underlyings, or one for each by name.
@@ -26,6 +27,11 @@ class VolatilityScaling:
     power: float
     least: float = 0.0
     most: float = np.inf
+
+    def __post_init__(self) -> None:
+        one_number("volatility_scaling, power", self.power)
+        if not 0 <= self.least <= self.most:
+            raise ParameterError(f"volatility_scaling: {self.least} to {self.most} is no range: 0 <= least <= most")
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
@@ -85,6 +91,10 @@ class Scenarios:
     ) -> None:
         if volatility not in ("relative", "absolute"):
             raise ParameterError(f"volatility: 'relative' or 'absolute' is needed, not {volatility!r}")
+        if volatility_scaling is not None and not isinstance(volatility_scaling, VolatilityScaling):
+            raise TypeError(f"volatility_scaling: a VolatilityScaling is needed, not {volatility_scaling!r}")
+        if volatility_floor < 0:
+            raise ParameterError(f"volatility_floor: {volatility_floor} is below 0")
         prices = _shocks("price_shock", price_shock)
         count = _count(prices)
         chosen: dict[str, Any] = {
@@ -92,10 +102,10 @@ class Scenarios:
             "volatility_shock": np.zeros(count)
             if volatility_shock is None
             else _shocks("volatility_shock", volatility_shock),
-            "weight": np.ones(count) if weight is None else _floats("weight", weight),
+            "weight": np.ones(count) if weight is None else number_column("weight", weight),
             "volatility": volatility,
             "volatility_scaling": volatility_scaling,
-            "volatility_floor": float(volatility_floor),
+            "volatility_floor": one_number("volatility_floor", volatility_floor),
             "absolute": absolute,
             "is_joint": False,
         }
@@ -134,6 +144,8 @@ class Scenarios:
         -----
         In order: 0, 1/3, -1/3, 2/3, -2/3, 1 and -1 scan ranges, each with volatility up and down; then the extremes.
         """
+        volatility_range = _width("volatility_range", volatility_range)
+        extreme, cover = one_number("extreme", extreme), one_number("cover", cover)
         moves = [move for third in _THIRDS for move in (third, third)] + [extreme, -extreme]
         volatilities = [volatility_range, -volatility_range] * len(_THIRDS) + [0.0, 0.0]
         return cls(_ranged(moves, price_range), volatilities, [1.0] * 14 + [cover, cover], volatility=volatility)
@@ -181,10 +193,11 @@ class Scenarios:
         >>> xm.Scenarios.grid(0.16, 4, volatility_up=0.5, volatility_down=0.25, tails={-0.66: 0.24, 1.0: 0.16})
         Scenarios(29, prices -66.0 % to 100.0 %, volatility -25.0 % to 50.0 %)
         """
+        buckets = whole_number("buckets", buckets)
         if buckets < 1:
             raise ParameterError(f"buckets: at least 1 is needed, not {buckets}")
         for name, value in (("volatility_up", volatility_up), ("volatility_down", volatility_down)):
-            if value < 0:
+            if one_number(name, value) < 0:
                 raise ParameterError(f"{name}: {value} is below 0; it says how far, its name which way")
         steps = [step / buckets for step in range(-buckets, buckets + 1)]
         moves = [volatility_up, 0.0, -volatility_down] if volatility_up or volatility_down else [0.0]
@@ -228,6 +241,12 @@ class Scenarios:
         """
         if not isinstance(price_shock, Mapping):
             raise ParameterError("price_shock: joint scenarios are said by underlying: {'BTC': [...], ...}")
+        if isinstance(volatility_shock, Mapping):
+            for underlying in volatility_shock:
+                if underlying not in price_shock:
+                    raise ParameterError(
+                        f"volatility_shock: {underlying!r} has no price_shock; joint scenarios say both"
+                    )
         scenarios = cls(price_shock, volatility_shock, weight, **options)
         object.__setattr__(scenarios, "is_joint", True)
         return scenarios
@@ -250,10 +269,10 @@ class Scenarios:
 
 def _shocks(name: str, shocks: Any) -> Floats | dict[Id, Floats]:
     if not isinstance(shocks, Mapping):
-        return _floats(name, shocks)
+        return number_column(name, shocks)
     if not shocks:
         raise ParameterError(f"{name}: at least one underlying is needed")
-    columns = {underlying: _floats(f"{name} of {underlying!r}", column) for underlying, column in shocks.items()}
+    columns = {underlying: number_column(f"{name} of {underlying!r}", column) for underlying, column in shocks.items()}
     lengths = {underlying: len(column) for underlying, column in columns.items()}
     first = next(iter(lengths))
     for underlying, length in lengths.items():
@@ -264,25 +283,21 @@ def _shocks(name: str, shocks: Any) -> Floats | dict[Id, Floats]:
     return columns
 
 
-def _floats(name: str, values: Any) -> Floats:
-    try:
-        column = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"{name}: numbers are needed ({error})") from None
-    if column.ndim != 1 or len(column) == 0:
-        raise ParameterError(f"{name}: one number for each scenario is needed, not an array of shape {column.shape}")
-    if not np.isfinite(column).all():
-        scenario = int(np.flatnonzero(~np.isfinite(column))[0])
-        raise InputError(f"{name}, scenario {scenario}: {column[scenario]} is not a finite number")
-    column.flags.writeable = False
-    return column
-
-
 def _count(shocks: Floats | dict[Id, Floats]) -> int:
     return len(next(iter(shocks.values())) if isinstance(shocks, dict) else shocks)
 
 
 def _ranged(moves: Sequence[float], price_range: Range) -> Floats | dict[Id, Floats]:
     if isinstance(price_range, Mapping):
-        return {underlying: np.array(moves) * float(width) for underlying, width in price_range.items()}
-    return np.array(moves) * float(price_range)
+        return {
+            underlying: np.array(moves) * _width(f"price_range of {underlying!r}", width)
+            for underlying, width in price_range.items()
+        }
+    return np.array(moves) * _width("price_range", price_range)
+
+
+def _width(name: str, width: Any) -> float:
+    number = one_number(name, width)
+    if number < 0:
+        raise ParameterError(f"{name}: {width} is below 0; it says how far, up and down")
+    return number

@@ -40,7 +40,7 @@ pub struct RiskPacked<R> {
 pub struct RiskLayout {
     /// The units.
     pub blocks: RiskBlocks,
-    /// Instruments with a position, ascending.
+    /// Instruments with a position or an open order, ascending.
     pub instruments: Vec<usize>,
     /// The largest number of positions of an account.
     pub widest: usize,
@@ -94,13 +94,11 @@ impl RiskLayout {
         for (block, units) in blocks.iter().zip(packed) {
             pools.push(units.0);
             isolated.push(units.1);
-            for slot in 0..block.len() {
-                let (_, instruments) = block.positions(slot);
-                widest = widest.max(instruments.len());
-                for &instrument in instruments {
-                    held[instrument as usize] = true;
-                }
+            for instrument in block.instruments_at_risk() {
+                held[instrument as usize] = true;
             }
+            let counts = (0..block.len()).map(|slot| block.positions(slot).1.len());
+            widest = widest.max(counts.max().unwrap_or(0));
         }
         Ok(Self {
             blocks: wrap(RiskPacked { pools, isolated }),

@@ -166,8 +166,9 @@ impl RiskModel {
         let _state = FloatState::standard();
         let market = &market.get().0;
         let marks = market.mark_price().floats().iter().enumerate();
+        // Of what no scenario speaks there is nothing to say.
         let priced: Vec<usize> = marks
-            .filter(|(_, mark)| !mark.is_nan())
+            .filter(|&(row, mark)| !mark.is_nan() && self.model.speaks_of(row))
             .map(|(row, _)| row)
             .collect();
         let table = RiskTable::new(&self.model, market, &priced, 1, |_| String::new())?;

@@ -95,6 +95,14 @@ impl Block {
         !self.order_instrument.is_empty()
     }
 
+    /// Instruments of all positions that are not 0, and of all open orders that may add to one; with repetitions.
+    pub(crate) fn instruments_at_risk(&self) -> impl Iterator<Item = u32> {
+        let held = self.instrument.iter().zip(self.quantity.floats());
+        let held = held.filter(|&(_, &quantity)| quantity != 0.0);
+        held.map(|(&instrument, _)| instrument)
+            .chain(self.order_instrument.iter().copied())
+    }
+
     /// Where the positions of the account in a slot stand among those of the block, and their instruments.
     #[must_use]
     pub fn positions(&self, slot: usize) -> (usize, &[u32]) {

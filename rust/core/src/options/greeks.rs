@@ -117,25 +117,23 @@ impl OptionColumns<'_> {
     }
 
     /// Eight options from a row on; where there are fewer, the rest are copies of the last.
+    #[inline(always)]
     fn eight(&self, first: usize) -> [Row; COLUMNS] {
         let last = self.len() - 1;
-        let gather =
-            |column: &[f64]| Row(std::array::from_fn(|lane| column[last.min(first + lane)]));
-        let side = |lane| {
-            if self.is_call[last.min(first + lane)] {
-                1.0
-            } else {
-                -1.0
-            }
-        };
-        [
-            gather(self.forward),
-            gather(self.strike),
-            gather(self.volatility),
-            gather(self.expiry_years),
-            gather(self.rate),
-            Row(std::array::from_fn(side)),
-        ]
+        let rows: [usize; 8] = std::array::from_fn(|lane| last.min(first + lane));
+        let numbers = [
+            self.forward,
+            self.strike,
+            self.volatility,
+            self.expiry_years,
+            self.rate,
+        ];
+        let mut eight = [Row::default(); COLUMNS];
+        for (to, column) in eight.iter_mut().zip(numbers) {
+            to.0 = rows.map(|row| column[row]);
+        }
+        eight[5].0 = rows.map(|row| if self.is_call[row] { 1.0 } else { -1.0 });
+        eight
     }
 }
 
@@ -151,66 +149,50 @@ pub fn option_greeks(
     inverse: bool,
     stop: Stop<'_>,
 ) -> Result<Vec<Greeks<f64>>> {
-    const BLOCKS: usize = 128;
+    const ROWS: usize = 1024;
     columns.check(model)?;
     if inverse && model == OptionModel::Bachelier {
         return Err(inverse_normal());
     }
     let simd = Simd::current();
-    let tasks = columns.len().div_ceil(8 * BLOCKS);
-    let work = |task: usize| {
-        let first = task * 8 * BLOCKS;
-        let blocks = (columns.len() - first).div_ceil(8).min(BLOCKS);
-        let inputs = (0..blocks)
-            .map(|block| columns.eight(first + 8 * block))
-            .collect();
-        on_lanes(
-            simd,
-            ManyGreeks {
-                inputs,
-                model,
-                inverse,
-            },
-        )
+    let mut greeks = vec![Greeks::default(); columns.len()];
+    let work = |(task, greeks): (usize, &mut [Greeks<f64>])| {
+        let work = ManyGreeks {
+            columns,
+            first: task * ROWS,
+            model,
+            inverse,
+            greeks,
+        };
+        on_lanes(simd, work);
     };
-    let outputs = pool::map(tasks, work, stop)?;
-    let blocks = outputs.iter().flatten();
-    let all = blocks.flat_map(|columns| (0..8).map(|lane| greeks_in(columns, lane)));
-    let greeks: Vec<Greeks<f64>> = all.take(columns.len()).collect();
+    pool::for_each(greeks.chunks_mut(ROWS).enumerate(), work, stop)?;
     let finite = |greeks: &Greeks<f64>| figures(*greeks).iter().all(|figure| figure.is_finite());
-    if let Some(row) = greeks.iter().position(|greeks| !finite(greeks)) {
-        return Err(Error::Value {
+    match greeks.iter().position(|greeks| !finite(greeks)) {
+        None => Ok(greeks),
+        Some(row) => Err(Error::Value {
             place: Place::frame(FRAME).row(row),
             problem: format!("a figure is beyond the range of f64: {:?}", greeks[row]),
-        });
-    }
-    Ok(greeks)
-}
-
-fn greeks_in(columns: &[Row; COLUMNS], lane: usize) -> Greeks<f64> {
-    let [value, delta, gamma, vega, theta, rho] = columns.map(|column| column.0[lane]);
-    Greeks {
-        value,
-        delta,
-        gamma,
-        vega,
-        theta,
-        rho,
+        }),
     }
 }
 
-struct ManyGreeks {
-    inputs: Vec<[Row; COLUMNS]>,
+struct ManyGreeks<'a> {
+    columns: OptionColumns<'a>,
+    /// Row of the first.
+    first: usize,
     model: OptionModel,
     inverse: bool,
+    greeks: &'a mut [Greeks<f64>],
 }
 
-impl LaneWork for ManyGreeks {
-    type Output = Vec<[Row; COLUMNS]>;
+impl LaneWork for ManyGreeks<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<R: RealRow>(mut self) -> Self::Output {
-        for rows in &mut self.inputs {
+    fn run<R: RealRow>(self) {
+        for (eight, out) in self.greeks.chunks_mut(8).enumerate() {
+            let mut rows = self.columns.eight(self.first + 8 * eight);
             let terms = Terms {
                 forward: R::from_row(&rows[0]),
                 strike: R::from_row(&rows[1]),
@@ -229,8 +211,23 @@ impl LaneWork for ManyGreeks {
             for (row, column) in rows.iter_mut().zip(figures(greeks)) {
                 column.write_row(row);
             }
+            for (lane, greeks) in out.iter_mut().enumerate() {
+                *greeks = greeks_in(&rows, lane);
+            }
         }
-        self.inputs
+    }
+}
+
+#[inline(always)]
+fn greeks_in(columns: &[Row; COLUMNS], lane: usize) -> Greeks<f64> {
+    let [value, delta, gamma, vega, theta, rho] = columns.map(|column| column.0[lane]);
+    Greeks {
+        value,
+        delta,
+        gamma,
+        vega,
+        theta,
+        rho,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The risk table: what one long contract of each instrument loses in each scenario, at one market.
 
+use std::sync::Arc;
+
 use super::scenarios::ScenarioSet;
 use super::{RiskModel, Shocks, options};
 use crate::error::{Error, Place, Result};
@@ -34,7 +36,7 @@ impl RiskTable {
     /// Losses of the instruments that are held, by universe row.
     ///
     /// # Errors
-    /// [`Error::MissingPrice`]; an underlying of which a set says nothing; a shock that takes a price where the
+    /// [`Error::UniverseMismatch`]; [`Error::MissingPrice`]; an underlying of which a set says nothing; a shock that takes a price where the
     /// instrument cannot have it; [`Error::Range`] for a loss that f64 cannot hold.
     pub fn new(
         model: &RiskModel,
@@ -44,6 +46,12 @@ impl RiskTable {
         holder: impl Fn(usize) -> String,
     ) -> Result<Self> {
         let universe = model.universe();
+        if !Arc::ptr_eq(universe, market.universe()) {
+            return Err(Error::UniverseMismatch {
+                left: "market",
+                right: "model",
+            });
+        }
         // A rounding for each position, and some for weights, sums over groups and the requirement.
         let error = (widest as f64 + 32.0) * f64::EPSILON;
         let mut sets = Vec::with_capacity(model.parameters.sets.len());
@@ -173,7 +181,7 @@ pub(super) fn held_by(account: &str) -> String {
     format!(" and account {account} holds")
 }
 
-fn impossible(set: &ScenarioSet, scenario: usize, id: &str, price: f64) -> Error {
+pub(super) fn impossible(set: &ScenarioSet, scenario: usize, id: &str, price: f64) -> Error {
     let column = if set.absolute {
         "absolute price_shock"
     } else {

@@ -107,6 +107,14 @@ impl RiskModel {
         })
     }
 
+    /// Whether every set has shocks for what an instrument follows.
+    #[must_use]
+    pub fn speaks_of(&self, instrument: usize) -> bool {
+        let underlying = self.universe().specs()[instrument].underlying as usize;
+        let mut sets = self.parameters.sets.iter();
+        sets.all(|set| set.shocks(underlying).is_some())
+    }
+
     /// Whether a requirement is the scan risk and nothing else.
     #[must_use]
     pub(crate) fn is_scan_alone(&self) -> bool {

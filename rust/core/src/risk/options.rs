@@ -1,6 +1,6 @@
 //! Losses of options: full revaluation at shocked prices and volatilities.
 
-use super::losses::{held_by, not_finite, shocks_of};
+use super::losses::{held_by, impossible, not_finite, shocks_of};
 use super::{RiskModel, ScenarioSet};
 use crate::error::{Error, Place, Result};
 use crate::kernel::math::{exp, ln};
@@ -41,7 +41,22 @@ pub(super) fn fill(
     let mut options = Vec::with_capacity(held.len());
     for &instrument in &held {
         let shocks = shocks_of(model, set, instrument, holder)?;
-        let underlying = universe.specs()[instrument].underlying;
+        let spec = &universe.specs()[instrument];
+        let id = universe.instruments().get(instrument).to_string();
+        if spec.inverse {
+            if set.absolute {
+                return Err(Error::Parameter {
+                    place: Place::frame("scenarios"),
+                    problem: format!(
+                        "absolute shocks are for prices that may be negative, but {id} pays in coin and divides by one"
+                    ),
+                });
+            }
+            if let Some(scenario) = shocks.price.iter().position(|&shock| shock == -1.0) {
+                return Err(impossible(set, scenario, &id, 0.0));
+            }
+        }
+        let underlying = spec.underlying;
         let found = of_underlying.iter().position(|&other| other == underlying);
         let number = match found {
             Some(number) => number,

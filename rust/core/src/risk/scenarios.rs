@@ -55,6 +55,22 @@ impl ScenarioSet {
         named: Vec<(usize, Shocks)>,
         mut set: ScenarioSet,
     ) -> Result<Self> {
+        if finite(set.volatility.floor, || Place::frame("volatility_floor"))? < 0.0 {
+            let floor = set.volatility.floor;
+            return Err(problem(
+                Place::frame("volatility_floor"),
+                &format!("{floor} is below 0"),
+            ));
+        }
+        if let Some((power, least, most)) = set.volatility.time_scaling {
+            let place = || Place::frame("volatility_scaling");
+            finite(power, place)?;
+            // NaN is within no bounds.
+            if !(0.0 <= least && least <= most) {
+                let wrong = format!("from {least} to {most} is no range: 0 <= least <= most");
+                return Err(problem(place(), &wrong));
+            }
+        }
         let scenarios = set.weight.len();
         if scenarios == 0 {
             return Err(problem(Place::frame("scenarios"), "at least one is needed"));
@@ -66,18 +82,22 @@ impl ScenarioSet {
             }
         }
         set.of_underlying = vec![default.as_ref().map(|_| 0); universe.underlyings().len()];
+        let has_default = default.is_some();
         set.shocks = default.into_iter().collect();
         for (underlying, shocks) in named {
             set.of_underlying[underlying] = Some(set.shocks.len());
             set.shocks.push(shocks);
         }
         for (number, shocks) in set.shocks.iter().enumerate() {
-            let id = set.of_underlying.iter().position(|&of| of == Some(number));
+            // What holds for all underlyings names none.
+            let id = if has_default && number == 0 {
+                None
+            } else {
+                set.of_underlying.iter().position(|&of| of == Some(number))
+            };
             let name = |place: Place| match id {
-                Some(underlying) if set.of_underlying.iter().flatten().count() > 1 || set.joint => {
-                    place.id(universe.underlyings().get(underlying))
-                }
-                _ => place,
+                Some(underlying) => place.id(universe.underlyings().get(underlying)),
+                None => place,
             };
             for (column, values) in [
                 ("price_shock", &shocks.price),
