@@ -85,8 +85,6 @@ class PortfolioReport(MarginReport):
     def explain(self, account: Id, instrument: Id | None = None) -> Explanation:
         """Say which leg, weight, scenario or floor made the figures of an account; see :meth:`MarginReport.explain`."""
         collateral = super().explain(account, instrument)
-        if instrument is not None:
-            return collateral
         lines = [
             ExplainedLine(
                 kind=kind,
@@ -95,7 +93,7 @@ class PortfolioReport(MarginReport):
                 health=-Fraction(maintenance),
                 initial_health=-Fraction(initial),
             )
-            for kind, maintenance, initial in self._risk.requirement(self._row(account))
+            for kind, maintenance, initial in self._risk.requirement(self._row(account), instrument)
         ]
         return Explanation(collateral.title, (*collateral.lines, *lines), collateral.figures)
 

@@ -355,9 +355,14 @@ fn ordered_risk<N: Number>(
                 continue;
             }
             let [long, short] = set.alone[orders[0] as usize];
+            let mut quantities: Vec<_> = mine
+                .map(|order| holdings.order_quantity.get(order))
+                .collect();
+            // So that the order of the input rows changes no bit.
+            quantities.sort_by(|a, b| a.float.total_cmp(&b.float));
             let (mut bids, mut asks) = (zero(), zero());
-            for order in mine {
-                let quantity = N::given(holdings.order_quantity.get(order));
+            for quantity in quantities {
+                let quantity = N::given(quantity);
                 if quantity > zero() {
                     bids = bids + quantity * N::decimal(long);
                 } else {
@@ -408,18 +413,19 @@ fn risk_row(risk: &AccountRisk<f64>, requirement: f64) -> Row {
     row
 }
 
-/// What an account's pool requires, line by line, in exact numbers: kind, maintenance margin, initial margin.
+/// What an account's pool or isolated position requires, line by line, in exact numbers: kind, maintenance margin, initial
+/// margin.
 #[must_use]
 pub fn requirement_lines(
     model: &RiskModel,
     table: &RiskTable,
     book: &Book,
-    account: usize,
+    Subject { account, position }: Subject,
 ) -> Vec<(&'static str, Rational, Rational)> {
     let holdings = book.holdings(account);
-    let risk = settle_risk::<Rational>(model, table, holdings, None);
+    let risk = settle_risk::<Rational>(model, table, holdings, position);
     let factor = Rational::decimal(model.parameters.initial_factor);
-    let orders = ordered_risk::<Rational>(table, holdings, None);
+    let orders = ordered_risk::<Rational>(table, holdings, position);
     let zero = Rational::decimal(0.0);
     let initial = |part: &Rational| part * &factor;
     [

@@ -7,12 +7,13 @@ use xmfast_core::exact::Rational;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
     CrossMargin, Key, Measure, Offsets, ResultRows, RiskParameters, RiskTable, ScenarioSet, Shocks,
-    VolatilityShock, evaluate_risk, loss_row, requirement_lines,
+    Subject, VolatilityShock, evaluate_risk, loss_row, requirement_lines,
 };
 
 use crate::book::Book;
 use crate::error::Result;
 use crate::figures::Origin;
+use crate::lookup::instrument_row;
 use crate::market::Market;
 use crate::model::{LinearModel, read_collateral};
 use crate::report::Report;
@@ -261,15 +262,26 @@ impl Risk {
         legs.collect()
     }
 
-    /// What a row's account requires, in exact numbers: lines of kind, maintenance margin and initial margin.
-    fn requirement(&self, row: usize) -> Vec<(&'static str, String, String)> {
+    /// What a row's account (or its isolated position in an instrument) requires, in exact numbers: lines of kind,
+    /// maintenance margin and initial margin.
+    fn requirement(
+        &self,
+        row: usize,
+        instrument: Option<&Bound<'_, PyAny>>,
+    ) -> Result<Vec<(&'static str, String, String)>> {
         let account = self.numbers.as_ref().map_or(row, |numbers| numbers[row]);
-        let model = &self.model.get().model;
-        let lines = requirement_lines(model, &self.table, self.origin.book(), account);
+        let (model, book) = (&self.model.get().model, self.origin.book());
+        let instrument = instrument
+            .map(|id| instrument_row(book.universe(), id))
+            .transpose()?;
+        let held = book.holdings(account).instrument;
+        let position = instrument.and_then(|row| held.binary_search(&(row as u32)).ok());
+        let subject = Subject { account, position };
+        let lines = requirement_lines(model, &self.table, book, subject);
         let exact = |number: &Rational| number.to_string();
-        lines
+        Ok(lines
             .iter()
             .map(|(kind, maintenance, initial)| (*kind, exact(maintenance), exact(initial)))
-            .collect()
+            .collect())
     }
 }

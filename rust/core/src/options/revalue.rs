@@ -212,6 +212,7 @@ pub fn revalue(
         assert!(options.is_empty(), "options, but no shocks");
         return Ok(());
     };
+    finite(volatility_floor, || Place::frame("volatility_floor"))?;
     let alike = |set: &ShockSet| (set.scenarios, set.model) == (first.scenarios, first.model);
     assert!(sets.iter().all(alike), "sets of shocks differ");
     let lanes = first.scenarios.div_ceil(8);

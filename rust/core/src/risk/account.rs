@@ -70,9 +70,10 @@ pub(crate) fn combine<N: Number>(
         bound: 0.0,
     };
     let mut largest = zero();
-    let mut scan = |risk: &mut AccountRisk<N>, loss: N, worst: u32, minimum: N| {
-        if loss > largest {
-            largest = loss.clone();
+    // `top` is the largest loss of a scenario, which happens in `worst`.
+    let mut scan = |risk: &mut AccountRisk<N>, loss: N, (top, worst): (N, u32), minimum: N| {
+        if top > largest {
+            largest = top;
             risk.worst_scenario = first_scenario + worst;
         }
         risk.short_option_minimum =
@@ -116,7 +117,7 @@ pub(crate) fn combine<N: Number>(
                         (loss, worst) = (sum, scenario as u32);
                     }
                 }
-                scan(&mut risk, loss, worst, least);
+                scan(&mut risk, loss.clone(), (loss, worst), least);
             }
             _ => {
                 let (mut loss, mut worst, mut top) = (zero(), NO_SCENARIO, zero());
@@ -126,7 +127,7 @@ pub(crate) fn combine<N: Number>(
                     }
                     loss = loss + group.loss.clone();
                 }
-                scan(&mut risk, loss, worst, least);
+                scan(&mut risk, loss, (top, worst), least);
             }
         }
     }
