@@ -1,7 +1,8 @@
 """Run the tutorial: ``python docs/run_tutorial.py`` checks what it shows, ``--write`` writes page and notebook anew.
 
 ``tutorial.md`` is the one source. Its shell and Python blocks run in order in a copy of ``docs/venue``; what each
-prints stands in the ``text`` block behind it. The notebook has the same blocks as cells and the same output.
+prints stands in the ``text`` block behind it. The notebook has the same blocks as cells and the same output; a picture
+is shown there alone.
 """
 
 from __future__ import annotations
@@ -18,9 +19,21 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
+PICTURE = "application/vnd.plotly.v1+json"
+# A reader of the page goes to a copy of the venue by hand; the notebook lies beside the venue, wherever it is opened.
+FIRST_CELL = """\
+import os
+import shutil
+import tempfile
+
+# Work in a copy of the venue, so that the one beside this notebook stays as it is.
+os.chdir(shutil.copytree("venue", tempfile.mkdtemp(), dirs_exist_ok=True))"""
 BLOCK = re.compile(r"```(?P<language>sh|python)\n(?P<code>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?", re.DOTALL)
 
 
@@ -45,14 +58,14 @@ def read() -> tuple[list[Block], str]:
 
 
 @contextlib.contextmanager
-def venue() -> Any:
-    """Work in a copy of the venue's folder, with this interpreter's commands first."""
+def copy_of(source: Path) -> Iterator[None]:
+    """Work in a copy of a folder, with this interpreter's commands first."""
     before, environment = Path.cwd(), dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(HERE / "venue", folder, dirs_exist_ok=True)
+        shutil.copytree(source, folder, dirs_exist_ok=True)
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
         # A notebook's shell calls itself a terminal.
-        os.environ |= {"NO_COLOR": "1", "TERM": "dumb"}
+        os.environ |= {"NO_COLOR": "1", "TERM": "dumb", "PLOTLY_RENDERER": "plotly_mimetype"}
         os.chdir(folder)
         try:
             yield
@@ -66,7 +79,7 @@ def outputs(blocks: list[Block]) -> list[str]:
     """Run the blocks and return what each prints."""
     names: dict[str, Any] = {"__name__": "__main__"}
     printed = []
-    with venue():
+    with copy_of(HERE / "venue"):
         for block in blocks:
             if block.language == "sh":
                 done = subprocess.run(["bash", "-euc", block.code], capture_output=True, text=True, check=False)
@@ -86,7 +99,7 @@ def _python(code: str, names: dict[str, Any]) -> str:
         exec(compile(tree, "tutorial", "exec"), names)
         if last is not None:
             value = eval(compile(ast.Expression(last.value), "tutorial", "eval"), names)
-            if value is not None:
+            if value is not None and not hasattr(value, "to_plotly_json"):
                 print(repr(value))
     return shown.getvalue()
 
@@ -115,11 +128,12 @@ def notebook(blocks: list[Block], rest: str) -> Any:
         cells.append(nbformat.v4.new_code_cell(code))
     if rest.strip():
         cells.append(nbformat.v4.new_markdown_cell(rest.strip()))
+    cells.insert(1, nbformat.v4.new_code_cell(FIRST_CELL))
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
     made = nbformat.v4.new_notebook(cells=cells)
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    with venue():
+    with copy_of(HERE):
         # Files, not ports, between this process and the notebook's.
         config = Config({"KernelManager": {"transport": "ipc"}})
         NotebookClient(made, timeout=120, kernel_name="python3", config=config).execute()
@@ -131,16 +145,25 @@ def notebook(blocks: list[Block], rest: str) -> Any:
 
 
 def shown(made: Any) -> list[str]:
-    """Return what each code cell of a notebook shows as text."""
+    """Return what each block's cell of a notebook shows as text; pictures are none."""
     texts = []
     for cell in made.cells:
-        if cell.cell_type != "code":
+        if cell.cell_type != "code" or cell.source == FIRST_CELL:
             continue
         parts = []
         for output in cell.outputs:
-            parts.append(output.text if output.output_type == "stream" else output.data["text/plain"] + "\n")
+            if output.output_type == "stream":
+                parts.append(output.text)
+            elif PICTURE not in output.data:
+                parts.append(output.data["text/plain"] + "\n")
         texts.append("".join(parts).replace("\r\n", "\n"))
     return texts
+
+
+def pictures(made: Any) -> list[Any]:
+    """Return the pictures of a notebook."""
+    outputs = [output for cell in made.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [output.data[PICTURE] for output in outputs if PICTURE in output.get("data", {})]
 
 
 def main() -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import datetime
 import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from xmfast.crashes import load_crash
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -41,6 +45,22 @@ def test_the_notebook_shows_the_same(tutorial: Any) -> None:
     made = tutorial.notebook(blocks, rest)
     assert tutorial.shown(made) == expected
     assert [cell.source for cell in made.cells] == [cell.source for cell in committed.cells]
+    # A picture is drawn by whichever plotly is installed: what it says is compared, not how.
+    drawn, kept = (
+        [[trace["name"] for trace in one["data"]] for one in tutorial.pictures(book)] for book in (made, committed)
+    )
+    assert drawn == kept == [["healthy: 10", "below initial: 1", "liquidatable: 1", "bankrupt: 0"]]
+
+
+def test_the_prices_are_those_of_the_crash() -> None:
+    crash = load_crash("2025-10-10")
+    at = crash.times.tolist().index(datetime.datetime(2025, 10, 10, 20, 30))
+    close = dict(zip(crash.coins, crash.close[at].tolist(), strict=True))
+    with open(DOCS / "venue" / "prices.csv", newline="") as file:
+        prices = {row["id"]: float(row["price"]) for row in csv.DictReader(file)}
+    assert prices == {id: close[id.split("-")[0]] for id in prices}
+    bitcoin = crash.close[:, crash.coins.index("BTC")]
+    assert int(bitcoin.argmin()) == at + 3, "three quarters of an hour later it closes lowest"
 
 
 def test_a_stale_page_is_noticed(tutorial: Any) -> None:
