@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xmfast import _core
 from xmfast.book import Book
 from xmfast.cross import LinearModel, core_inputs, core_pool
+from xmfast.errors import InputError
 from xmfast.frames import Id, Number
 from xmfast.market import Market
 from xmfast.universe import Universe, core_universe
@@ -42,6 +43,10 @@ class PricePath:
         >>> path.apply(market, -0.10).mark_price
         array([54090.])
         """
+        if underlying not in universe.index_names:
+            core_universe(universe)
+            if underlying in universe.instruments:
+                raise InputError(f"underlying: {underlying!r} is an instrument; an asset or underlying is needed")
         if isinstance(followers, str):
             raise TypeError(f"followers: a list of ids is needed, not {followers!r}")
         return cls.of_betas(universe, dict.fromkeys([underlying, *followers], 1.0))

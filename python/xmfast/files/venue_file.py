@@ -20,12 +20,23 @@ from xmfast.universe import Universe
 __all__ = ["Venue", "read_venue"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Venue:
-    """What a file says of a venue; made by :func:`read_venue`."""
+    """What a file says of a venue; made by :func:`read_venue`.
+
+    ``model`` is that of the file's ``kind``; ``cross`` and ``isolated`` are both kinds of the same parameters, so that
+    :func:`compare` can set them side by side.
+    """
 
     universe: Universe
-    model: CrossMargin | IsolatedMargin
+    cross: CrossMargin
+    isolated: IsolatedMargin
+    kind: str
+
+    @property
+    def model(self) -> CrossMargin | IsolatedMargin:
+        """The model of the file's ``kind``."""
+        return self.cross if self.kind == "cross" else self.isolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ class _Tables:
     steps: tuple[str, ...] = ()
 
 
-_MODELS: dict[str, type[CrossMargin] | type[IsolatedMargin]] = {"cross": CrossMargin, "isolated": IsolatedMargin}
+_KINDS = ("cross", "isolated")
 _TOP_LEVEL = ("numeraire", "model", "assets", "instruments", "collateral", "margin")
 _ASSETS = _Tables({"asset": _Key("text", required=True)})
 _INSTRUMENTS = _Tables(
@@ -159,14 +170,19 @@ class _Reader:
     def venue(self) -> Venue:
         self._check_keys(self.path, self.document, _TOP_LEVEL)
         numeraire = self._value(self.path, self.document, "numeraire", _Key("text", required=True))
-        model = self._model()
+        kind = self._kind()
         assets = self._frame("assets", self._assets(), _ASSETS)
         instruments = self._frame("instruments", self._tables("instruments"), _INSTRUMENTS)
         collateral = self._frame("collateral", self._tables("collateral"), _COLLATERAL)
         margin = self._frame("margin", self._tables("margin"), _MARGIN)
         try:
             universe = Universe.from_frames(assets, instruments, numeraire)
-            return Venue(universe=universe, model=model.from_frames(universe, collateral, margin))
+            return Venue(
+                universe=universe,
+                cross=CrossMargin.from_frames(universe, collateral, margin),
+                isolated=IsolatedMargin.from_frames(universe, collateral, margin),
+                kind=kind,
+            )
         except InputError as error:
             raise told_again(error, self._told(Fault.of(error))) from None
 
@@ -182,7 +198,7 @@ class _Reader:
         problem = problem.removeprefix(f" ('{id}')")
         return f"{self.path}, {_called(name, id)}, key '{fault.column}'{problem}"
 
-    def _model(self) -> type[CrossMargin] | type[IsolatedMargin]:
+    def _kind(self) -> str:
         place = f"{self.path}, [model]"
         table = self.document.get("model")
         if table is None:
@@ -190,8 +206,8 @@ class _Reader:
         if not isinstance(table, dict):
             raise ColumnError(f"{place}: a table is needed, with kind = 'cross' or kind = 'isolated'")
         self._check_keys(place, table, ("kind",))
-        kind: str = self._value(place, table, "kind", _Key("text", required=True, choices=tuple(_MODELS)))
-        return _MODELS[kind]
+        kind: str = self._value(place, table, "kind", _Key("text", required=True, choices=_KINDS))
+        return kind
 
     def _assets(self) -> list[dict[str, Any]]:
         assets = self.document.get("assets")

@@ -255,7 +255,12 @@ impl Universe {
         if let Some(underlying) = self.underlyings.find(id) {
             return Ok(self.underlying_slot(underlying));
         }
-        Err(unknown(&self.assets, "asset or underlying", id, place()))
+        let mut known = self.assets.clone();
+        // Those of another kind than the assets' ids cannot be meant.
+        for underlying in self.underlyings.iter() {
+            known.intern(underlying);
+        }
+        Err(unknown(&known, "asset or underlying", id, place()))
     }
 
     /// Slot of the index price of an underlying.
