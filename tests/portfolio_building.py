@@ -43,11 +43,12 @@ def model_of(universe: xm.Universe, collateral: Any, terms: PortfolioRules | His
     if isinstance(terms, HistoryRules):
         return xm.HistoricalVaR(universe, collateral, **{name: getattr(terms, name) for name in _HISTORY})
     [scenarios] = terms.sets
+    offsets: Any = {None: "none", 1.0: "full"}.get(terms.offsets, terms.offsets)
     return xm.PortfolioMargin(
         universe,
         collateral,
         scenarios=scenarios_of(scenarios),
-        offsets={None: "none", 1.0: "full"}.get(terms.offsets, terms.offsets),
+        offsets=offsets,
         product_groups=terms.product_groups or None,
         short_option_minimum=terms.short_option_minimum,
         concentration=terms.concentration,

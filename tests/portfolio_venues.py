@@ -136,9 +136,10 @@ def _absolute(priced: PortfolioVenue, random: Random) -> PortfolioRules:
     for name, width in _least_prices(priced).items():
         shocks[name] = [rounded(width * random.choice((-0.9, -0.3, 0.0, 0.2, 1.0, 3.0))) for _ in range(count)]
     volatilities = [random.choice((0.0, 0.25, -0.5)) for _ in range(count)]
-    scenarios = ScenarioSet(price_shock=shocks, volatility_shock=volatilities, absolute=True, joint=random.random() < 0.5)
+    joint = random.random() < 0.5
+    scenarios = ScenarioSet(price_shock=shocks, volatility_shock=volatilities, absolute=True, joint=joint)
     rules = _with_charges(PortfolioRules(sets=(scenarios,)), priced, random)
-    return replace(rules, concentration={} if scenarios.joint else rules.concentration)
+    return replace(rules, concentration={} if joint else rules.concentration)
 
 
 def _history(priced: PortfolioVenue, random: Random) -> HistoryRules:
@@ -146,7 +147,9 @@ def _history(priced: PortfolioVenue, random: Random) -> HistoryRules:
 
     def returns(days: int) -> dict[Any, list[float]]:
         market = [random.gauss(0, random.choice((0.0, 0.01, 0.05))) for _ in range(days)]
-        columns = {name: [rounded(max(-0.99, day + random.gauss(0, 0.02))) for day in market] for name in _underlyings(priced)}
+        columns = {
+            name: [rounded(max(-0.99, day + random.gauss(0, 0.02))) for day in market] for name in _underlyings(priced)
+        }
         # One that never moved.
         columns[random.choice(list(columns))] = [0.0] * days
         return columns

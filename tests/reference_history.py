@@ -55,7 +55,9 @@ def rescaled(returns: Floats, ewma_lambda: float) -> Floats:
     for value in returns:
         before.append(variance)
         variance = ewma_lambda * variance + (1 - ewma_lambda) * float(value) ** 2
-    scaled = [value if then == 0 else value * np.sqrt(variance / then) for value, then in zip(returns, before, strict=True)]
+    scaled = [
+        value if then == 0 else value * np.sqrt(variance / then) for value, then in zip(returns, before, strict=True)
+    ]
     # However calm that day was, a price cannot lose more than all of itself.
     return np.maximum(scaled, -1.0)
 

@@ -84,18 +84,20 @@ class Portfolio:
         profile = [risk.profile if risk.scan_risk >= tie else np.full(len(risk.profile), -np.inf) for risk in by_set]
         return replace(chosen, profile=np.concatenate(profile))
 
-    def order_risk(self, orders: Mapping[Any, list[float]]) -> float:
-        """Return what open orders could add at most: the worse side of each instrument, alone."""
-        largest = 0.0
+    def order_risk(self, orders: Mapping[Any, list[float]]) -> tuple[float, float]:
+        """Return what open orders could add: the worse side of each instrument alone; and the sum of its parts."""
+        largest = parts = 0.0
         for arrays in self.arrays:
             total = 0.0
             for name, quantities in orders.items():
-                losses = arrays.contract(name).losses
+                contract = arrays.contract(name)
                 bids = sum(max(0.0, quantity) for quantity in quantities)
                 asks = sum(max(0.0, -quantity) for quantity in quantities)
-                total += max(bids * measured(arrays.scenarios, losses), asks * measured(arrays.scenarios, -losses))
+                long, short = (measured(arrays.scenarios, side * contract.losses) for side in (1, -1))
+                total += max(bids * long, asks * short)
+                parts += (bids + asks) * contract.scale
             largest = max(largest, total)
-        return largest
+        return largest, parts
 
     def _risk_of_set(self, arrays: RiskArrays, held: Mapping[Any, float]) -> Risk:
         scenarios = arrays.scenarios
@@ -105,14 +107,15 @@ class Portfolio:
             products.setdefault(self._product(group, scenarios), {}).setdefault(group, []).append(name)
 
         def losses_of(names: list[Any]) -> Floats:
-            return np.sum([held[name] * arrays.contract(name).losses for name in names], axis=0)
+            return np.asarray(sum(held[name] * arrays.contract(name).losses for name in names))
 
         scan_risk = minimums = concentration = 0.0
         profile = np.full(len(scenarios), -np.inf)
         for groups in products.values():
             losses = [losses_of(names) for names in groups.values()]
             scanned, profiles = self._scan(scenarios, losses)
-            least = sum(self._short_option_minimum(arrays, name, held[name]) for names in groups.values() for name in names)
+            mine = [name for names in groups.values() for name in names]
+            least = sum(self._short_option_minimum(arrays, name, held[name]) for name in mine)
             scan_risk += scanned
             minimums += max(0.0, least - scanned)
             profile = np.maximum(profile, profiles)
@@ -124,7 +127,7 @@ class Portfolio:
             short_option_minimum=minimums,
             concentration=concentration,
             margin_floor=max(0.0, self.rules.margin_floor - required) if held else 0.0,
-            parts=sum(abs(quantity) * arrays.contract(name).scale for name, quantity in held.items()) + concentration,
+            parts=sum(abs(quantity) * arrays.contract(name).scale for name, quantity in held.items()) + required,
         )
 
     def _product(self, group: Any, scenarios: ScenarioSet) -> Any:
@@ -210,7 +213,7 @@ def _charge(portfolio: Portfolio, account: Account, names: set[Any], unit: Unit)
     }
     orders = {name: quantities for name, quantities in orders.items() if quantities}
     risk = portfolio.risk(held)
-    order_risk = portfolio.order_risk(orders)
+    order_risk, order_parts = portfolio.order_risk(orders)
     factor = portfolio.rules.initial_factor
     holding = unit.holdings[0] if unit.holdings else Holding(None, 0.0, 0.0, 0.0, 0.0)
     # What orders would lose at once is there already.
@@ -218,7 +221,7 @@ def _charge(portfolio: Portfolio, account: Account, names: set[Any], unit: Unit)
         holding,
         initial_margin=holding.initial_margin + factor * (risk.requirement + order_risk),
         maintenance_margin=risk.requirement,
-        margin_parts=holding.margin_parts + factor * (risk.parts + order_risk),
+        margin_parts=holding.margin_parts + factor * (risk.parts + order_parts),
     )
     unit.holdings[:1] = [charged]
     return risk

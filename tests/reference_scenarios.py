@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference_options import bachelier, bachelier_delta, black76, black76_delta
-from reference_rules import Prices, Row, Rules, given, rows
+from reference_rules import Prices, Row, Rules, rows
 
 Floats: TypeAlias = NDArray[np.float64]
 # One column for all underlyings, or a column for each by name.
@@ -117,7 +117,7 @@ class RiskArrays:
         instrument, set_ = self._rules.instrument(row["instrument"]), self.scenarios
         name, underlying, inverse = row["instrument"], row["underlying"], instrument.inverse
         volatility = self._market["implied_volatility"][name]
-        forward = given(self._market.get("forward", {}), name)
+        forward = self._market.get("forward", {}).get(name)
         forward = self._index_price[underlying] if forward is None else forward
         years = years_between(self._market["time"], row["expiry"])
         rate = self._market.get("discount_rate", {}).get(instrument.settlement, 0.0)

@@ -127,7 +127,7 @@ def test_simd_changes_no_bit_of_small_venues(priced: PortfolioVenue) -> None:
 def test_order_of_rows_and_accounts_changes_no_bit(seed: int, kind: str) -> None:
     priced = random_portfolio_venue(seed, kind, accounts=100)
     right, rng = bits_by_account(report_of(priced)), np.random.default_rng(seed)
-    shuffled = {}
+    shuffled: dict[str, Any] = {}
     for name in ("balances", "positions", "orders"):
         frame = getattr(priced.venue, name)
         shuffled[name] = frame and select(frame, rng.permutation(len(frame["account"])))
@@ -140,7 +140,7 @@ def test_company_changes_no_bit(kind: str) -> None:
     priced = random_portfolio_venue(2, kind, accounts=30)
     together = bits_by_account(report_of(priced))
     for account in list(together)[:8]:
-        alone = {}
+        alone: dict[str, Any] = {}
         for name in ("balances", "positions", "orders"):
             frame = getattr(priced.venue, name)
             rows = [row for row, owner in enumerate((frame or {"account": []})["account"]) if owner == account]
@@ -188,7 +188,7 @@ def test_lines_of_an_explanation_add_up(seed: int, kind: str) -> None:
             assert parts == Fraction(getattr(row, name)), (account, name)
             # What rounding changed is rounding: the exact figure is that of the losses as published.
             scale = sum(abs(getattr(line, name)) for line in why.lines)
-            assert abs(why.rounding.__getattribute__(name)) <= Fraction(scale) / 10**9 + Fraction(1, 10**9)
+            assert abs(getattr(why.rounding, name)) <= Fraction(scale) / 10**9 + Fraction(1, 10**9)
 
 
 def test_explained_positions_of_isolated_margin_have_their_own_risk() -> None:
@@ -224,8 +224,8 @@ def test_decisions_are_exact_on_the_published_losses(seed: int) -> None:
     right: dict[str, int] = {}
     for number in range(60):
         held = {name: random.randrange(-99, 100) / 10 for name in random.sample(names, random.randrange(1, 7))}
-        account = [sum(Fraction(str(q)) * int(losses[name][s]) for name, q in held.items()) for s in range(5)]
-        requirement = max(Fraction(0), *account)
+        together = [sum(Fraction(str(q)) * int(losses[name][s]) for name, q in held.items()) for s in range(5)]
+        requirement = max(Fraction(0), *together)
         for step in (-1, 0, 1):
             id_ = f"{number} {step}"
             balance = float(requirement)
@@ -278,14 +278,14 @@ def test_by_hand() -> None:
     market = xm.Market(universe, {"BTC": 50_000.0}, {"B": 50_000.0, "E": 2_000.0, "INVERSE": 50_000.0})
     scenarios = xm.Scenarios(price_shock=[-0.2, 0.25, 0.6], weight=[1.0, 1.0, 0.5])
 
-    def scanned(offsets: Any, **options: Any) -> tuple[float, int]:
+    def scanned(offsets: Any, **options: Any) -> Any:
         model = xm.PortfolioMargin(universe, scenarios=scenarios, offsets=offsets, **options)
         report = model.evaluate(book, market)
         return float(report.scan_risk[0]), int(report.worst_scenario[0])
 
-    # B: 2 x 50,000 x -20 % = -20,000, +25,000, +60,000.
-    # INVERSE: -40 x 100 x (1/50,000 - 1/(50,000 (1 + u))) x 50,000 = +1,000, -800, -1,500. Together with B -19,000, +24,200,
-    # +58,500. E: -3 x 10 x 2,000 u = +12,000, -15,000, -36,000; the last scenario counts half: +29,250 and -18,000.
+    # B: 2 x 50,000 x -20 % = -20,000, +25,000, +60,000. INVERSE: -40 x 100 x (1/50,000 - 1/(50,000 (1 + u))) x 50,000 =
+    # +1,000, -800, -1,500. Together with B -19,000, +24,200, +58,500. E: -3 x 10 x 2,000 u = +12,000, -15,000, -36,000.
+    # The last scenario counts half: +29,250 and -18,000.
     assert scanned("none") == (pytest.approx(19_000 + 18_000), 0)
     assert scanned("full") == (pytest.approx(7_000), 0)
     # A half of the gains: -19,000 + 6,000, -15,000 + 12,100, -18,000 + 14,625.
@@ -329,8 +329,8 @@ def test_orders_are_charged_whoever_else_holds_the_instrument() -> None:
     model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=[-0.1, 0.2]), initial_factor=1.5)
     orders = {"account": ["a"] * 3, "instrument": ["P"] * 3, "quantity": [1.0, 2.0, -2.0], "price": [100.0] * 3}
     for holder in (None, "P", "Q"):
-        positions = holder and {"account": ["b"], "instrument": [holder], "quantity": [1.0], "entry_price": [100.0]}
-        book = xm.Book.from_frames(universe, None, positions, orders)
+        positions = {"account": ["b"], "instrument": [holder], "quantity": [1.0], "entry_price": [100.0]}
+        book = xm.Book.from_frames(universe, None, positions if holder else None, orders)
         report = model.evaluate(book, market)
         # Bids of 3 lose 10 each, asks of 2 lose 20 each.
         assert report["a"].initial_margin == pytest.approx(1.5 * 40.0), holder
@@ -369,7 +369,7 @@ def test_short_options_are_charged_by_product_group() -> None:
     )
     moves = {"BTC": [-0.5, 0.5], "ETH": [-0.5, 0.5]}
 
-    def required(scenarios: xm.Scenarios, **options: Any) -> tuple[float, float]:
+    def required(scenarios: xm.Scenarios, **options: Any) -> Any:
         model = xm.PortfolioMargin(universe, scenarios=scenarios, short_option_minimum=0.1, **options)
         report = model.evaluate(book, market)
         return float(report.maintenance_margin[0]), float(report.contingencies["short_option_minimum"][0])

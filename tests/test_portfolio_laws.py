@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import xmfast as xm
 from portfolio_building import build, reference_of, report_of
 from portfolio_venues import PortfolioVenue, portfolio_venues
 from reference_history import HistoryRules
@@ -102,7 +101,8 @@ def picked(scenarios: ScenarioSet, order: list[int]) -> ScenarioSet:
 @given(priced=portfolio_venues(), power=st.integers(-20, 20))
 def test_scan_risk_is_homogeneous_to_the_last_bit_by_powers_of_two(priced: PortfolioVenue, power: int) -> None:
     priced = bare(priced)
-    before, after = report_of(priced), report_of(replace(priced, venue=with_quantities_scaled(priced.venue, 2.0**power)))
+    scaled = replace(priced, venue=with_quantities_scaled(priced.venue, 2.0**power))
+    before, after = report_of(priced), report_of(scaled)
     np.testing.assert_array_equal(after.scan_risk, before.scan_risk * 2.0**power)
     np.testing.assert_array_equal(after.worst_scenario, before.worst_scenario)
     met["test_scan_risk_is_homogeneous_to_the_last_bit_by_powers_of_two"] += bool(power and before.scan_risk.any())
@@ -210,8 +210,8 @@ def test_scenarios_without_shocks_cost_nothing(priced: PortfolioVenue) -> None:
         still: Any = {name: np.zeros(20) for name in priced.terms.returns}
         priced = priced.with_terms(returns=still, stressed_returns=None)
     else:
-        names = dict.fromkeys(priced.venue.instruments["underlying"])
-        nothing = replace(scenario_set(priced), price_shock=dict.fromkeys(names, [0.0, 0.0]), volatility_shock=None)
+        still = {name: [0.0, 0.0] for name in priced.venue.instruments["underlying"]}
+        nothing = replace(scenario_set(priced), price_shock=still, volatility_shock=None)
         priced = with_set(priced, replace(nothing, weight=[1.0, 2.0]))
     model, book, market = build(priced)
     report = model.evaluate(book, market)

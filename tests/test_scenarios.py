@@ -17,34 +17,44 @@ from portfolio_venues import TIME
 from reference_rules import Rules
 from reference_scenarios import RiskArrays, ScenarioSet, years_between
 
-THIRD = 1 / 3
+
+def volatilities(scenarios: xm.Scenarios) -> Any:
+    """Return the shocks of volatility."""
+    return scenarios.volatility_shock
+
+
+def prices(scenarios: xm.Scenarios, underlying: Any = None) -> Any:
+    """Return the price shocks, of one underlying where they are said by name."""
+    shocks: Any = scenarios.price_shock
+    return shocks if underlying is None else shocks[underlying]
 
 
 def test_span() -> None:
     scenarios = xm.Scenarios.span(price_range=0.12, volatility_range=0.25)
     moves = [0, 0, 1, 1, -1, -1, 2, 2, -2, -2, 3, 3, -3, -3, 6, -6]
-    np.testing.assert_allclose(scenarios.price_shock, np.array(moves) * 0.04, rtol=1e-15)
-    assert scenarios.volatility_shock.tolist() == [0.25, -0.25] * 7 + [0.0, 0.0]
+    np.testing.assert_allclose(prices(scenarios), np.array(moves) * 0.04, rtol=1e-15)
+    assert volatilities(scenarios).tolist() == [0.25, -0.25] * 7 + [0.0, 0.0]
     assert scenarios.weight.tolist() == [1.0] * 14 + [0.35] * 2
     assert len(scenarios) == 16 and not scenarios.is_joint
     energy = xm.Scenarios.span(price_range=0.1, extreme=3.0, cover=0.33)
-    assert energy.price_shock[-2:].tolist() == pytest.approx([0.3, -0.3]) and energy.weight[-1] == 0.33
+    assert prices(energy)[-2:].tolist() == pytest.approx([0.3, -0.3]) and energy.weight[-1] == 0.33
 
 
 def test_span_by_underlying() -> None:
     scenarios = xm.Scenarios.span(price_range={"BTC": 0.12, "ETH": 0.15}, volatility_range=0.1)
     for name, width in (("BTC", 0.12), ("ETH", 0.15)):
         alone = xm.Scenarios.span(price_range=width, volatility_range=0.1)
-        np.testing.assert_array_equal(scenarios.price_shock[name], alone.price_shock)
+        np.testing.assert_array_equal(prices(scenarios, name), prices(alone))
 
 
 def test_tims() -> None:
     """Ten points: a fifth of the range apart, and none in the middle."""
     scenarios = xm.Scenarios.tims(0.15)
-    assert scenarios.price_shock.tolist() == pytest.approx([-0.15, -0.12, -0.09, -0.06, -0.03, 0.03, 0.06, 0.09, 0.12, 0.15])
-    assert not scenarios.volatility_shock.any() and scenarios.weight.tolist() == [1.0] * 10
+    steps = [-0.15, -0.12, -0.09, -0.06, -0.03, 0.03, 0.06, 0.09, 0.12, 0.15]
+    np.testing.assert_allclose(prices(scenarios), steps, rtol=1e-15)
+    assert not volatilities(scenarios).any() and scenarios.weight.tolist() == [1.0] * 10
     by_name = xm.Scenarios.tims({"SPX": 0.08, "XYZ": 0.15})
-    assert by_name.price_shock["SPX"][0] == -0.08 and len(by_name) == 10
+    assert prices(by_name, "SPX")[0] == -0.08 and len(by_name) == 10
 
 
 def test_grid() -> None:
@@ -53,26 +63,26 @@ def test_grid() -> None:
     )
     for name, width in (("BTC", 0.16), ("ETH", 0.18)):
         steps = np.repeat(np.arange(-4, 5) / 4 * width, 3)
-        np.testing.assert_allclose(scenarios.price_shock[name], [*steps, -0.66, 1.0], rtol=1e-15)
-    assert scenarios.volatility_shock.tolist() == [0.5, 0.0, -0.25] * 9 + [0.5, 0.5]
+        np.testing.assert_allclose(prices(scenarios, name), [*steps, -0.66, 1.0], rtol=1e-15)
+    assert volatilities(scenarios).tolist() == [0.5, 0.0, -0.25] * 9 + [0.5, 0.5]
     assert scenarios.weight.tolist() == [1.0] * 27 + [0.24, 0.16]
     # Of prices alone.
-    assert xm.Scenarios.grid(0.1, 2).price_shock.tolist() == pytest.approx([-0.1, -0.05, 0.0, 0.05, 0.1])
+    assert prices(xm.Scenarios.grid(0.1, 2)).tolist() == pytest.approx([-0.1, -0.05, 0.0, 0.05, 0.1])
 
 
 def test_joint() -> None:
     scenarios = xm.Scenarios.joint({"BTC": [-0.3, 0.2], "ETH": [-0.4, 0.3]}, [0.5, -0.1], [1.0, 0.5])
     assert scenarios.is_joint and len(scenarios) == 2
-    assert scenarios.volatility_shock.tolist() == [0.5, -0.1] and scenarios.weight.tolist() == [1.0, 0.5]
+    assert volatilities(scenarios).tolist() == [0.5, -0.1] and scenarios.weight.tolist() == [1.0, 0.5]
 
 
 def test_a_set_never_changes() -> None:
     moves = np.array([-0.1, 0.1])
     scenarios = xm.Scenarios(price_shock=moves)
     moves[0] = -0.9
-    assert scenarios.price_shock.tolist() == [-0.1, 0.1]
+    assert prices(scenarios).tolist() == [-0.1, 0.1]
     with pytest.raises(ValueError):
-        scenarios.price_shock[0] = -0.5  # type: ignore[index]
+        prices(scenarios)[0] = -0.5
     with pytest.raises(AttributeError):
         scenarios.absolute = True  # type: ignore[misc]
 
@@ -137,7 +147,9 @@ SETS: dict[str, ScenarioSet] = {
     "prices": ScenarioSet(price_shock=[-0.99, -0.3, -0.01, 0.0, 0.01, 0.4, 5.0, 1e-9]),
     "volatilities": ScenarioSet(price_shock=[0.0] * 5, volatility_shock=[-1.0, -0.5, 0.0, 0.3, 2.0]),
     "points": ScenarioSet(price_shock=[0.1, -0.1, 0.0], volatility_shock=[0.2, -0.2, -0.8], volatility="absolute"),
-    "scaled": ScenarioSet(price_shock=[0.0, 0.1], volatility_shock=[0.5, -0.25], volatility_scaling=(0.3, 0.0, math.inf)),
+    "scaled": ScenarioSet(
+        price_shock=[0.0, 0.1], volatility_shock=[0.5, -0.25], volatility_scaling=(0.3, 0.0, math.inf)
+    ),
     "capped": ScenarioSet(price_shock=[0.0, 0.1], volatility_shock=[0.5, -0.25], volatility_scaling=(0.5, 0.9, 1.5)),
     "falling": ScenarioSet(price_shock=[0.0], volatility_shock=[-0.9], volatility_scaling=(0.3, 0.0, math.inf)),
     "floored": ScenarioSet(price_shock=[0.0, -0.2], volatility_shock=[-0.9, -0.1], volatility_floor=0.6),
@@ -189,8 +201,9 @@ def test_options_without_volatility_are_worth_what_exercise_pays() -> None:
         row = SPECS["instrument"].index(name)
         rate = MARKET["discount_rate"][SPECS["settlement"][row]]
         years = years_between(TIME, SPECS["expiry"][row])
-        base = float(xm.black76(forward, SPECS["strike"][row], MARKET["implied_volatility"][name], years, SPECS["right"][row]).value)
-        paid = [max(0.0, side * (forward * (1 + move) - SPECS["strike"][row])) for move in plain.price_shock]
+        strike, sigma = SPECS["strike"][row], MARKET["implied_volatility"][name]
+        base = float(xm.black76(forward, strike, sigma, years, SPECS["right"][row]).value)
+        paid = [max(0.0, side * (forward * (1 + move) - strike)) for move in plain.price_shock]
         right = (base - np.array(paid)) * worth * math.exp(-rate * years)
         np.testing.assert_allclose(arrays[name], right, rtol=1e-12)
 

@@ -38,7 +38,7 @@ def history(periods: int, seed: int = 7) -> dict[str, Any]:
     return {coin: np.maximum(-0.9, market + rng.normal(0, 0.01, periods)) for coin in COINS}
 
 
-def required(returns: dict[str, Any], quantity: dict[str, float], **options: Any) -> tuple[float, int]:
+def required(returns: dict[str, Any], quantity: dict[str, float], **options: Any) -> Any:
     """Return the requirement of one account and its worst scenario."""
     names = universe()
     positions = {
@@ -116,7 +116,8 @@ def test_the_order_of_dates_matters_to_no_bit(order: str) -> None:
     for measure in ("var", "es"):
         for confidence in (0.6, 0.99):
             options: dict[str, Any] = {"confidence": confidence, "measure": measure}
-            assert required({"BTC": arranged}, {"BTC": 3.0}, **options)[0] == required({"BTC": base}, {"BTC": 3.0}, **options)[0]
+            found, right = (required({"BTC": days}, {"BTC": 3.0}, **options) for days in (arranged, base))
+            assert found[0] == right[0]
 
 
 def test_many_accounts_and_scenarios() -> None:
@@ -143,7 +144,9 @@ def test_many_accounts_and_scenarios() -> None:
 
 
 @given(priced=portfolio_venues("history"), data=st.data())
-def test_quantile_rises_with_confidence_and_is_no_more_than_the_tail(priced: PortfolioVenue, data: st.DataObject) -> None:
+def test_quantile_rises_with_confidence_and_is_no_more_than_the_tail(
+    priced: PortfolioVenue, data: st.DataObject
+) -> None:
     low, high = sorted(data.draw(st.tuples(*[st.floats(0.01, 0.999)] * 2)))
     assert isinstance(priced.terms, HistoryRules)
     priced = priced.with_terms(short_option_minimum=0.0, margin_floor=0.0)
@@ -166,7 +169,9 @@ def test_a_stressed_history_never_lowers_the_requirement(priced: PortfolioVenue)
     alone = report_of(priced.with_terms(returns=stressed, stressed_returns=None))
     both = report_of(priced.with_terms(stressed_returns=stressed))
     np.testing.assert_array_equal(both.scan_risk, np.maximum(recent.scan_risk, alone.scan_risk))
-    np.testing.assert_array_equal(both.maintenance_margin, np.maximum(recent.maintenance_margin, alone.maintenance_margin))
+    larger = np.maximum(recent.maintenance_margin, alone.maintenance_margin)
+    # The scan risk and what a minimum adds to it are rounded one by one.
+    np.testing.assert_allclose(both.maintenance_margin, larger, rtol=1e-14)
     # The worst scenario is counted through both: the stressed ones come after the recent ones.
     first = len(priced.with_terms(stressed_returns=None).rules.sets[0])
     chosen = np.where(recent.scan_risk >= alone.scan_risk, recent.worst_scenario, alone.worst_scenario + first)

@@ -35,7 +35,8 @@ class Market:
         an inverse contract, settlement asset units); signed, default 0. Options pay none. It lowers the value of a
         long position, never its margin.
     implied_volatility : dict or array, optional
-        By option: per square root of a year, >= 0. Models by scenarios need it.
+        By option: per square root of a year, >= 0; NaN in an array where there is none. Models by scenarios need it.
+        :meth:`VolatilitySurface.of_instruments` gives such an array.
     forward : dict or array, optional
         By option: the underlying's price for delivery at expiry; its index price where left out.
     discount_rate : dict or array, optional

@@ -139,6 +139,11 @@ fn set_figures(market: &mut xmfast_core::Market, figures: &Bound<'_, PyDict>) ->
             Owner::Instrument => [universe.specs().len(), universe.specs().len()],
         };
         each_price(name, &prices, &lengths, |id, slot, price| {
+            // An array has a place for every instrument, but only options have these.
+            let is_sparse = matches!(name, "implied_volatility" | "forward");
+            if is_sparse && id.is_none() && price.float().is_nan() {
+                return Ok(());
+            }
             let place = || Place::frame(name);
             let slot = match id {
                 None => slot,
