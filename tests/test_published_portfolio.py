@@ -111,7 +111,7 @@ def test_deribit_gains_count_in_part() -> None:
 
 
 def test_paradex_weights_make_tails_no_worse_for_anything_linear() -> None:
-    """Only the table is published: its weights are what its notes say, and so a perpetual's worst is the range's edge."""
+    """Only the table is published: by its weights a perpetual loses most at the edge of the range."""
     [fact] = facts("paradex_scenarios")
     spot, weight, price_range = np.array(fact["spot"]), np.array(fact["weight"]), fact["price_range"]
     tails = np.abs(spot) > price_range
