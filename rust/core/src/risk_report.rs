@@ -15,8 +15,10 @@ use crate::layout::{IsolatedPosition, Layout};
 use crate::market::Market;
 use crate::pool::Stop;
 use crate::report::{Beside, Evaluated, Evaluation, table_of};
-use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, combine, settle_risk};
-use crate::risk_layout::{RiskBlocks, RiskLayout};
+use crate::risk::{
+    AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine, settle_risk,
+};
+use crate::risk_layout::{RiskBlocks, RiskGroup, RiskLayout};
 use crate::settle::{Settlement, Subject};
 use crate::units::Key;
 
@@ -123,16 +125,17 @@ fn risk_table(
     stop: Stop<'_>,
 ) -> Result<RiskTable> {
     let group = if model.parameters.sets.iter().all(|set| set.joint) {
-        crate::risk_layout::RiskGroup::Account
+        RiskGroup::Account
     } else {
-        crate::risk_layout::RiskGroup::Underlying
+        RiskGroup::Underlying
     };
     let layout = book.risk_layout(group, stop)?;
     let holder = |instrument: usize| {
+        let instrument = instrument as u32;
         let holds = (0..book.accounts().len()).find(|&account| {
-            book.holdings(account)
-                .instrument
-                .contains(&(instrument as u32))
+            let holdings = book.holdings(account);
+            let ordered = holdings.order_instrument;
+            holdings.instrument.contains(&instrument) || ordered.contains(&instrument)
         });
         holds.map_or_else(String::new, |account| {
             book.accounts().get(account).to_string()
@@ -318,7 +321,7 @@ thread_local! {
 }
 
 /// Losses of every part of a block by scenario, one part after the other.
-fn part_losses<R: RowId>(units: &BlockUnits<R>, set: &crate::risk::SetLosses) -> Vec<f64> {
+fn part_losses<R: RowId>(units: &BlockUnits<R>, set: &SetLosses) -> Vec<f64> {
     let scenarios = set.losses.scenarios();
     let mut losses = vec![0.0; units.parts.len() * scenarios];
     for (facts, rows, quantities) in units.parts.iter() {

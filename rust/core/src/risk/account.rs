@@ -140,9 +140,7 @@ pub(crate) fn combine<N: Number>(
             let beyond = group.charges[charge::DELTA].magnitude() - N::decimal(concentration.depth);
             let rate = N::decimal(concentration.rate);
             risk.concentration = risk.concentration.clone() + positive(beyond) * rate;
-            risk.bound += 1e-13 * concentration.rate * group.charges[charge::DELTA].float().abs();
         }
-        risk.bound += 1e-13 * (group.charges[charge::SHORT_OPTION].float());
     }
     if !groups.is_empty() {
         let least = N::decimal(parameters.margin_floor);

@@ -77,7 +77,14 @@ impl RiskTable {
                     .iter()
                     .fold(0.0, |a: f64, b| a.max(b.abs()));
                 charge(model, market, instrument, losses.charges_mut(row), &holder)?;
-                losses.charges_mut(row)[charge::BOUND] = 2.0 * error * largest;
+                // What a contract adds to any sum, by its size: sums may cancel, their roundings do not.
+                let charges = losses.charges_mut(row);
+                let underlying = universe.specs()[instrument].underlying as usize;
+                let concentration = model.parameters.concentration[underlying];
+                let rate = concentration.map_or(0.0, |concentration| concentration.rate);
+                let parts =
+                    largest + charges[charge::SHORT_OPTION] + rate * charges[charge::DELTA].abs();
+                charges[charge::BOUND] = 2.0 * error * parts;
             }
             losses.charges_mut(doubt_row(universe))[charge::BOUND] = LOST_BY_UNDERFLOW;
             sets.push(SetLosses {
