@@ -21,6 +21,7 @@ import numba_peers
 import peers
 import prices
 import rules
+import scenarios
 from peers import Answer, Contestant
 from venue import Floats, Venue, frames, multi_settlement, venue
 
@@ -123,6 +124,17 @@ def test_brackets_and_orders(benchmark: Any) -> None:
 def test_prices_and_limits() -> None:
     found = prices.contest(ACCOUNTS, rounds=1)
     assert found["difference"] <= measure.TOLERANCE and found["positions"] > ACCOUNTS
+
+
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [(scenarios.joint, ACCOUNTS), (scenarios.quantile, ACCOUNTS // 5), (scenarios.options, 200)],
+    ids=["joint", "quantile", "options"],
+)
+def test_scenarios(make: Callable[[int], tuple[list[Contestant], Any]], count: int) -> None:
+    found = scenarios.contest(make(count), rounds=1, threads=(1, 2))
+    assert found["difference"] and max(found["difference"].values()) <= measure.TOLERANCE
+    assert "| xmfast |" in scenarios.table(found)
 
 
 @pytest.mark.parametrize("kind", decisions.KINDS)

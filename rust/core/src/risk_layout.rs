@@ -42,6 +42,8 @@ pub struct RiskLayout {
     pub blocks: RiskBlocks,
     /// Instruments with a position or an open order, ascending.
     pub instruments: Vec<usize>,
+    /// Whether anybody has open orders that may add to a position.
+    pub has_orders: bool,
     /// The largest number of positions of an account.
     pub widest: usize,
 }
@@ -103,6 +105,7 @@ impl RiskLayout {
         Ok(Self {
             blocks: wrap(RiskPacked { pools, isolated }),
             instruments: (0..held.len()).filter(|&row| held[row]).collect(),
+            has_orders: blocks.iter().any(Block::has_orders),
             widest,
         })
     }

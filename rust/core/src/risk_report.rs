@@ -141,7 +141,13 @@ fn risk_table(
             book.accounts().get(account).to_string()
         })
     };
-    RiskTable::new(model, market, &layout.instruments, layout.widest, holder)
+    RiskTable::new(
+        model,
+        market,
+        &layout.instruments,
+        (layout.widest, layout.has_orders),
+        holder,
+    )
 }
 
 /// The risk of every account, computed block by block on the way to its result.

@@ -172,7 +172,7 @@ impl RiskModel {
             .filter(|&(row, mark)| !mark.is_nan() && self.model.speaks_of(row))
             .map(|(row, _)| row)
             .collect();
-        let table = RiskTable::new(&self.model, market, &priced, 1, |_| String::new())?;
+        let table = RiskTable::new(&self.model, market, &priced, (1, false), |_| String::new())?;
         let arrays = table.sets.iter().map(|set| {
             let rows = priced
                 .iter()

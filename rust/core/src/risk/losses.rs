@@ -18,7 +18,8 @@ pub struct SetLosses {
     pub measure: Measure,
     /// By [`loss_row`]; weighted.
     pub losses: LossTable,
-    /// By instrument: the risk of one contract alone, long and short; what an open order is charged.
+    /// By instrument: the risk of one contract alone, long and short; what an open order is charged. Empty if there is
+    /// none.
     pub alone: Vec<[f64; 2]>,
 }
 
@@ -33,7 +34,7 @@ pub struct RiskTable {
 const LOST_BY_UNDERFLOW: f64 = 1e-190;
 
 impl RiskTable {
-    /// Losses of the instruments that are held, by universe row.
+    /// Losses of the instruments that are held, by universe row; `widest` is the largest number of positions of an account.
     ///
     /// # Errors
     /// [`Error::UniverseMismatch`]; [`Error::MissingPrice`]; an underlying of which a set says nothing; a shock that takes a price where the
@@ -42,7 +43,7 @@ impl RiskTable {
         model: &RiskModel,
         market: &Market,
         instruments: &[usize],
-        widest: usize,
+        (widest, has_orders): (usize, bool),
         holder: impl Fn(usize) -> String,
     ) -> Result<Self> {
         let universe = model.universe();
@@ -57,7 +58,12 @@ impl RiskTable {
         let mut sets = Vec::with_capacity(model.parameters.sets.len());
         for set in &model.parameters.sets {
             let mut losses = LossTable::new(doubt_row(universe) + 1, set.len());
-            let mut alone = vec![[0.0; 2]; universe.specs().len()];
+            let alone_count = if has_orders {
+                universe.specs().len()
+            } else {
+                0
+            };
+            let mut alone = vec![[0.0; 2]; alone_count];
             options::fill(model, market, set, instruments, &mut losses, &holder)?;
             for &instrument in instruments {
                 let row = loss_row(instrument);
@@ -71,7 +77,9 @@ impl RiskTable {
                         &holder,
                     )?;
                 }
-                alone[instrument] = stand_alone(set.measure, losses.losses(row));
+                if has_orders {
+                    alone[instrument] = stand_alone(set.measure, losses.losses(row));
+                }
                 let largest = losses
                     .losses(row)
                     .iter()
