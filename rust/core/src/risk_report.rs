@@ -8,7 +8,7 @@ use crate::buffer::ResultRows;
 use crate::error::Result;
 use crate::exact::{Number, Rational};
 use crate::kernel::{
-    BlockUnits, FloatState, NO_SCENARIO, Row, RowId, Simd, UnitRisk, charge, column, result,
+    BlockUnits, FloatState, NO_SCENARIO, Row, RowId, Sieve, Simd, UnitRisk, charge, column, result,
     scan_block,
 };
 use crate::layout::{IsolatedPosition, Layout};
@@ -78,6 +78,8 @@ pub fn evaluate_risk(
     for set in &risk_table.sets {
         layouts.push(book.risk_layout(set.group, &mut *stop)?);
     }
+    let sets = risk_table.sets.iter();
+    let sieves: Vec<Sieve> = sets.map(|set| Sieve::new(&set.losses)).collect();
     let mut pools = ResultRows::take(book.accounts().len());
     let mut isolated = ResultRows::take(layout.isolated.len());
     let ends =
@@ -87,6 +89,7 @@ pub fn evaluate_risk(
             model,
             book,
             table: &risk_table,
+            sieves: &sieves,
             layouts: &layouts,
             layout,
             pools: pools
@@ -155,6 +158,7 @@ struct RiskOfBook<'a> {
     model: &'a RiskModel,
     book: &'a Book,
     table: &'a RiskTable,
+    sieves: &'a [Sieve],
     layouts: &'a [&'a RiskLayout],
     layout: &'a Layout,
     pools: Vec<Mutex<&'a mut [Row]>>,
@@ -167,13 +171,25 @@ impl Beside for RiskOfBook<'_> {
         let mut out = blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
         self.fill(block, alone, &mut out);
         rows.clear();
-        rows.extend(out.iter().map(|row| {
+        rows.reserve(out.len());
+        let factor = self.model.parameters.initial_factor;
+        let ordered = self.book.blocks()[block].has_orders();
+        for (at, Row(risk)) in out.iter_mut().enumerate() {
+            let requirement = risk[risk_column::REQUIREMENT];
+            let initial = if ordered {
+                self.initial_of(block, alone, at, &requirement)
+            } else {
+                factor * requirement
+            };
+            let bound = factor * risk[risk_column::BOUND] + ROUNDINGS * initial;
+            risk[risk_column::INITIAL] = initial;
+            risk[risk_column::BOUND] = bound;
             let mut charge = Row::default();
-            charge.0[column::MAINTENANCE_MARGIN] = row.0[risk_column::REQUIREMENT];
-            charge.0[column::INITIAL_MARGIN] = row.0[risk_column::INITIAL];
-            charge.0[column::BOUND] = row.0[risk_column::BOUND];
-            charge
-        }));
+            charge.0[column::MAINTENANCE_MARGIN] = requirement;
+            charge.0[column::INITIAL_MARGIN] = initial;
+            charge.0[column::BOUND] = bound;
+            rows.push(charge);
+        }
     }
 
     fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]) {
@@ -202,8 +218,6 @@ impl RiskOfBook<'_> {
 
     /// Risk rows of a block's pools or isolated positions.
     fn fill(&self, block: usize, alone: bool, out: &mut [Row]) {
-        let nothing = combine::<f64>(self.model, &self.table.sets[0], 0, &[]);
-        out.fill(risk_row(&nothing, nothing.requirement()));
         let mut first = 0;
         for (number, layout) in self.layouts.iter().enumerate() {
             match &layout.blocks {
@@ -216,36 +230,23 @@ impl RiskOfBook<'_> {
             }
             first += self.table.sets[number].losses.scenarios() as u32;
         }
-        self.add_initial(block, alone, out);
     }
 
-    /// Initial margin, open orders counted.
-    fn add_initial(&self, block: usize, alone: bool, out: &mut [Row]) {
-        let holdings = &self.book.blocks()[block];
-        let factor = self.model.parameters.initial_factor;
-        for row in &mut *out {
-            row.0[risk_column::INITIAL] = factor * row.0[risk_column::REQUIREMENT];
-        }
-        if holdings.has_orders() {
-            let before = block.checked_sub(1);
-            let first_alone = before.map_or(0, |before| self.layout.isolated_ends[before]);
-            for (at, row) in out.iter_mut().enumerate() {
-                let (slot, position) = if alone {
-                    let IsolatedPosition { account, position } =
-                        self.layout.isolated[first_alone + at];
-                    (account as usize % BLOCK, Some(position as usize))
-                } else {
-                    (at, None)
-                };
-                let requirement = row.0[risk_column::REQUIREMENT];
-                row.0[risk_column::INITIAL] =
-                    self.initial(&requirement, holdings.holdings(slot), position);
-            }
-        }
-        for Row(row) in out {
-            row[risk_column::BOUND] =
-                factor * row[risk_column::BOUND] + ROUNDINGS * row[risk_column::INITIAL];
-        }
+    /// Initial margin, open orders counted, of a pool or isolated position of a block.
+    fn initial_of(&self, block: usize, alone: bool, at: usize, requirement: &f64) -> f64 {
+        let before = block.checked_sub(1);
+        let (slot, position) = if alone {
+            let first = before.map_or(0, |before| self.layout.isolated_ends[before]);
+            let IsolatedPosition { account, position } = self.layout.isolated[first + at];
+            (account as usize % BLOCK, Some(position as usize))
+        } else {
+            (at, None)
+        };
+        self.initial(
+            requirement,
+            self.book.blocks()[block].holdings(slot),
+            position,
+        )
     }
 
     /// Raises the risk rows of a block to what one set of scenarios requires.
@@ -259,13 +260,18 @@ impl RiskOfBook<'_> {
                 *row = risk_row(&risk, risk.requirement());
             }
         };
+        if number == 0 && units.whole.len() + units.folds.len() < out.len() {
+            // Accounts without positions.
+            let nothing = combine::<f64>(self.model, set, 0, &[]);
+            out.fill(risk_row(&nothing, nothing.requirement()));
+        }
         UNIT_RISKS.with_borrow_mut(|(whole, parts)| {
             whole.resize(units.whole.len(), UnitRisk::default());
             parts.resize(units.parts.len(), UnitRisk::default());
             scan_block(
                 Simd::current(),
                 units,
-                &set.losses,
+                (&set.losses, &self.sieves[number]),
                 set.measure,
                 (whole, parts),
             );
