@@ -1,7 +1,7 @@
 //! From a book, a risk model and a market to one result row per account, and what its portfolio risks.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::book::{BLOCK, Book, Holdings};
 use crate::buffer::ResultRows;
@@ -50,13 +50,75 @@ const ROUNDINGS: f64 = 1e-13;
 pub struct RiskEvaluated {
     /// Margin of every account.
     pub evaluated: Evaluated,
-    /// Risk of every pool, [`risk_column`]s.
-    pub pools: ResultRows,
+    /// Risk of every pool.
+    pub pools: RiskFigures,
     /// Risk of the isolated positions.
     pub isolated: ResultRows,
     /// The losses that were used.
     pub table: Arc<RiskTable>,
 }
+
+/// What is kept of the risk of pools.
+#[derive(Debug)]
+pub struct RiskFigures {
+    /// Number of the scenario of the largest loss; -1 if there is none.
+    pub worst_scenario: Vec<i32>,
+    /// [`risk_column`]s; none where a requirement is the worst loss alone, which then is the maintenance margin.
+    pub rows: Option<ResultRows>,
+}
+
+impl RiskFigures {
+    fn take(accounts: usize, with_rows: bool) -> Self {
+        Self {
+            worst_scenario: vec![NO_WORST; accounts],
+            rows: with_rows.then(|| ResultRows::take(accounts)),
+        }
+    }
+
+    /// Figures picked from these, in the order of `accounts`.
+    ///
+    /// # Panics
+    /// If there is no such account.
+    #[must_use]
+    pub fn pick(&self, accounts: &[usize]) -> Self {
+        let worst = accounts.iter().map(|&account| self.worst_scenario[account]);
+        Self {
+            worst_scenario: worst.collect(),
+            rows: self.rows.as_ref().map(|rows| rows.pick(accounts)),
+        }
+    }
+
+    /// Those of each block, to be written; blocks end at `ends`.
+    fn blocks_mut(
+        &mut self,
+        ends: impl ExactSizeIterator<Item = usize>,
+    ) -> Vec<Mutex<FiguresOfBlock<'_>>> {
+        let mut rows = self.rows.as_mut().map(|rows| rows.rows_mut());
+        let (mut worst, mut first) = (self.worst_scenario.as_mut_slice(), 0);
+        ends.map(|end| {
+            let count = end - first;
+            first = end;
+            let (mine, rest) = std::mem::take(&mut worst).split_at_mut(count);
+            worst = rest;
+            let rows = rows.as_mut().map(|rows| {
+                let (mine, rest) = std::mem::take(rows).split_at_mut(count);
+                *rows = rest;
+                mine
+            });
+            Mutex::new(FiguresOfBlock { worst: mine, rows })
+        })
+        .collect()
+    }
+}
+
+/// [`RiskFigures`] of one block.
+struct FiguresOfBlock<'a> {
+    worst: &'a mut [i32],
+    rows: Option<&'a mut [Row]>,
+}
+
+/// There is no loss.
+const NO_WORST: i32 = -1;
 
 /// Margin of every account by the risk of its portfolio.
 ///
@@ -80,7 +142,7 @@ pub fn evaluate_risk(
     }
     let sets = risk_table.sets.iter();
     let sieves: Vec<Sieve> = sets.map(|set| Sieve::new(&set.losses)).collect();
-    let mut pools = ResultRows::take(book.accounts().len());
+    let mut pools = RiskFigures::take(book.accounts().len(), !model.is_scan_alone());
     let mut isolated = ResultRows::take(layout.isolated.len());
     let ends =
         (0..book.blocks().len()).map(|block| ((block + 1) * BLOCK).min(book.accounts().len()));
@@ -92,10 +154,7 @@ pub fn evaluate_risk(
             sieves: &sieves,
             layouts: &layouts,
             layout,
-            pools: pools
-                .blocks_mut(ends)
-                .map(|block| Mutex::new(block.1.rows))
-                .collect(),
+            pools: pools.blocks_mut(ends),
             isolated: isolated
                 .blocks_mut(layout.isolated_ends.iter().copied())
                 .map(|block| Mutex::new(block.1.rows))
@@ -161,35 +220,33 @@ struct RiskOfBook<'a> {
     sieves: &'a [Sieve],
     layouts: &'a [&'a RiskLayout],
     layout: &'a Layout,
-    pools: Vec<Mutex<&'a mut [Row]>>,
+    pools: Vec<Mutex<FiguresOfBlock<'a>>>,
     isolated: Vec<Mutex<&'a mut [Row]>>,
 }
 
 impl Beside for RiskOfBook<'_> {
-    fn charge(&self, block: usize, alone: bool, rows: &mut Vec<Row>) {
-        let blocks = if alone { &self.isolated } else { &self.pools };
-        let mut out = blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
-        self.fill(block, alone, &mut out);
-        rows.clear();
-        rows.reserve(out.len());
-        let factor = self.model.parameters.initial_factor;
-        let ordered = self.book.blocks()[block].has_orders();
-        for (at, Row(risk)) in out.iter_mut().enumerate() {
-            let requirement = risk[risk_column::REQUIREMENT];
-            let initial = if ordered {
-                self.initial_of(block, alone, at, &requirement)
-            } else {
-                factor * requirement
-            };
-            let bound = factor * risk[risk_column::BOUND] + ROUNDINGS * initial;
-            risk[risk_column::INITIAL] = initial;
-            risk[risk_column::BOUND] = bound;
-            let mut charge = Row::default();
-            charge.0[column::MAINTENANCE_MARGIN] = requirement;
-            charge.0[column::INITIAL_MARGIN] = initial;
-            charge.0[column::BOUND] = bound;
-            rows.push(charge);
+    fn charge(&self, block: usize, alone: bool, charges: &mut Vec<Row>) {
+        charges.clear();
+        if alone {
+            let mut out = locked(&self.isolated[block]);
+            self.fill(block, alone, &mut out);
+            self.finish(block, alone, &mut out, charges);
+            return;
         }
+        let mut figures = locked(&self.pools[block]);
+        let figures = &mut *figures;
+        if self.scan_plainly(block, figures.worst, charges) {
+            return;
+        }
+        RISK_ROWS.with_borrow_mut(|scratch| {
+            scratch.resize(figures.worst.len(), Row::default());
+            let rows = figures.rows.as_deref_mut().unwrap_or(scratch);
+            self.fill(block, alone, rows);
+            self.finish(block, alone, rows, charges);
+            for (worst, Row(risk)) in figures.worst.iter_mut().zip(rows) {
+                *worst = risk[risk_column::WORST_SCENARIO] as i32;
+            }
+        });
     }
 
     fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]) {
@@ -229,6 +286,71 @@ impl RiskOfBook<'_> {
                 }
             }
             first += self.table.sets[number].losses.scenarios() as u32;
+        }
+    }
+
+    /// The same where a requirement is the worst loss of one set over one group an account, and nobody has orders; false,
+    /// and nothing is done, where it is not.
+    fn scan_plainly(&self, block: usize, worst: &mut [i32], charges: &mut Vec<Row>) -> bool {
+        let [layout] = self.layouts else {
+            return false;
+        };
+        if !self.model.is_scan_alone() || self.book.blocks()[block].has_orders() {
+            return false;
+        }
+        match &layout.blocks {
+            RiskBlocks::Narrow(packed) => self.scan_whole(&packed.pools[block], worst, charges),
+            RiskBlocks::Wide(packed) => self.scan_whole(&packed.pools[block], worst, charges),
+        }
+    }
+
+    fn scan_whole<R: RowId>(
+        &self,
+        units: &BlockUnits<R>,
+        worst: &mut [i32],
+        charges: &mut Vec<Row>,
+    ) -> bool {
+        if !units.folds.is_empty() {
+            return false;
+        }
+        let set = &self.table.sets[0];
+        let factor = self.model.parameters.initial_factor;
+        charges.resize(worst.len(), Row::default());
+        UNIT_RISKS.with_borrow_mut(|(whole, _)| {
+            whole.resize(units.whole.len(), UnitRisk::default());
+            let table = (&set.losses, &self.sieves[0]);
+            scan_block(Simd::current(), units, table, set.measure, (whole, &mut []));
+            for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
+                let at = facts.target as usize;
+                // A number of no scenario is -1, as bits.
+                worst[at] = if risk.loss > 0.0 {
+                    risk.worst as i32
+                } else {
+                    NO_WORST
+                };
+                let bound = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
+                charges[at] = charge_row(risk.loss, factor * risk.loss, bound, factor);
+            }
+        });
+        true
+    }
+
+    /// Initial margin and bound of risk rows, and what they charge.
+    fn finish(&self, block: usize, alone: bool, rows: &mut [Row], charges: &mut Vec<Row>) {
+        let factor = self.model.parameters.initial_factor;
+        let ordered = self.book.blocks()[block].has_orders();
+        charges.reserve(rows.len());
+        for (at, Row(risk)) in rows.iter_mut().enumerate() {
+            let requirement = risk[risk_column::REQUIREMENT];
+            let initial = if ordered {
+                self.initial_of(block, alone, at, &requirement)
+            } else {
+                factor * requirement
+            };
+            let charge = charge_row(requirement, initial, risk[risk_column::BOUND], factor);
+            risk[risk_column::INITIAL] = initial;
+            risk[risk_column::BOUND] = charge.0[column::BOUND];
+            charges.push(charge);
         }
     }
 
@@ -327,8 +449,23 @@ impl RiskOfBook<'_> {
     }
 }
 
+/// What an account is charged beside its legs.
+fn charge_row(requirement: f64, initial: f64, bound: f64, factor: f64) -> Row {
+    let mut charge = Row::default();
+    charge.0[column::MAINTENANCE_MARGIN] = requirement;
+    charge.0[column::INITIAL_MARGIN] = initial;
+    charge.0[column::BOUND] = factor * bound + ROUNDINGS * initial;
+    charge
+}
+
+fn locked<T>(of_block: &Mutex<T>) -> MutexGuard<'_, T> {
+    of_block.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 thread_local! {
-    /// Kept from block to block: risks of units that are accounts, and of parts.
+    /// Kept from block to block: risk rows that nobody else keeps.
+    static RISK_ROWS: RefCell<Vec<Row>> = RefCell::default();
+    /// The same: risks of units that are accounts, and of parts.
     static UNIT_RISKS: RefCell<(Vec<UnitRisk>, Vec<UnitRisk>)> = RefCell::default();
 }
 
