@@ -13,14 +13,14 @@ A margin for the next period is the 99 % quantile of the 500 periods before it, 
 | filtered | each rescaled by today's volatility over that of its day, exponentially weighted (0.94) |
 | stressed | the larger of plain and the same quantile of a stressed period |
 
-The stressed period is that of Basel's stressed VaR, chosen anew for each forecast: of all 250 consecutive periods that had
-ended by then, those in which bitcoin was most volatile (largest sum of squared returns). While a coin was not
-traded yet it moves as bitcoin did, which says nothing of the risk between the two.
+The stressed period is that of Basel's stressed VaR, chosen anew for each forecast: of all 250 consecutive periods that
+had ended by then, those in which bitcoin was most volatile (largest sum of squared returns). Before a coin was traded
+it counts as having moved as bitcoin did, which says nothing of the risk between the two.
 
-Portfolios hold one dollar of gross value, rebalanced each period. A coin is in from its 501st return. A period counts if
-every coin that had been listed has a bar for it and one just before: no return bridges a gap, and the periods left out are
-printed. Every margin is the library's: each coin of each period is an underlying of its own, and each portfolio of
-each period an account, so that one evaluation answers for many periods.
+Portfolios hold one dollar of gross value, rebalanced each period. A coin is in from its 501st return on. A period
+counts if every coin that had been listed has a bar for it and one just before: no return bridges a gap, and how many
+periods were left out is printed. Every margin is the library's: each coin of each period is an underlying of its own,
+and each portfolio of each period an account, so that one evaluation answers for many periods.
 """
 
 from __future__ import annotations
@@ -93,12 +93,14 @@ class Walk:
 
 def long_lead(listed: Flags) -> Floats:
     """Return the weights of a portfolio of the first coin alone."""
-    return np.where(np.arange(len(listed)) == 0, 1.0, 0.0) * listed[0]
+    weights: Floats = (np.arange(len(listed)) == 0) * float(listed[0])
+    return weights
 
 
 def equal_weights(listed: Flags) -> Floats:
     """Return the same weight for every coin."""
-    return listed / max(1, listed.sum())
+    weights: Floats = listed / max(1, listed.sum())
+    return weights
 
 
 def long_two_short_others(listed: Flags) -> Floats:
@@ -107,7 +109,8 @@ def long_two_short_others(listed: Flags) -> Floats:
     others = listed & ~first
     if not listed[:2].all() or not others.any():
         return np.zeros(len(listed))
-    return first * 0.25 - others * (0.5 / others.sum())
+    weights: Floats = first * 0.25 - others * (0.5 / others.sum())
+    return weights
 
 
 PORTFOLIOS: dict[str, Callable[[Flags], Floats]] = {
@@ -190,7 +193,7 @@ def walk(history: History, lengths: Lengths, portfolios: dict[str, Callable[[Fla
     came = np.where(listed, history.returns[periods], 0.0)
     losses = -np.einsum("pac,pc->pa", weights, came)
     starts = stressed_starts(history.returns[:, 0], lengths.stressed)
-    counted = (len(range(0, len(periods), BATCH))) * len(MODELS)
+    batches = len(range(0, len(periods), BATCH)) * len(MODELS)
     began, done = time.monotonic(), 0
     for model, options in MODELS.items():
         margins = np.full(losses.shape, np.nan)
@@ -199,7 +202,7 @@ def walk(history: History, lengths: Lengths, portfolios: dict[str, Callable[[Fla
             stretches = starts[periods[batch]] if model == "stressed" else None
             margins[batch] = margins_of(history, lengths, periods[batch], weights[batch], stretches, options)
             done += 1
-            left = (time.monotonic() - began) / done * (counted - done)
+            left = (time.monotonic() - began) / done * (batches - done)
             progress(f"{model}: {min(first + BATCH, len(periods)):,} of {len(periods):,} periods; {left:.0f} s left")
         for row, name in enumerate(portfolios):
             asked = np.isfinite(margins[:, row])
@@ -241,7 +244,7 @@ def margins_of(
 
     recent, stressed = {}, {}
     for row, coin in np.argwhere((weights != 0).any(axis=1)):
-        period, name = periods[row], (f"{history.coins[coin]} {row}")
+        period, name = periods[row], f"{history.coins[coin]} {row}"
         recent[name] = history.returns[period - lengths.history : period, coin]
         if stretches is not None:
             stretch = history.returns[stretches[row] : stretches[row] + lengths.stressed]
