@@ -296,21 +296,29 @@ def kupiec(exceptions: int, forecasts: int, confidence: float = CONFIDENCE) -> f
 
 
 def table(walks: Sequence[Walk]) -> str:
-    """Return exceptions by year and what they mean, in Markdown."""
+    """Return exceptions by year and what they mean, in Markdown.
+
+    ``next too`` is the share of exceptions that another one followed at once: a model whose exceptions are independent
+    has its share there again. ``loss / margin`` is that of exceptions, on average and the largest.
+    """
     years = sorted({int(year) for one in walks for year in _years(one)})
-    header = [*map(str, years), "all", "of", "share", "Kupiec p", "mean margin", "largest loss / margin"]
+    header = [*map(str, years), "all", "of", "share", "Kupiec p", "next too", "mean margin", "loss / margin", "largest"]
     lines = [["portfolio", "model", *header], ["---", "---", *["---:"] * len(header)]]
     order = list(dict.fromkeys(one.portfolio for one in walks))
     for one in sorted(walks, key=lambda one: order.index(one.portfolio)):
         found, count = int(one.exceptions.sum()), len(one.losses)
+        beyond = one.losses[one.exceptions] / one.margins[one.exceptions]
+        pairs = int((one.exceptions[1:] & one.exceptions[:-1]).sum())
         by_year = [str(int(one.exceptions[_years(one) == year].sum())) for year in years]
         figures = [
             f"{found:,}",
             f"{count:,}",
             f"{found / count:.2%}",
             f"{kupiec(found, count):.2g}",
+            f"{pairs / max(1, found):.1%}",
             f"{one.margins.mean():.2%}",
-            f"{(one.losses / one.margins).max():.1f}",
+            f"{beyond.mean():.1f}" if found else "",
+            f"{beyond.max():.1f}" if found else "",
         ]
         lines.append([one.portfolio, one.model, *by_year, *figures])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,9 +1,10 @@
 """Greeks of real SPX chains as somebody else computed and printed them.
 
 They are QuantConnect Lean's, to seven decimals; ours agree to half of the last one. The rate is that of the Federal
-Reserve's primary credit, which Lean takes. What was unknown was found by trying, and then holds for every row: the spot,
-the dividend yield, and the clock, which stops at midnight before SPX's expiry date and at the close of SPXW's, 3:15 h
-early on 2023-07-03. Lean's American options (SPY, AAPL, GOOG) come from a binomial tree and are no twin of Black-76.
+Reserve's primary credit, which Lean takes. What was unknown was found by trying, and then holds for every row: the
+spot, the dividend yield, and the clock, which stops at midnight before SPX's expiry date and at the close of SPXW's,
+3:15 h early on 2023-07-03. Lean's American options (SPY, AAPL, GOOG) come from a binomial tree and are no twin of
+Black-76.
 """
 
 from __future__ import annotations
