@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from xmfast import _core
 from xmfast.book import Book
@@ -57,6 +57,35 @@ class ScenarioModel:
             As for :class:`CrossMargin`.
         """
         return PortfolioReport(*self._core.evaluate(*core_inputs(book, market)))
+
+    def liquidatable(self, book: Book, market: Market) -> NDArray[np.bool_]:
+        """Say for every account whether it is liquidatable, and nothing else: quicker than :meth:`evaluate`.
+
+        A bound settles most accounts of a healthy book: no portfolio loses more than its positions would if each met its
+        own worst scenario. The others are evaluated. Every flag is that of the report.
+
+        Parameters
+        ----------
+        book, market
+            As for :meth:`evaluate`.
+
+        Returns
+        -------
+        array of bool, shape (A,)
+            In order of ``book.accounts``.
+
+        Raises
+        ------
+        ParameterError, UniverseMismatchError, MissingPriceError, RangeError
+            As for :meth:`evaluate`.
+
+        Examples
+        --------
+        >>> model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=[-0.10, 0.10]))
+        >>> model.liquidatable(book, market)
+        array([False, False])
+        """
+        return self._core.liquidatable(*core_inputs(book, market))
 
     def risk_arrays(self, market: Market) -> RiskArrays:
         """Return what one long contract of every instrument with a mark price loses in each scenario."""

@@ -27,7 +27,7 @@
 
 // Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layouts:
 // error exact concave kernel pool buffer contract ids universe options market table units|layout|risk_layout|book model risk
-// settle share explain positions summary report risk_report liquidation_price price_path limits.
+// settle share explain positions summary report risk_scan risk_report flags liquidation_price price_path limits.
 mod book;
 mod buffer;
 mod concave;
@@ -35,6 +35,7 @@ mod contract;
 mod error;
 pub mod exact;
 mod explain;
+mod flags;
 mod ids;
 pub mod kernel;
 mod layout;
@@ -50,6 +51,7 @@ mod report;
 mod risk;
 mod risk_layout;
 mod risk_report;
+mod risk_scan;
 mod settle;
 mod share;
 mod summary;
@@ -62,6 +64,7 @@ pub use buffer::ResultRows;
 pub use contract::contract_table;
 pub use error::{Error, Place, Result};
 pub use explain::{About, ExplainedLine, Parts};
+pub use flags::liquidatable;
 pub use ids::{Id, IdColumn, Ids};
 pub use kernel::{Measure, NO_SCENARIO};
 pub use kernel::{Row, Simd, column, result};
@@ -88,7 +91,8 @@ pub use risk::{
     VolatilityShock,
 };
 pub use risk_layout::{RiskGroup, loss_row};
-pub use risk_report::{RiskEvaluated, RiskFigures, evaluate_risk, requirement_lines, risk_column};
+pub use risk_report::{RiskEvaluated, RiskFigures, evaluate_risk, requirement_lines};
+pub use risk_scan::risk_column;
 pub use settle::{Line, LineKind, Settled, Settlement, Subject};
 pub use summary::{Summary, summarize};
 pub use units::Key;

@@ -218,7 +218,7 @@ impl<B: Beside> Evaluation<'_, B> {
     }
 
     /// A result so near to a threshold that rounding may have decided: in exact numbers.
-    fn decide(&self, subject: Subject) -> (Row, u8) {
+    pub(crate) fn decide(&self, subject: Subject) -> (Row, u8) {
         let settled = self.settlement.settle::<Rational>(subject, false);
         let mut settled = settled.expect("prices and parameters were checked");
         self.beside.add_exactly(subject, &mut settled.row);
@@ -226,7 +226,7 @@ impl<B: Beside> Evaluation<'_, B> {
     }
 
     /// Names an account whose result is not finite, and the leg that is to blame if one alone is.
-    fn range_error(&self, subject: Subject) -> Error {
+    pub(crate) fn range_error(&self, subject: Subject) -> Error {
         let settled = self.settlement.settle::<f64>(subject, true);
         let settled = settled.expect("prices and parameters were checked");
         let names = [

@@ -7,43 +7,17 @@ use crate::book::{BLOCK, Book, Holdings};
 use crate::buffer::ResultRows;
 use crate::error::Result;
 use crate::exact::{Number, Rational};
-use crate::kernel::{
-    BlockUnits, FloatState, NO_SCENARIO, Row, RowId, Sieve, Simd, UnitRisk, charge, column, result,
-    scan_block,
-};
+use crate::kernel::{BlockUnits, FloatState, Row, RowId, charge, column, result};
 use crate::layout::{IsolatedPosition, Layout};
 use crate::market::Market;
 use crate::pool::Stop;
 use crate::report::{Beside, Evaluated, Evaluation, table_of};
-use crate::risk::{
-    AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine, settle_risk,
-};
+use crate::risk::{RiskModel, RiskTable, settle_risk};
 use crate::risk_layout::{RiskBlocks, RiskGroup, RiskLayout};
+use crate::risk_scan::{ROUNDINGS, RiskScan, charge_row, risk_column};
 use crate::settle::{Settlement, Subject};
+use crate::table::Table;
 use crate::units::Key;
-
-/// Columns of a risk row.
-pub mod risk_column {
-    /// Worst loss of the scenarios.
-    pub const SCAN_RISK: usize = 0;
-    /// By how much short-option minima go beyond it.
-    pub const SHORT_OPTION_MINIMUM: usize = 1;
-    /// For net positions beyond the market's depth.
-    pub const CONCENTRATION: usize = 2;
-    /// What the floor adds.
-    pub const MARGIN_FLOOR: usize = 3;
-    /// Number of the scenario of the largest loss; -1 if there is none.
-    pub const WORST_SCENARIO: usize = 4;
-    /// Their sum: maintenance margin.
-    pub const REQUIREMENT: usize = 5;
-    /// Initial margin.
-    pub const INITIAL: usize = 6;
-    /// What f64 can be off by.
-    pub(crate) const BOUND: usize = 7;
-}
-
-/// Relative error of the few operations between sums over positions and a requirement.
-const ROUNDINGS: f64 = 1e-13;
 
 /// What an evaluation of portfolio risk says.
 #[derive(Debug)]
@@ -131,49 +105,81 @@ pub fn evaluate_risk(
     stop: Stop<'_>,
 ) -> Result<RiskEvaluated> {
     let _state = FloatState::standard();
-    let key = Key::SettlementAsset;
-    let settlement = Settlement::new(&model.collateral, key, book, market)?;
-    let layout = book.layout(key, &mut *stop)?;
-    let table = table_of(&model.collateral, key, book, market, layout)?;
-    let risk_table = Arc::new(risk_table(model, book, market, &mut *stop)?);
-    let mut layouts = Vec::with_capacity(risk_table.sets.len());
-    for set in &risk_table.sets {
-        layouts.push(book.risk_layout(set.group, &mut *stop)?);
-    }
-    let sets = risk_table.sets.iter();
-    let sieves: Vec<Sieve> = sets.map(|set| Sieve::new(&set.losses)).collect();
+    let inputs = RiskInputs::new(model, book, market, &mut *stop)?;
+    let layout = inputs.layout;
     let mut pools = RiskFigures::take(book.accounts().len(), !model.is_scan_alone());
     let mut isolated = ResultRows::take(layout.isolated.len());
     let ends =
         (0..book.blocks().len()).map(|block| ((block + 1) * BLOCK).min(book.accounts().len()));
     let evaluated = {
         let risk = RiskOfBook {
-            model,
-            book,
-            table: &risk_table,
-            sieves: &sieves,
-            layouts: &layouts,
-            layout,
             pools: pools.blocks_mut(ends),
             isolated: isolated
                 .blocks_mut(layout.isolated_ends.iter().copied())
                 .map(|block| Mutex::new(block.1.rows))
                 .collect(),
+            ..RiskOfBook::without_figures(&inputs)
         };
-        let evaluation = Evaluation {
-            settlement,
-            layout,
-            table: &table,
-            beside: &risk,
-        };
-        evaluation.evaluated(stop)?
+        inputs.evaluation(&risk).evaluated(stop)?
     };
     Ok(RiskEvaluated {
         evaluated,
         pools,
         isolated,
-        table: risk_table,
+        table: inputs.risk_table,
     })
+}
+
+/// What is prepared before the first account: prices and parameters checked, books packed, tables filled.
+pub(crate) struct RiskInputs<'a> {
+    pub(crate) model: &'a RiskModel,
+    settlement: Settlement<'a>,
+    /// Units that net before their collateral is weighed.
+    pub(crate) layout: &'a Layout,
+    /// What collateral counts.
+    pub(crate) table: Table,
+    pub(crate) risk_table: Arc<RiskTable>,
+    /// Positions as each set groups them.
+    pub(crate) layouts: Vec<&'a RiskLayout>,
+}
+
+impl<'a> RiskInputs<'a> {
+    pub(crate) fn new(
+        model: &'a RiskModel,
+        book: &'a Book,
+        market: &'a Market,
+        stop: Stop<'_>,
+    ) -> Result<Self> {
+        let key = Key::SettlementAsset;
+        let settlement = Settlement::new(&model.collateral, key, book, market)?;
+        let layout = book.layout(key, &mut *stop)?;
+        let table = table_of(&model.collateral, key, book, market, layout)?;
+        let risk_table = Arc::new(risk_table(model, book, market, &mut *stop)?);
+        let mut layouts = Vec::with_capacity(risk_table.sets.len());
+        for set in &risk_table.sets {
+            layouts.push(book.risk_layout(set.group, &mut *stop)?);
+        }
+        Ok(Self {
+            model,
+            settlement,
+            layout,
+            table,
+            risk_table,
+            layouts,
+        })
+    }
+
+    pub(crate) fn evaluation<'e>(
+        &'e self,
+        risk: &'e RiskOfBook<'e>,
+    ) -> Evaluation<'e, RiskOfBook<'e>> {
+        Evaluation {
+            settlement: self.settlement,
+            layout: self.layout,
+            table: &self.table,
+            beside: risk,
+        }
+    }
 }
 
 /// The losses of what a book holds.
@@ -213,11 +219,9 @@ fn risk_table(
 }
 
 /// The risk of every account, computed block by block on the way to its result.
-struct RiskOfBook<'a> {
-    model: &'a RiskModel,
+pub(crate) struct RiskOfBook<'a> {
+    pub(crate) scan: RiskScan<'a>,
     book: &'a Book,
-    table: &'a RiskTable,
-    sieves: &'a [Sieve],
     layouts: &'a [&'a RiskLayout],
     layout: &'a Layout,
     pools: Vec<Mutex<FiguresOfBlock<'a>>>,
@@ -251,7 +255,8 @@ impl Beside for RiskOfBook<'_> {
 
     fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]) {
         let holdings = self.book.holdings(subject.account);
-        let risk = settle_risk::<Rational>(self.model, self.table, holdings, subject.position);
+        let risk =
+            settle_risk::<Rational>(self.scan.model, self.scan.table, holdings, subject.position);
         let requirement = risk.requirement();
         let initial = self.initial(&requirement, holdings, subject.position);
         row[result::HEALTH] -= &requirement;
@@ -261,15 +266,27 @@ impl Beside for RiskOfBook<'_> {
     }
 }
 
-impl RiskOfBook<'_> {
+impl<'a> RiskOfBook<'a> {
+    /// With no room for what [`evaluate_risk`] keeps of it.
+    pub(crate) fn without_figures(inputs: &'a RiskInputs<'a>) -> Self {
+        Self {
+            scan: RiskScan::new(inputs.model, &inputs.risk_table),
+            book: inputs.settlement.book,
+            layouts: &inputs.layouts,
+            layout: inputs.layout,
+            pools: Vec::new(),
+            isolated: Vec::new(),
+        }
+    }
+
     fn initial<N: Number>(
         &self,
         requirement: &N,
         holdings: Holdings<'_>,
         position: Option<usize>,
     ) -> N {
-        let factor = N::decimal(self.model.parameters.initial_factor);
-        let orders = ordered_risk::<N>(self.table, holdings, position);
+        let factor = N::decimal(self.scan.model.parameters.initial_factor);
+        let orders = ordered_risk::<N>(self.scan.table, holdings, position);
         factor * (requirement.clone() + orders)
     }
 
@@ -279,13 +296,15 @@ impl RiskOfBook<'_> {
         for (number, layout) in self.layouts.iter().enumerate() {
             match &layout.blocks {
                 RiskBlocks::Narrow(packed) => {
-                    self.add_set(number, packed.units(block, alone), first, out);
+                    let units = packed.units(block, alone);
+                    self.scan.add_set(number, units, first, out);
                 }
                 RiskBlocks::Wide(packed) => {
-                    self.add_set(number, packed.units(block, alone), first, out);
+                    let units = packed.units(block, alone);
+                    self.scan.add_set(number, units, first, out);
                 }
             }
-            first += self.table.sets[number].losses.scenarios() as u32;
+            first += self.scan.table.sets[number].losses.scenarios() as u32;
         }
     }
 
@@ -295,7 +314,7 @@ impl RiskOfBook<'_> {
         let [layout] = self.layouts else {
             return false;
         };
-        if !self.model.is_scan_alone() || self.book.blocks()[block].has_orders() {
+        if !self.scan.model.is_scan_alone() || self.book.blocks()[block].has_orders() {
             return false;
         }
         match &layout.blocks {
@@ -313,31 +332,24 @@ impl RiskOfBook<'_> {
         if !units.folds.is_empty() {
             return false;
         }
-        let set = &self.table.sets[0];
-        let factor = self.model.parameters.initial_factor;
+        let factor = self.scan.model.parameters.initial_factor;
         charges.resize(worst.len(), Row::default());
-        UNIT_RISKS.with_borrow_mut(|(whole, _)| {
-            whole.resize(units.whole.len(), UnitRisk::default());
-            let table = (&set.losses, &self.sieves[0]);
-            scan_block(Simd::current(), units, table, set.measure, (whole, &mut []));
-            for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
-                let at = facts.target as usize;
-                // A number of no scenario is -1, as bits.
-                worst[at] = if risk.loss > 0.0 {
-                    risk.worst as i32
-                } else {
-                    NO_WORST
-                };
-                let bound = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
-                charges[at] = charge_row(risk.loss, factor * risk.loss, bound, factor);
-            }
+        self.scan.each_whole(units, |at, risk| {
+            // A number of no scenario is -1, as bits.
+            worst[at] = if risk.loss > 0.0 {
+                risk.worst as i32
+            } else {
+                NO_WORST
+            };
+            let bound = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
+            charges[at] = charge_row(risk.loss, factor * risk.loss, bound, factor);
         });
         true
     }
 
     /// Initial margin and bound of risk rows, and what they charge.
     fn finish(&self, block: usize, alone: bool, rows: &mut [Row], charges: &mut Vec<Row>) {
-        let factor = self.model.parameters.initial_factor;
+        let factor = self.scan.model.parameters.initial_factor;
         let ordered = self.book.blocks()[block].has_orders();
         charges.reserve(rows.len());
         for (at, Row(risk)) in rows.iter_mut().enumerate() {
@@ -370,92 +382,6 @@ impl RiskOfBook<'_> {
             position,
         )
     }
-
-    /// Raises the risk rows of a block to what one set of scenarios requires.
-    fn add_set<R: RowId>(&self, number: usize, units: &BlockUnits<R>, first: u32, out: &mut [Row]) {
-        let set = &self.table.sets[number];
-        let raise = |out: &mut [Row], at: usize, groups: &[Group<'_, f64>]| {
-            let risk = combine(self.model, set, first, groups);
-            let row = &mut out[at];
-            // All else is the same in every set, and a requirement rises with the scan risk.
-            if number == 0 || risk.scan_risk > row.0[risk_column::SCAN_RISK] {
-                *row = risk_row(&risk, risk.requirement());
-            }
-        };
-        if number == 0 && units.whole.len() + units.folds.len() < out.len() {
-            // Accounts without positions.
-            let nothing = combine::<f64>(self.model, set, 0, &[]);
-            out.fill(risk_row(&nothing, nothing.requirement()));
-        }
-        UNIT_RISKS.with_borrow_mut(|(whole, parts)| {
-            whole.resize(units.whole.len(), UnitRisk::default());
-            parts.resize(units.parts.len(), UnitRisk::default());
-            scan_block(
-                Simd::current(),
-                units,
-                (&set.losses, &self.sieves[number]),
-                set.measure,
-                (whole, parts),
-            );
-            let group = |key: usize, risk: &UnitRisk, losses| Group {
-                key,
-                loss: risk.loss,
-                worst: risk.worst,
-                charges: risk.charges,
-                losses,
-            };
-            let scan_alone = self.model.is_scan_alone() && number == 0;
-            for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
-                let at = facts.target as usize;
-                if scan_alone {
-                    // What `combine` says of one group.
-                    out[at] = scan_row(risk);
-                } else {
-                    let group = group(facts.home.index(), risk, &[][..]);
-                    raise(out, at, &[group]);
-                }
-            }
-            if units.folds.is_empty() {
-                return;
-            }
-            let shares = matches!(self.model.parameters.offsets, Offsets::Share(_));
-            let losses = if shares {
-                part_losses(units, set)
-            } else {
-                Vec::new()
-            };
-            let scenarios = set.losses.scenarios();
-            // Parts by number: where they stand among the units.
-            let mut places = vec![(0, 0); parts.len()];
-            for (place, (facts, ..)) in units.parts.iter().enumerate() {
-                places[facts.target as usize] = (place, facts.home.index());
-            }
-            let (mut start, mut groups) = (0, Vec::new());
-            for fold in &units.folds {
-                groups.clear();
-                for part in start..start + fold.parts as usize {
-                    let (place, key) = places[part];
-                    let losses = if shares {
-                        &losses[part * scenarios..(part + 1) * scenarios]
-                    } else {
-                        &[]
-                    };
-                    groups.push(group(key, &parts[place], losses));
-                }
-                start += fold.parts as usize;
-                raise(out, fold.target as usize, &groups);
-            }
-        });
-    }
-}
-
-/// What an account is charged beside its legs.
-fn charge_row(requirement: f64, initial: f64, bound: f64, factor: f64) -> Row {
-    let mut charge = Row::default();
-    charge.0[column::MAINTENANCE_MARGIN] = requirement;
-    charge.0[column::INITIAL_MARGIN] = initial;
-    charge.0[column::BOUND] = factor * bound + ROUNDINGS * initial;
-    charge
 }
 
 fn locked<T>(of_block: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -465,24 +391,6 @@ fn locked<T>(of_block: &Mutex<T>) -> MutexGuard<'_, T> {
 thread_local! {
     /// Kept from block to block: risk rows that nobody else keeps.
     static RISK_ROWS: RefCell<Vec<Row>> = RefCell::default();
-    /// The same: risks of units that are accounts, and of parts.
-    static UNIT_RISKS: RefCell<(Vec<UnitRisk>, Vec<UnitRisk>)> = RefCell::default();
-}
-
-/// Losses of every part of a block by scenario, one part after the other.
-fn part_losses<R: RowId>(units: &BlockUnits<R>, set: &SetLosses) -> Vec<f64> {
-    let scenarios = set.losses.scenarios();
-    let mut losses = vec![0.0; units.parts.len() * scenarios];
-    for (facts, rows, quantities) in units.parts.iter() {
-        let start = facts.target as usize * scenarios;
-        let mine = &mut losses[start..start + scenarios];
-        for (row, quantity) in rows.iter().zip(quantities) {
-            for (sum, &loss) in mine.iter_mut().zip(set.losses.losses(row.index())) {
-                *sum = f64::mul_add(*quantity, loss, *sum);
-            }
-        }
-    }
-    losses
 }
 
 /// What open orders could add to the risk at most: the worse side of each instrument alone.
@@ -528,41 +436,6 @@ fn ordered_risk<N: Number>(
         }
     }
     largest
-}
-
-/// The risk row of an account of one group, where nothing is charged but its losses.
-fn scan_row(risk: &UnitRisk) -> Row {
-    let mut row = Row::default();
-    row.0[risk_column::SCAN_RISK] = risk.loss;
-    let is_loss = risk.loss > 0.0;
-    row.0[risk_column::WORST_SCENARIO] = if is_loss {
-        scenario_number(risk.worst)
-    } else {
-        -1.0
-    };
-    row.0[risk_column::REQUIREMENT] = risk.loss;
-    row.0[risk_column::BOUND] = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
-    row
-}
-
-fn scenario_number(worst: u32) -> f64 {
-    if worst == NO_SCENARIO {
-        -1.0
-    } else {
-        f64::from(worst)
-    }
-}
-
-fn risk_row(risk: &AccountRisk<f64>, requirement: f64) -> Row {
-    let mut row = Row::default();
-    row.0[risk_column::SCAN_RISK] = risk.scan_risk;
-    row.0[risk_column::SHORT_OPTION_MINIMUM] = risk.short_option_minimum;
-    row.0[risk_column::CONCENTRATION] = risk.concentration;
-    row.0[risk_column::MARGIN_FLOOR] = risk.margin_floor;
-    row.0[risk_column::WORST_SCENARIO] = scenario_number(risk.worst_scenario);
-    row.0[risk_column::REQUIREMENT] = requirement;
-    row.0[risk_column::BOUND] = risk.bound + ROUNDINGS * requirement;
-    row
 }
 
 /// What an account's pool or isolated position requires, line by line, in exact numbers: kind, maintenance margin, initial

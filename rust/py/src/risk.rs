@@ -7,7 +7,8 @@ use xmfast_core::exact::Rational;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
     CrossMargin, Key, Measure, Offsets, ResultRows, RiskFigures, RiskParameters, RiskTable,
-    ScenarioSet, Shocks, Subject, VolatilityShock, evaluate_risk, loss_row, requirement_lines,
+    ScenarioSet, Shocks, Subject, VolatilityShock, evaluate_risk, liquidatable, loss_row,
+    requirement_lines,
 };
 
 use crate::book::Book;
@@ -155,6 +156,18 @@ impl RiskModel {
             numbers: None,
         };
         Ok((Report::whole(found.evaluated, origin), risk))
+    }
+
+    /// Whether each account's health is below 0, shape (A,).
+    fn liquidatable<'py>(
+        &self,
+        py: Python<'py>,
+        book: &Book,
+        market: &Market,
+    ) -> Result<Bound<'py, PyArray1<bool>>> {
+        let (book, market) = (&book.0, &market.0);
+        let flags = run(py, |stop| liquidatable(&self.model, book, market, stop))?;
+        Ok(flags.into_pyarray(py))
     }
 
     /// Losses of one long contract of every instrument that has a mark price, set by set: rows of the universe, and an

@@ -22,10 +22,10 @@ pub struct BlockTable<'a> {
     pub rules: Option<&'a RuleTable>,
 }
 
-/// Where the results of a block go: one row and one byte of signs for each account.
+/// Where the results of a block go: one byte of signs for each account, and one row, unless only signs are asked for.
 #[derive(Debug)]
 pub struct BlockResults<'a> {
-    /// Result rows.
+    /// Result rows; empty if they are not asked for.
     pub rows: &'a mut [Row],
     /// Which columns of the result row are below 0: bit `c` for column `c`.
     pub signs: &'a mut [u8],
@@ -108,8 +108,6 @@ fn block_in<L: Lanes, R: RowId>(
     results: BlockResults<'_>,
 ) -> bool {
     let BlockResults { rows, signs } = results;
-    // Equal lengths, so that one check of a target serves both.
-    let signs = &mut signs[..rows.len()];
     let Scratch { parts, near } = scratch;
     let mut poison = if table.charges.is_empty() {
         units_in::<L, R, WHOLE>(&block.whole, table, rows, signs, near)
@@ -311,7 +309,9 @@ fn write<L: Lanes>(
         note_near(&sum.to_row().0, doubts(), target, near);
     }
     signs[target as usize] = row.signs();
-    row.stream(&mut out[target as usize]);
+    if let Some(out) = out.get_mut(target as usize) {
+        row.stream(out);
+    }
     row
 }
 

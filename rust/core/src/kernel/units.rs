@@ -100,6 +100,27 @@ impl<R: RowId> Units<R> {
         })
     }
 
+    /// The units to which `renamed` gives a new target, in the same order; without their exposures and orders, which
+    /// matter to initial margin alone.
+    fn only(&self, renamed: impl Fn(u32) -> Option<u32>) -> Self {
+        let (mut runs, mut facts): (Vec<Run>, _) = (Vec::new(), Vec::new());
+        let (mut rows, mut quantities) = (Vec::new(), Vec::new());
+        for (unit, unit_rows, unit_quantities) in self.iter() {
+            let Some(target) = renamed(unit.target) else {
+                continue;
+            };
+            let slots = unit_rows.len() as u32;
+            match runs.last_mut() {
+                Some(run) if run.slots == slots => run.units += 1,
+                _ => runs.push(Run { slots, units: 1 }),
+            }
+            rows.extend_from_slice(unit_rows);
+            quantities.extend_from_slice(unit_quantities);
+            facts.push(UnitFacts { target, ..unit });
+        }
+        Self::new(runs, rows, quantities, facts, Charges::default())
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn memory(&self) -> usize {
@@ -131,7 +152,39 @@ pub struct Fold {
     pub parts: u32,
 }
 
+/// Is not one of those asked for.
+const NO_PLACE: u32 = u32::MAX;
+
 impl<R: RowId> BlockUnits<R> {
+    /// Some accounts of the block alone: `slots`, which ascend, become slots 0, 1, and so on. Exposures and orders stay
+    /// away, which matter to initial margin alone.
+    pub(crate) fn only(&self, slots: &[u32], of: usize) -> Self {
+        let mut place = vec![NO_PLACE; of];
+        for (at, &slot) in slots.iter().enumerate() {
+            place[slot as usize] = at as u32;
+        }
+        let renamed = |place: &[u32], target: u32| {
+            let place = place[target as usize];
+            (place != NO_PLACE).then_some(place)
+        };
+        let (mut folds, mut part_place) = (Vec::new(), Vec::with_capacity(self.parts.len()));
+        let mut parts = 0;
+        for fold in &self.folds {
+            let Some(target) = renamed(&place, fold.target) else {
+                part_place.extend(std::iter::repeat_n(NO_PLACE, fold.parts as usize));
+                continue;
+            };
+            part_place.extend(parts..parts + fold.parts);
+            parts += fold.parts;
+            folds.push(Fold { target, ..*fold });
+        }
+        Self {
+            whole: self.whole.only(|target| renamed(&place, target)),
+            parts: self.parts.only(|target| renamed(&part_place, target)),
+            folds,
+        }
+    }
+
     /// Every unit with its rows and quantities, parts too; targets are slots of the block.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (UnitFacts<R>, &[R], &[f64])> {
         let folds = self.folds.iter();

@@ -23,6 +23,20 @@ pub struct SetLosses {
     pub alone: Vec<[f64; 2]>,
 }
 
+impl SetLosses {
+    /// What one contract, long or short, can add to a requirement at most.
+    pub(crate) fn most(&self, model: &RiskModel, instrument: usize) -> f64 {
+        let row = loss_row(instrument);
+        let losses = self.losses.losses(row).iter();
+        let largest = losses.fold(0.0, |largest: f64, loss| largest.max(loss.abs()));
+        let charges = self.losses.charges(row);
+        let underlying = model.universe().specs()[instrument].underlying as usize;
+        let concentration = model.parameters.concentration[underlying];
+        let rate = concentration.map_or(0.0, |concentration| concentration.rate);
+        largest + charges[charge::SHORT_OPTION] + rate * charges[charge::DELTA].abs()
+    }
+}
+
 /// All sets at one market: data, on which decisions are exact.
 #[derive(Clone, Debug)]
 pub struct RiskTable {

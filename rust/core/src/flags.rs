@@ -1,0 +1,245 @@
+//! Who is liquidatable under portfolio risk, and nothing else: a bound settles most accounts, the others are evaluated.
+//!
+//! No portfolio loses more than its positions would if each met its own worst scenario. That is margin by the size of
+//! positions, one contraction of the kind that cross margin is; scenarios are summed only where it does not suffice.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::book::{BLOCK, Book};
+use crate::error::Result;
+use crate::kernel::{
+    BlockResults, BlockTable, BlockUnits, FloatState, Row, RowId, Scratch, Simd, column,
+    contract_block, result,
+};
+use crate::layout::LayoutBlocks;
+use crate::market::Market;
+use crate::pool::{self, Stop};
+use crate::report::Evaluation;
+use crate::risk::RiskModel;
+use crate::risk_layout::RiskBlocks;
+use crate::risk_report::{RiskInputs, RiskOfBook};
+use crate::risk_scan::{RiskScan, charge_row, risk_column};
+use crate::settle::Subject;
+use crate::table::{LegKind, Rows};
+
+/// More than all roundings of a bound, relative to it.
+const ROUNDED_UP: f64 = 1e-9;
+
+/// Whether each account's health is below 0: what [`crate::evaluate_risk`] says of it, and decided exactly where that is.
+///
+/// # Errors
+/// As [`crate::evaluate_risk`].
+pub fn liquidatable(
+    model: &RiskModel,
+    book: &Book,
+    market: &Market,
+    stop: Stop<'_>,
+) -> Result<Vec<bool>> {
+    let _state = FloatState::standard();
+    let inputs = RiskInputs::new(model, book, market, &mut *stop)?;
+    let bound = inputs.bound_rows();
+    let risk = RiskOfBook::without_figures(&inputs);
+    let floor = charge_row(model.parameters.margin_floor, 0.0, 0.0, 0.0);
+    let work = Flags {
+        evaluation: &inputs.evaluation(&risk),
+        inputs: &inputs,
+        scan: &risk.scan,
+        bound: &bound,
+        floor: if model.parameters.margin_floor > 0.0 {
+            vec![floor; BLOCK]
+        } else {
+            Vec::new()
+        },
+        bad: AtomicUsize::new(usize::MAX),
+    };
+    let mut flags = vec![false; book.accounts().len()];
+    match &inputs.layout.blocks {
+        LayoutBlocks::Narrow(packed) => work.run(&packed.pools, &mut flags, stop)?,
+        LayoutBlocks::Wide(packed) => work.run(&packed.pools, &mut flags, stop)?,
+    }
+    match work.bad.into_inner() {
+        usize::MAX => Ok(flags),
+        account => Err(work.evaluation.range_error(pool_of(account))),
+    }
+}
+
+fn pool_of(account: usize) -> Subject {
+    Subject {
+        account,
+        position: None,
+    }
+}
+
+impl RiskInputs<'_> {
+    /// The rows of collateral, with what a contract may add to the requirement at most as maintenance margin.
+    fn bound_rows(&self) -> Vec<Row> {
+        let mut bound = self.table.rows.clone();
+        let kinds = Rows::of(self.model.universe());
+        for &row in &self.layout.used.rows {
+            let Some(LegKind::Position(position)) = kinds.kind(row) else {
+                continue;
+            };
+            let sets = self.risk_table.sets.iter();
+            let most = sets
+                .map(|set| set.most(self.model, position.instrument))
+                .fold(0.0, |a, b| if b > a { b } else { a });
+            let row = &mut bound[row].0;
+            row[column::MAINTENANCE_MARGIN] = most * (1.0 + ROUNDED_UP);
+            row[column::BOUND] += most * ROUNDED_UP;
+        }
+        bound
+    }
+}
+
+thread_local! {
+    /// Kept from block to block.
+    static KEPT: RefCell<Kept> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Kept {
+    scratch: Scratch,
+    signs: Vec<u8>,
+    /// Slots that the bound leaves open.
+    open: Vec<u32>,
+    risk: Vec<Row>,
+    charges: Vec<Row>,
+    rows: Vec<Row>,
+}
+
+struct Flags<'a> {
+    evaluation: &'a Evaluation<'a, RiskOfBook<'a>>,
+    inputs: &'a RiskInputs<'a>,
+    scan: &'a RiskScan<'a>,
+    bound: &'a [Row],
+    /// What every account of a block is charged beside its legs.
+    floor: Vec<Row>,
+    /// The first account whose figures f64 cannot hold.
+    bad: AtomicUsize,
+}
+
+impl Flags<'_> {
+    fn run<R: RowId>(
+        &self,
+        blocks: &[BlockUnits<R>],
+        flags: &mut [bool],
+        stop: Stop<'_>,
+    ) -> Result<()> {
+        let tasks = blocks.iter().zip(flags.chunks_mut(BLOCK)).enumerate();
+        let settle = |(number, (units, flags)): (usize, (&BlockUnits<R>, &mut [bool]))| {
+            KEPT.with_borrow_mut(|kept| {
+                self.leave_open(units, flags.len(), kept);
+                self.settle_open(number, units, flags, kept);
+            });
+        };
+        pool::for_each(tasks, settle, stop)
+    }
+
+    /// Finds the accounts of a block that the bound does not prove healthy.
+    fn leave_open<R: RowId>(&self, units: &BlockUnits<R>, accounts: usize, kept: &mut Kept) {
+        kept.signs.resize(accounts, 0);
+        let table = BlockTable {
+            charges: self.floor.get(..accounts).unwrap_or_default(),
+            rows: self.bound,
+            ..self.collateral()
+        };
+        let results = BlockResults {
+            rows: &mut [],
+            signs: &mut kept.signs,
+        };
+        // A bound may be infinite where the requirement is not: such an account stays open.
+        contract_block(Simd::current(), units, table, &mut kept.scratch, results);
+        kept.open.clear();
+        let negative = |&slot: &u32| kept.signs[slot as usize] & HEALTH != 0;
+        kept.open.extend((0..accounts as u32).filter(negative));
+        if !kept.scratch.near.is_empty() {
+            kept.open.extend_from_slice(&kept.scratch.near);
+            kept.open.sort_unstable();
+            kept.open.dedup();
+        }
+    }
+
+    /// Decides those as an evaluation does.
+    fn settle_open<R: RowId>(
+        &self,
+        number: usize,
+        units: &BlockUnits<R>,
+        flags: &mut [bool],
+        kept: &mut Kept,
+    ) {
+        let Kept {
+            scratch,
+            signs,
+            open,
+            risk,
+            charges,
+            rows,
+        } = kept;
+        if open.is_empty() {
+            return;
+        }
+        let (accounts, count) = (flags.len(), open.len());
+        risk.resize(count, Row::default());
+        let mut first = 0;
+        for (set, layout) in self.inputs.layouts.iter().enumerate() {
+            match &layout.blocks {
+                RiskBlocks::Narrow(packed) => {
+                    let units = packed.pools[number].only(open, accounts);
+                    self.scan.add_set(set, &units, first, risk);
+                }
+                RiskBlocks::Wide(packed) => {
+                    let units = packed.pools[number].only(open, accounts);
+                    self.scan.add_set(set, &units, first, risk);
+                }
+            }
+            first += self.scan.table.sets[set].losses.scenarios() as u32;
+        }
+        charges.clear();
+        charges.extend(risk.iter().map(|Row(risk)| {
+            let requirement = risk[risk_column::REQUIREMENT];
+            charge_row(requirement, requirement, risk[risk_column::BOUND], 1.0)
+        }));
+        let units = units.only(open, accounts);
+        rows.resize(count, Row::default());
+        signs.resize(accounts.max(count), 0);
+        let results = BlockResults {
+            rows,
+            signs: &mut signs[..count],
+        };
+        let table = BlockTable {
+            charges,
+            ..self.collateral()
+        };
+        let finite = contract_block(Simd::current(), &units, table, scratch, results);
+        let account = |place: usize| number * BLOCK + open[place] as usize;
+        if !finite {
+            let bad = rows
+                .iter()
+                .position(|Row(row)| !row.iter().all(|figure| figure.is_finite()));
+            self.bad
+                .fetch_min(account(bad.expect("the kernel saw one")), Ordering::Relaxed);
+            return;
+        }
+        for &near in &scratch.near {
+            let near = near as usize;
+            (_, signs[near]) = self.evaluation.decide(pool_of(account(near)));
+        }
+        for (&slot, signs) in open.iter().zip(&*signs) {
+            flags[slot as usize] = signs & HEALTH != 0;
+        }
+    }
+
+    /// The table that collateral is weighed with.
+    fn collateral(&self) -> BlockTable<'_> {
+        BlockTable {
+            charges: &[],
+            rows: &self.inputs.table.rows,
+            weights: &self.inputs.table.weights,
+            rules: self.inputs.table.rules.as_ref(),
+        }
+    }
+}
+
+/// The sign of health.
+const HEALTH: u8 = 1 << result::HEALTH;

@@ -1,0 +1,222 @@
+//! From packed positions and a risk table to risk rows: what a pool requires, and why.
+
+use std::cell::RefCell;
+use std::sync::OnceLock;
+
+use crate::kernel::{
+    BlockUnits, NO_SCENARIO, Row, RowId, Sieve, Simd, UnitRisk, charge, column, scan_block,
+};
+use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine};
+
+/// Columns of a risk row.
+pub mod risk_column {
+    /// Worst loss of the scenarios.
+    pub const SCAN_RISK: usize = 0;
+    /// By how much short-option minima go beyond it.
+    pub const SHORT_OPTION_MINIMUM: usize = 1;
+    /// For net positions beyond the market's depth.
+    pub const CONCENTRATION: usize = 2;
+    /// What the floor adds.
+    pub const MARGIN_FLOOR: usize = 3;
+    /// Number of the scenario of the largest loss; -1 if there is none.
+    pub const WORST_SCENARIO: usize = 4;
+    /// Their sum: maintenance margin.
+    pub const REQUIREMENT: usize = 5;
+    /// Initial margin.
+    pub const INITIAL: usize = 6;
+    /// What f64 can be off by.
+    pub(crate) const BOUND: usize = 7;
+}
+
+/// Relative error of the few operations between sums over positions and a requirement.
+pub(crate) const ROUNDINGS: f64 = 1e-13;
+
+/// A model's scenarios at one market, ready to be scanned.
+#[derive(Debug)]
+pub(crate) struct RiskScan<'a> {
+    pub(crate) model: &'a RiskModel,
+    pub(crate) table: &'a RiskTable,
+    /// Of each set; made when the first unit is scanned.
+    sieves: OnceLock<Vec<Sieve>>,
+}
+
+thread_local! {
+    /// Kept from block to block: risks of units that are accounts, and of parts.
+    static UNIT_RISKS: RefCell<(Vec<UnitRisk>, Vec<UnitRisk>)> = RefCell::default();
+}
+
+impl<'a> RiskScan<'a> {
+    pub(crate) fn new(model: &'a RiskModel, table: &'a RiskTable) -> Self {
+        Self {
+            model,
+            table,
+            sieves: OnceLock::new(),
+        }
+    }
+
+    fn sieve(&self, set: usize) -> &Sieve {
+        let sets = self.table.sets.iter();
+        let sieves = || sets.map(|set| Sieve::new(&set.losses)).collect();
+        &self.sieves.get_or_init(sieves)[set]
+    }
+
+    /// Hands on the target and risk in the first set of every unit that is an account.
+    pub(crate) fn each_whole<R: RowId>(
+        &self,
+        units: &BlockUnits<R>,
+        mut then: impl FnMut(usize, &UnitRisk),
+    ) {
+        let set = &self.table.sets[0];
+        UNIT_RISKS.with_borrow_mut(|(whole, _)| {
+            whole.resize(units.whole.len(), UnitRisk::default());
+            let table = (&set.losses, self.sieve(0));
+            scan_block(Simd::current(), units, table, set.measure, (whole, &mut []));
+            for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
+                then(facts.target as usize, risk);
+            }
+        });
+    }
+
+    /// Raises the risk rows of a block to what one set of scenarios requires.
+    pub(crate) fn add_set<R: RowId>(
+        &self,
+        number: usize,
+        units: &BlockUnits<R>,
+        first: u32,
+        out: &mut [Row],
+    ) {
+        let set = &self.table.sets[number];
+        let raise = |out: &mut [Row], at: usize, groups: &[Group<'_, f64>]| {
+            let risk = combine(self.model, set, first, groups);
+            let row = &mut out[at];
+            // All else is the same in every set, and a requirement rises with the scan risk.
+            if number == 0 || risk.scan_risk > row.0[risk_column::SCAN_RISK] {
+                *row = risk_row(&risk, risk.requirement());
+            }
+        };
+        if number == 0 && units.whole.len() + units.folds.len() < out.len() {
+            // Accounts without positions.
+            let nothing = combine::<f64>(self.model, set, 0, &[]);
+            out.fill(risk_row(&nothing, nothing.requirement()));
+        }
+        UNIT_RISKS.with_borrow_mut(|(whole, parts)| {
+            whole.resize(units.whole.len(), UnitRisk::default());
+            parts.resize(units.parts.len(), UnitRisk::default());
+            scan_block(
+                Simd::current(),
+                units,
+                (&set.losses, self.sieve(number)),
+                set.measure,
+                (whole, parts),
+            );
+            let group = |key: usize, risk: &UnitRisk, losses| Group {
+                key,
+                loss: risk.loss,
+                worst: risk.worst,
+                charges: risk.charges,
+                losses,
+            };
+            let scan_alone = self.model.is_scan_alone() && number == 0;
+            for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
+                let at = facts.target as usize;
+                if scan_alone {
+                    // What `combine` says of one group.
+                    out[at] = scan_row(risk);
+                } else {
+                    let group = group(facts.home.index(), risk, &[][..]);
+                    raise(out, at, &[group]);
+                }
+            }
+            if units.folds.is_empty() {
+                return;
+            }
+            let shares = matches!(self.model.parameters.offsets, Offsets::Share(_));
+            let losses = if shares {
+                part_losses(units, set)
+            } else {
+                Vec::new()
+            };
+            let scenarios = set.losses.scenarios();
+            // Parts by number: where they stand among the units.
+            let mut places = vec![(0, 0); parts.len()];
+            for (place, (facts, ..)) in units.parts.iter().enumerate() {
+                places[facts.target as usize] = (place, facts.home.index());
+            }
+            let (mut start, mut groups) = (0, Vec::new());
+            for fold in &units.folds {
+                groups.clear();
+                for part in start..start + fold.parts as usize {
+                    let (place, key) = places[part];
+                    let losses = if shares {
+                        &losses[part * scenarios..(part + 1) * scenarios]
+                    } else {
+                        &[]
+                    };
+                    groups.push(group(key, &parts[place], losses));
+                }
+                start += fold.parts as usize;
+                raise(out, fold.target as usize, &groups);
+            }
+        });
+    }
+}
+
+/// What an account is charged beside its legs.
+pub(crate) fn charge_row(requirement: f64, initial: f64, bound: f64, factor: f64) -> Row {
+    let mut charge = Row::default();
+    charge.0[column::MAINTENANCE_MARGIN] = requirement;
+    charge.0[column::INITIAL_MARGIN] = initial;
+    charge.0[column::BOUND] = factor * bound + ROUNDINGS * initial;
+    charge
+}
+
+/// Losses of every part of a block by scenario, one part after the other.
+fn part_losses<R: RowId>(units: &BlockUnits<R>, set: &SetLosses) -> Vec<f64> {
+    let scenarios = set.losses.scenarios();
+    let mut losses = vec![0.0; units.parts.len() * scenarios];
+    for (facts, rows, quantities) in units.parts.iter() {
+        let start = facts.target as usize * scenarios;
+        let mine = &mut losses[start..start + scenarios];
+        for (row, quantity) in rows.iter().zip(quantities) {
+            for (sum, &loss) in mine.iter_mut().zip(set.losses.losses(row.index())) {
+                *sum = f64::mul_add(*quantity, loss, *sum);
+            }
+        }
+    }
+    losses
+}
+
+/// The risk row of an account of one group, where nothing is charged but its losses.
+fn scan_row(risk: &UnitRisk) -> Row {
+    let mut row = Row::default();
+    row.0[risk_column::SCAN_RISK] = risk.loss;
+    let is_loss = risk.loss > 0.0;
+    row.0[risk_column::WORST_SCENARIO] = if is_loss {
+        scenario_number(risk.worst)
+    } else {
+        -1.0
+    };
+    row.0[risk_column::REQUIREMENT] = risk.loss;
+    row.0[risk_column::BOUND] = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
+    row
+}
+
+fn scenario_number(worst: u32) -> f64 {
+    if worst == NO_SCENARIO {
+        -1.0
+    } else {
+        f64::from(worst)
+    }
+}
+
+fn risk_row(risk: &AccountRisk<f64>, requirement: f64) -> Row {
+    let mut row = Row::default();
+    row.0[risk_column::SCAN_RISK] = risk.scan_risk;
+    row.0[risk_column::SHORT_OPTION_MINIMUM] = risk.short_option_minimum;
+    row.0[risk_column::CONCENTRATION] = risk.concentration;
+    row.0[risk_column::MARGIN_FLOOR] = risk.margin_floor;
+    row.0[risk_column::WORST_SCENARIO] = scenario_number(risk.worst_scenario);
+    row.0[risk_column::REQUIREMENT] = requirement;
+    row.0[risk_column::BOUND] = risk.bound + ROUNDINGS * requirement;
+    row
+}
