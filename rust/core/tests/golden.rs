@@ -123,6 +123,8 @@ fn check(portfolio: Portfolio) -> xmfast_core::Result<()> {
         expiry: None,
         strike: Some(universe.instruments.strike),
         right: Some(universe.instruments.right),
+        futures_style: None,
+        settlement_average: None,
     };
     let universe = Universe::new(
         &ids(&universe.assets.asset),
