@@ -58,7 +58,7 @@ def test_terms_that_cannot_be(standing: Standing, column: str, row: int, value: 
 
 
 @pytest.mark.parametrize("value", [1, "True", 0.0, np.int64(1)], ids=repr)
-@pytest.mark.parametrize("column", ["inverse", "allow_negative_price"])
+@pytest.mark.parametrize("column", ["inverse", "allow_negative_price", "futures_style"])
 def test_flag_that_is_no_flag(standing: Standing, column: str, value: Any) -> None:
     bad = changed("instruments", column, 1, value)
     refused(lambda: standing.instruments(bad), xm.ColumnError, "instruments", f"'{column}'", "row 1")

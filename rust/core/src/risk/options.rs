@@ -35,11 +35,17 @@ struct PaidPerAverage {
 }
 
 impl PaidPerAverage {
-    fn of(averaging: Averaging, average: f64, option: &ShockedOption) -> Result<Self> {
+    /// `certain` is what a call receives whatever comes, in options on what is still open.
+    fn of(
+        averaging: Averaging,
+        average: f64,
+        option: &ShockedOption,
+        certain: f64,
+    ) -> Result<Self> {
         Ok(Self {
             fixed: averaging.passed * average,
             open: averaging.open(),
-            value: option.scale * greeks(option, OptionModel::Black76)?.value,
+            value: option.scale * (greeks(option, OptionModel::Black76)?.value + certain),
         })
     }
 
@@ -223,7 +229,11 @@ fn option(
         return Err(missing("settlement average so far"));
     }
     let mut strike = averaging.strike(spec.strike.expect("an option has one"), average);
+    let mut certain = 0.0;
     if strike <= 0.0 && !set.absolute {
+        if spec.right == Some(Right::Call) {
+            certain = -strike;
+        }
         strike = CERTAIN_STRIKE * forward;
     }
     let scaling = set
@@ -251,7 +261,8 @@ fn option(
     let mut per_average = None;
     if spec.inverse && is_averaged {
         let named = |error| named(error, model, &[instrument]);
-        per_average = Some(PaidPerAverage::of(averaging, average, &option).map_err(named)?);
+        per_average =
+            Some(PaidPerAverage::of(averaging, average, &option, certain).map_err(named)?);
     }
     Ok((option, per_average))
 }
