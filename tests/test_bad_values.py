@@ -39,6 +39,8 @@ from standing import (
         ("contract_multiplier", 0, -1.0, ("-1", "> 0")),
         ("allow_negative_price", 1, True, ("inverse",)),
         ("allow_negative_price", 2, True, ("option",)),
+        ("futures_style", 0, True, ("only an option",)),
+        ("futures_style", 3, True, ("only an option",)),
         ("strike", 2, 0.0, ("> 0",)),
         ("strike", 2, -5.0, ("-5",)),
         ("strike", 2, INF, ("finite",)),
