@@ -172,17 +172,18 @@ def test_simulated_paths_agree(walks: NDArray[np.float64], before: float, moneyn
             settled = passed * average + (1 - passed) * mean * (1 + move)
             paid = np.maximum(0.0, side * (settled - strike))
             # Coins, counted at the price of the moment when they are paid.
-            return paid / settled * prices[:, -1] / forward * 60_000.0 if coin else paid
+            return np.asarray(paid / settled * prices[:, -1] / forward * 60_000.0 if coin else paid)
 
         for column, move in enumerate(moves):
             gains = paid(move) - paid(0.0)
             pairs = (gains[: len(gains) // 2] + gains[len(gains) // 2 :]) / 2
             noise = 5 * pairs.std() / math.sqrt(len(pairs))
-            # A path's mean is lognormal to first order, and so far a coin is worth that mean.
-            scale = sigma * math.sqrt(to_come / 3) * forward * (1 - passed)
+            # A path's mean is lognormal to first order. Its last price goes with it, 1.5 for 1, which counts for coins.
+            deviation = sigma * math.sqrt(to_come / 3)
+            scale = deviation * forward * (1 - passed)
             approximate = scale * 0.001
             if name.startswith("COIN"):
-                approximate = scale * 0.04 + sigma**2 * to_come / 4 * abs(gains.mean())
+                approximate += 1.5 * scale * deviation + sigma**2 * to_come / 4 * abs(gains.mean())
             assert found[name][column] == pytest.approx(-gains.mean(), abs=noise + approximate), (name, move)
 
 

@@ -6,7 +6,27 @@ use crate::error::{Error, Place, Result};
 use crate::market::Market;
 use crate::options::Averaging;
 
-/// Nanoseconds from the market's time to expiry, above 0, of an instrument that has one.
+/// The error for an option without a column of the instruments frame that linear models do not read.
+pub(super) fn lacks(
+    model: &RiskModel,
+    instrument: usize,
+    column: &'static str,
+    holder: &impl Fn(usize) -> String,
+) -> Error {
+    let account = holder(instrument);
+    let held = if account.is_empty() {
+        String::new()
+    } else {
+        format!(", which account {account} holds")
+    };
+    Error::Value {
+        place: Place::column("instruments", column)
+            .id(model.universe().instruments().get(instrument)),
+        problem: format!("none is given, and without it no scenario can revalue the option{held}"),
+    }
+}
+
+/// Nanoseconds from the market's time to expiry, above 0.
 pub(super) fn time_left(
     model: &RiskModel,
     market: &Market,
@@ -21,7 +41,8 @@ pub(super) fn time_left(
         account: holder(instrument),
     })?;
     let expiry = universe.specs()[instrument].expiry;
-    let left = i128::from(expiry.expect("it has an expiry")) - i128::from(time);
+    let expiry = expiry.ok_or_else(|| lacks(model, instrument, "expiry", holder))?;
+    let left = i128::from(expiry) - i128::from(time);
     if left <= 0 {
         return Err(Error::Value {
             place: Place::frame("market").id(id),

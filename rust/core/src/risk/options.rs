@@ -1,6 +1,6 @@
 //! Losses of options: full revaluation at shocked prices and volatilities.
 
-use super::expiry::time_left;
+use super::expiry::{lacks, time_left};
 use super::losses::{impossible, not_finite, shocks_of};
 use super::{RiskModel, ScenarioSet};
 use crate::error::{Error, Place, Result};
@@ -214,6 +214,9 @@ fn option(
             .index(slot)
             .ok_or_else(|| Missing::IndexPrice(slot).error(universe, holder(instrument)))?;
     }
+    let lacks = |column| lacks(model, instrument, column, holder);
+    let strike = spec.strike.ok_or_else(|| lacks("strike"))?;
+    let is_call = spec.right.ok_or_else(|| lacks("right"))? == Right::Call;
     let time_left = time_left(model, market, instrument, holder)?;
     let expiry_years = time_left as f64 / YEAR_NS;
     // Margined daily like a future, it is worth what is paid at expiry.
@@ -228,10 +231,10 @@ fn option(
     if is_averaged && average.is_nan() {
         return Err(missing("settlement average so far"));
     }
-    let mut strike = averaging.strike(spec.strike.expect("an option has one"), average);
+    let mut strike = averaging.strike(strike, average);
     let mut certain = 0.0;
     if strike <= 0.0 && !set.absolute {
-        if spec.right == Some(Right::Call) {
+        if is_call {
             certain = -strike;
         }
         strike = CERTAIN_STRIKE * forward;
@@ -248,7 +251,7 @@ fn option(
         strike,
         volatility,
         expiry_years: averaging.variance_years,
-        is_call: spec.right == Some(Right::Call),
+        is_call,
         inverse: spec.inverse && !is_averaged,
         scale: spec.contract_multiplier.float() * discount * price * averaging.open(),
         volatility_weight: if set.volatility.absolute {
