@@ -246,11 +246,26 @@ def test_losses_are_the_reference(
         assert (wrong <= 1e-12 * max(1.0, average / 6e4) * contract.scale).all(), (name, found[name], contract.losses)
 
 
-@pytest.mark.parametrize("window", [-1.0, -1e-300])
-def test_windows_below_nothing(window: float) -> None:
-    refused(
-        lambda: universe_of(window), xm.InputError, "instruments", "'settlement_average'", "row 0", "'CALL'", ">= 0"
-    )
+@pytest.mark.parametrize(("window", "word"), [(-1.0, ">= 0"), (-1e-300, ">= 0"), (1e10, "292"), (1e308, "292")])
+def test_windows_out_of_bounds(window: float, word: str) -> None:
+    words = ("instruments", "'settlement_average'", "row 0", "'CALL'", word)
+    refused(lambda: universe_of(window), xm.InputError, *words)
+
+
+def test_a_window_of_centuries_is_all_but_over() -> None:
+    assert np.abs(losses_of(9e9, before_expiry(7 * DAY)).losses).max() < 100.0
+
+
+@pytest.mark.parametrize("average", [1e-300, 1e300, 1.7e308])
+def test_averages_beyond_all_bounds(average: float) -> None:
+    """A finite loss or a typed error, never anything else."""
+    for before in (1e-9, 1.0, 1799.0):
+        try:
+            losses = losses_of(HALF_HOUR, before_expiry(before), average=average).losses
+        except (xm.InputError, xm.RangeError) as error:
+            assert "finite" in str(error) or "loss of" in str(error) or "range" in str(error), error
+        else:
+            assert np.isfinite(losses).all()
 
 
 def test_windows_that_cannot_be() -> None:

@@ -74,6 +74,24 @@ class Universe:
         ...     numeraire="USDT",
         ... )
         Universe(2 assets, 2 instruments, 1 underlying, numeraire 'USDT')
+
+        A futures-style option that settles at the average of the last half hour:
+
+        >>> xm.Universe.from_frames(
+        ...     assets={"asset": ["USD"]},
+        ...     instruments={
+        ...         "instrument": ["BTC-29JAN27-100000-C"],
+        ...         "kind": ["option"],
+        ...         "underlying": ["BTC"],
+        ...         "settlement": ["USD"],
+        ...         "expiry": ["2027-01-29T08:00"],
+        ...         "strike": [100_000],
+        ...         "right": ["call"],
+        ...         "futures_style": [True],
+        ...         "settlement_average": [1_800],
+        ...     },
+        ... )
+        Universe(1 asset, 1 instrument, 1 underlying, numeraire 'USD')
         """
         universe = cls.__new__(cls)
         universe._core = _core.Universe(

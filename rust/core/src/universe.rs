@@ -411,6 +411,8 @@ impl InstrumentColumns {
         let problem = match (kind, expiry) {
             _ if seconds == 0.0 => return Ok(0.0),
             _ if seconds < 0.0 => "is not >= 0",
+            // Nanoseconds of time are 64 bits wide.
+            _ if seconds * 1e9 > i64::MAX as f64 => "seconds are longer than 292 years",
             (Kind::Perpetual, _) => "seconds, but a perpetual never settles",
             (_, None) => "seconds before an expiry that is not given",
             _ => return Ok(seconds),
