@@ -96,6 +96,12 @@ def test_readme_sessions() -> None:
     assert result.failed == 0
 
 
+def test_sessions_of_the_page_on_value_at_risk() -> None:
+    result = doctest.testfile(str(ROOT / "docs" / "value_at_risk.md"), module_relative=False)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
 def test_stub_matches_the_binary() -> None:
     """Stubtest compares ``_core.pyi`` with the compiled module, name by name."""
     done = subprocess.run(

@@ -55,31 +55,6 @@ def test_scipy_agrees() -> None:
     np.testing.assert_allclose(values.vega, discount * forward * norm.pdf(d1) * np.sqrt(years), rtol=1e-12)
 
 
-def test_a_real_chain() -> None:
-    """Greeks of the SPX chain as somebody else computed them, to the last of the seven decimals that were printed."""
-    chain = json.loads((Path(__file__).parent / "options" / "spx_chain.json").read_text(encoding="utf-8"))
-    expiry, strike, right, volatility, *expected = map(np.array, zip(*chain["rows"], strict=True))
-    years = (expiry.astype("M8[ns]") - np.datetime64(chain["time"], "ns")) / np.timedelta64(365, "D")
-    spot, rate = chain["spot"], chain["rate"]
-    growth = np.exp(rate * years)
-    forward = spot * growth
-    values = xm.black76(forward, strike, volatility, years, right, rate=rate)
-    found = (
-        values.delta * growth,
-        values.gamma * growth**2,
-        values.vega / 100,
-        (values.theta - values.delta * forward * rate) / 365,  # the spot stays, not the forward
-        (values.rho + values.delta * forward * years) / 100,
-    )
-    errors = np.max([abs(ours - theirs) for ours, theirs in zip(found, expected, strict=True)], axis=0)
-    # One deep put was printed with another volatility than its greeks have.
-    assert len(errors) == 233 and np.sum(errors <= 5.1e-8) >= 232
-    back = xm.implied_volatility(values.value, forward, strike, years, right, rate=rate)
-    assert np.all(back.status == "ok")
-    known = values.vega > 0.5
-    np.testing.assert_allclose(back.volatility[known], volatility[known], rtol=1e-9)
-
-
 def test_every_instruction_set_and_thread_count_gives_the_same_bits() -> None:
     rng = np.random.default_rng(6)
     inputs = (rng.lognormal(4, 1, 3000), rng.lognormal(4, 1, 3000), rng.uniform(0, 2, 3000), rng.uniform(0, 2, 3000))

@@ -16,7 +16,7 @@ from xmfast.frames import Id
 from xmfast.report import MarginReport
 from xmfast.scenario_losses import ScenarioLosses
 
-_SCAN_RISK, _SHORT_OPTION, _CONCENTRATION, _FLOOR, _WORST = range(5)
+_SCAN_RISK, _SHORT_OPTION, _CONCENTRATION, _FLOOR = range(4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,21 +66,20 @@ class PortfolioReport(MarginReport):
     @property
     def scan_risk(self) -> NDArray[np.float64]:
         """Worst loss of the scenarios, or the quantile of a history; >= 0."""
-        return self._risk_rows[:, _SCAN_RISK]
+        return self.maintenance_margin if self._risk_rows is None else self._risk_rows[:, _SCAN_RISK]
 
     @property
     def worst_scenario(self) -> NDArray[np.int64]:
         """Number of the scenario of the largest loss, through all sets; -1 where there is no loss."""
-        return self._once("worst_scenario", lambda: self._risk_rows[:, _WORST].astype(np.int64))
+        return self._once("worst_scenario", self._risk.worst_scenario)
 
     @property
     def contingencies(self) -> dict[str, NDArray[np.float64]]:
         """What is charged beyond ``scan_risk``, by name; together with it they are the maintenance margin."""
-        return {
-            "short_option_minimum": self._risk_rows[:, _SHORT_OPTION],
-            "concentration": self._risk_rows[:, _CONCENTRATION],
-            "margin_floor": self._risk_rows[:, _FLOOR],
-        }
+        charged = {"short_option_minimum": _SHORT_OPTION, "concentration": _CONCENTRATION, "margin_floor": _FLOOR}
+        if self._risk_rows is None:
+            return {name: np.zeros(len(self.accounts)) for name in charged}
+        return {name: self._risk_rows[:, column] for name, column in charged.items()}
 
     def explain(self, account: Id, instrument: Id | None = None) -> Explanation:
         """Say which leg, weight, scenario or floor made the figures of an account; see :meth:`MarginReport.explain`."""

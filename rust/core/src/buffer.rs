@@ -52,6 +52,11 @@ impl ResultRows {
         &self.buffer.rows[..self.len]
     }
 
+    /// The rows, to be written.
+    pub(crate) fn rows_mut(&mut self) -> &mut [Row] {
+        &mut self.buffer.rows[..self.len]
+    }
+
     /// The columns of all rows, one row after the other.
     #[must_use]
     pub fn columns(&self) -> &[f64] {

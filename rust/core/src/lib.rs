@@ -88,7 +88,7 @@ pub use risk::{
     VolatilityShock,
 };
 pub use risk_layout::{RiskGroup, loss_row};
-pub use risk_report::{RiskEvaluated, evaluate_risk, requirement_lines, risk_column};
+pub use risk_report::{RiskEvaluated, RiskFigures, evaluate_risk, requirement_lines, risk_column};
 pub use settle::{Line, LineKind, Settled, Settlement, Subject};
 pub use summary::{Summary, summarize};
 pub use units::Key;

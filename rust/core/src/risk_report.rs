@@ -1,14 +1,14 @@
 //! From a book, a risk model and a market to one result row per account, and what its portfolio risks.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::book::{BLOCK, Book, Holdings};
 use crate::buffer::ResultRows;
 use crate::error::Result;
 use crate::exact::{Number, Rational};
 use crate::kernel::{
-    BlockUnits, FloatState, NO_SCENARIO, Row, RowId, Simd, UnitRisk, charge, column, result,
+    BlockUnits, FloatState, NO_SCENARIO, Row, RowId, Sieve, Simd, UnitRisk, charge, column, result,
     scan_block,
 };
 use crate::layout::{IsolatedPosition, Layout};
@@ -50,13 +50,75 @@ const ROUNDINGS: f64 = 1e-13;
 pub struct RiskEvaluated {
     /// Margin of every account.
     pub evaluated: Evaluated,
-    /// Risk of every pool, [`risk_column`]s.
-    pub pools: ResultRows,
+    /// Risk of every pool.
+    pub pools: RiskFigures,
     /// Risk of the isolated positions.
     pub isolated: ResultRows,
     /// The losses that were used.
     pub table: Arc<RiskTable>,
 }
+
+/// What is kept of the risk of pools.
+#[derive(Debug)]
+pub struct RiskFigures {
+    /// Number of the scenario of the largest loss; -1 if there is none.
+    pub worst_scenario: Vec<i32>,
+    /// [`risk_column`]s; none where a requirement is the worst loss alone, which then is the maintenance margin.
+    pub rows: Option<ResultRows>,
+}
+
+impl RiskFigures {
+    fn take(accounts: usize, with_rows: bool) -> Self {
+        Self {
+            worst_scenario: vec![NO_WORST; accounts],
+            rows: with_rows.then(|| ResultRows::take(accounts)),
+        }
+    }
+
+    /// Figures picked from these, in the order of `accounts`.
+    ///
+    /// # Panics
+    /// If there is no such account.
+    #[must_use]
+    pub fn pick(&self, accounts: &[usize]) -> Self {
+        let worst = accounts.iter().map(|&account| self.worst_scenario[account]);
+        Self {
+            worst_scenario: worst.collect(),
+            rows: self.rows.as_ref().map(|rows| rows.pick(accounts)),
+        }
+    }
+
+    /// Those of each block, to be written; blocks end at `ends`.
+    fn blocks_mut(
+        &mut self,
+        ends: impl ExactSizeIterator<Item = usize>,
+    ) -> Vec<Mutex<FiguresOfBlock<'_>>> {
+        let mut rows = self.rows.as_mut().map(|rows| rows.rows_mut());
+        let (mut worst, mut first) = (self.worst_scenario.as_mut_slice(), 0);
+        ends.map(|end| {
+            let count = end - first;
+            first = end;
+            let (mine, rest) = std::mem::take(&mut worst).split_at_mut(count);
+            worst = rest;
+            let rows = rows.as_mut().map(|rows| {
+                let (mine, rest) = std::mem::take(rows).split_at_mut(count);
+                *rows = rest;
+                mine
+            });
+            Mutex::new(FiguresOfBlock { worst: mine, rows })
+        })
+        .collect()
+    }
+}
+
+/// [`RiskFigures`] of one block.
+struct FiguresOfBlock<'a> {
+    worst: &'a mut [i32],
+    rows: Option<&'a mut [Row]>,
+}
+
+/// There is no loss.
+const NO_WORST: i32 = -1;
 
 /// Margin of every account by the risk of its portfolio.
 ///
@@ -78,7 +140,9 @@ pub fn evaluate_risk(
     for set in &risk_table.sets {
         layouts.push(book.risk_layout(set.group, &mut *stop)?);
     }
-    let mut pools = ResultRows::take(book.accounts().len());
+    let sets = risk_table.sets.iter();
+    let sieves: Vec<Sieve> = sets.map(|set| Sieve::new(&set.losses)).collect();
+    let mut pools = RiskFigures::take(book.accounts().len(), !model.is_scan_alone());
     let mut isolated = ResultRows::take(layout.isolated.len());
     let ends =
         (0..book.blocks().len()).map(|block| ((block + 1) * BLOCK).min(book.accounts().len()));
@@ -87,12 +151,10 @@ pub fn evaluate_risk(
             model,
             book,
             table: &risk_table,
+            sieves: &sieves,
             layouts: &layouts,
             layout,
-            pools: pools
-                .blocks_mut(ends)
-                .map(|block| Mutex::new(block.1.rows))
-                .collect(),
+            pools: pools.blocks_mut(ends),
             isolated: isolated
                 .blocks_mut(layout.isolated_ends.iter().copied())
                 .map(|block| Mutex::new(block.1.rows))
@@ -155,25 +217,36 @@ struct RiskOfBook<'a> {
     model: &'a RiskModel,
     book: &'a Book,
     table: &'a RiskTable,
+    sieves: &'a [Sieve],
     layouts: &'a [&'a RiskLayout],
     layout: &'a Layout,
-    pools: Vec<Mutex<&'a mut [Row]>>,
+    pools: Vec<Mutex<FiguresOfBlock<'a>>>,
     isolated: Vec<Mutex<&'a mut [Row]>>,
 }
 
 impl Beside for RiskOfBook<'_> {
-    fn charge(&self, block: usize, alone: bool, rows: &mut Vec<Row>) {
-        let blocks = if alone { &self.isolated } else { &self.pools };
-        let mut out = blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
-        self.fill(block, alone, &mut out);
-        rows.clear();
-        rows.extend(out.iter().map(|row| {
-            let mut charge = Row::default();
-            charge.0[column::MAINTENANCE_MARGIN] = row.0[risk_column::REQUIREMENT];
-            charge.0[column::INITIAL_MARGIN] = row.0[risk_column::INITIAL];
-            charge.0[column::BOUND] = row.0[risk_column::BOUND];
-            charge
-        }));
+    fn charge(&self, block: usize, alone: bool, charges: &mut Vec<Row>) {
+        charges.clear();
+        if alone {
+            let mut out = locked(&self.isolated[block]);
+            self.fill(block, alone, &mut out);
+            self.finish(block, alone, &mut out, charges);
+            return;
+        }
+        let mut figures = locked(&self.pools[block]);
+        let figures = &mut *figures;
+        if self.scan_plainly(block, figures.worst, charges) {
+            return;
+        }
+        RISK_ROWS.with_borrow_mut(|scratch| {
+            scratch.resize(figures.worst.len(), Row::default());
+            let rows = figures.rows.as_deref_mut().unwrap_or(scratch);
+            self.fill(block, alone, rows);
+            self.finish(block, alone, rows, charges);
+            for (worst, Row(risk)) in figures.worst.iter_mut().zip(rows) {
+                *worst = risk[risk_column::WORST_SCENARIO] as i32;
+            }
+        });
     }
 
     fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]) {
@@ -202,8 +275,6 @@ impl RiskOfBook<'_> {
 
     /// Risk rows of a block's pools or isolated positions.
     fn fill(&self, block: usize, alone: bool, out: &mut [Row]) {
-        let nothing = combine::<f64>(self.model, &self.table.sets[0], 0, &[]);
-        out.fill(risk_row(&nothing, nothing.requirement()));
         let mut first = 0;
         for (number, layout) in self.layouts.iter().enumerate() {
             match &layout.blocks {
@@ -216,36 +287,88 @@ impl RiskOfBook<'_> {
             }
             first += self.table.sets[number].losses.scenarios() as u32;
         }
-        self.add_initial(block, alone, out);
     }
 
-    /// Initial margin, open orders counted.
-    fn add_initial(&self, block: usize, alone: bool, out: &mut [Row]) {
-        let holdings = &self.book.blocks()[block];
+    /// The same where a requirement is the worst loss of one set over one group an account, and nobody has orders; false,
+    /// and nothing is done, where it is not.
+    fn scan_plainly(&self, block: usize, worst: &mut [i32], charges: &mut Vec<Row>) -> bool {
+        let [layout] = self.layouts else {
+            return false;
+        };
+        if !self.model.is_scan_alone() || self.book.blocks()[block].has_orders() {
+            return false;
+        }
+        match &layout.blocks {
+            RiskBlocks::Narrow(packed) => self.scan_whole(&packed.pools[block], worst, charges),
+            RiskBlocks::Wide(packed) => self.scan_whole(&packed.pools[block], worst, charges),
+        }
+    }
+
+    fn scan_whole<R: RowId>(
+        &self,
+        units: &BlockUnits<R>,
+        worst: &mut [i32],
+        charges: &mut Vec<Row>,
+    ) -> bool {
+        if !units.folds.is_empty() {
+            return false;
+        }
+        let set = &self.table.sets[0];
         let factor = self.model.parameters.initial_factor;
-        for row in &mut *out {
-            row.0[risk_column::INITIAL] = factor * row.0[risk_column::REQUIREMENT];
-        }
-        if holdings.has_orders() {
-            let before = block.checked_sub(1);
-            let first_alone = before.map_or(0, |before| self.layout.isolated_ends[before]);
-            for (at, row) in out.iter_mut().enumerate() {
-                let (slot, position) = if alone {
-                    let IsolatedPosition { account, position } =
-                        self.layout.isolated[first_alone + at];
-                    (account as usize % BLOCK, Some(position as usize))
+        charges.resize(worst.len(), Row::default());
+        UNIT_RISKS.with_borrow_mut(|(whole, _)| {
+            whole.resize(units.whole.len(), UnitRisk::default());
+            let table = (&set.losses, &self.sieves[0]);
+            scan_block(Simd::current(), units, table, set.measure, (whole, &mut []));
+            for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
+                let at = facts.target as usize;
+                // A number of no scenario is -1, as bits.
+                worst[at] = if risk.loss > 0.0 {
+                    risk.worst as i32
                 } else {
-                    (at, None)
+                    NO_WORST
                 };
-                let requirement = row.0[risk_column::REQUIREMENT];
-                row.0[risk_column::INITIAL] =
-                    self.initial(&requirement, holdings.holdings(slot), position);
+                let bound = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
+                charges[at] = charge_row(risk.loss, factor * risk.loss, bound, factor);
             }
+        });
+        true
+    }
+
+    /// Initial margin and bound of risk rows, and what they charge.
+    fn finish(&self, block: usize, alone: bool, rows: &mut [Row], charges: &mut Vec<Row>) {
+        let factor = self.model.parameters.initial_factor;
+        let ordered = self.book.blocks()[block].has_orders();
+        charges.reserve(rows.len());
+        for (at, Row(risk)) in rows.iter_mut().enumerate() {
+            let requirement = risk[risk_column::REQUIREMENT];
+            let initial = if ordered {
+                self.initial_of(block, alone, at, &requirement)
+            } else {
+                factor * requirement
+            };
+            let charge = charge_row(requirement, initial, risk[risk_column::BOUND], factor);
+            risk[risk_column::INITIAL] = initial;
+            risk[risk_column::BOUND] = charge.0[column::BOUND];
+            charges.push(charge);
         }
-        for Row(row) in out {
-            row[risk_column::BOUND] =
-                factor * row[risk_column::BOUND] + ROUNDINGS * row[risk_column::INITIAL];
-        }
+    }
+
+    /// Initial margin, open orders counted, of a pool or isolated position of a block.
+    fn initial_of(&self, block: usize, alone: bool, at: usize, requirement: &f64) -> f64 {
+        let before = block.checked_sub(1);
+        let (slot, position) = if alone {
+            let first = before.map_or(0, |before| self.layout.isolated_ends[before]);
+            let IsolatedPosition { account, position } = self.layout.isolated[first + at];
+            (account as usize % BLOCK, Some(position as usize))
+        } else {
+            (at, None)
+        };
+        self.initial(
+            requirement,
+            self.book.blocks()[block].holdings(slot),
+            position,
+        )
     }
 
     /// Raises the risk rows of a block to what one set of scenarios requires.
@@ -259,13 +382,18 @@ impl RiskOfBook<'_> {
                 *row = risk_row(&risk, risk.requirement());
             }
         };
+        if number == 0 && units.whole.len() + units.folds.len() < out.len() {
+            // Accounts without positions.
+            let nothing = combine::<f64>(self.model, set, 0, &[]);
+            out.fill(risk_row(&nothing, nothing.requirement()));
+        }
         UNIT_RISKS.with_borrow_mut(|(whole, parts)| {
             whole.resize(units.whole.len(), UnitRisk::default());
             parts.resize(units.parts.len(), UnitRisk::default());
             scan_block(
                 Simd::current(),
                 units,
-                &set.losses,
+                (&set.losses, &self.sieves[number]),
                 set.measure,
                 (whole, parts),
             );
@@ -321,8 +449,23 @@ impl RiskOfBook<'_> {
     }
 }
 
+/// What an account is charged beside its legs.
+fn charge_row(requirement: f64, initial: f64, bound: f64, factor: f64) -> Row {
+    let mut charge = Row::default();
+    charge.0[column::MAINTENANCE_MARGIN] = requirement;
+    charge.0[column::INITIAL_MARGIN] = initial;
+    charge.0[column::BOUND] = factor * bound + ROUNDINGS * initial;
+    charge
+}
+
+fn locked<T>(of_block: &Mutex<T>) -> MutexGuard<'_, T> {
+    of_block.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 thread_local! {
-    /// Kept from block to block: risks of units that are accounts, and of parts.
+    /// Kept from block to block: risk rows that nobody else keeps.
+    static RISK_ROWS: RefCell<Vec<Row>> = RefCell::default();
+    /// The same: risks of units that are accounts, and of parts.
     static UNIT_RISKS: RefCell<(Vec<UnitRisk>, Vec<UnitRisk>)> = RefCell::default();
 }
 

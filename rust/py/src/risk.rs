@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use xmfast_core::exact::Rational;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    CrossMargin, Key, Measure, Offsets, ResultRows, RiskParameters, RiskTable, ScenarioSet, Shocks,
-    Subject, VolatilityShock, evaluate_risk, loss_row, requirement_lines,
+    CrossMargin, Key, Measure, Offsets, ResultRows, RiskFigures, RiskParameters, RiskTable,
+    ScenarioSet, Shocks, Subject, VolatilityShock, evaluate_risk, loss_row, requirement_lines,
 };
 
 use crate::book::Book;
@@ -147,7 +147,7 @@ impl RiskModel {
         let (book, market) = (&book.get().0, &market.get().0);
         let found = run(py, |stop| evaluate_risk(&this.model, book, market, stop))?;
         let risk = Risk {
-            rows: found.pools,
+            figures: found.pools,
             isolated: Arc::new(found.isolated),
             table: found.table,
             model: slf.clone().unbind(),
@@ -190,7 +190,7 @@ impl RiskModel {
 /// See `xmfast.PortfolioReport`: what goes with the rows of a report.
 #[pyclass(frozen, module = "xmfast._core")]
 pub(crate) struct Risk {
-    rows: ResultRows,
+    figures: RiskFigures,
     isolated: Arc<ResultRows>,
     table: Arc<RiskTable>,
     model: Py<RiskModel>,
@@ -201,15 +201,25 @@ pub(crate) struct Risk {
 
 impl HasRows for Risk {
     fn result_rows(&self) -> &ResultRows {
-        &self.rows
+        let rows = self.figures.rows.as_ref();
+        rows.expect("asked for only where there are some")
     }
 }
 
 #[pymethods]
 impl Risk {
-    /// All figures, shape (A, 8): scan risk, short-option minimum, concentration, margin floor, worst scenario, and so on.
-    fn rows<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyArray2<f64>>> {
-        view::rows(slf)
+    /// All figures, shape (A, 8): scan risk, short-option minimum, concentration, margin floor, worst scenario, and so on;
+    /// `None` where the maintenance margin is the scan risk.
+    fn rows<'py>(slf: &Bound<'py, Self>) -> Result<Option<Bound<'py, PyArray2<f64>>>> {
+        let has_rows = slf.get().figures.rows.is_some();
+        has_rows.then(|| view::rows(slf)).transpose()
+    }
+
+    /// Number of the scenario of the largest loss, shape (A,); -1 where there is no loss.
+    fn worst_scenario<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        let worst = self.figures.worst_scenario.iter();
+        let worst: Vec<i64> = worst.map(|&scenario| scenario.into()).collect();
+        worst.into_pyarray(py)
     }
 
     /// The same of isolated positions, copied.
@@ -229,7 +239,7 @@ impl Risk {
         let rows: Vec<usize> = rows.as_array().iter().map(|&row| row as usize).collect();
         let number = |row: usize| self.numbers.as_ref().map_or(row, |numbers| numbers[row]);
         Self {
-            rows: self.rows.pick(&rows),
+            figures: self.figures.pick(&rows),
             isolated: self.isolated.clone(),
             table: self.table.clone(),
             model: self.model.clone_ref(py),

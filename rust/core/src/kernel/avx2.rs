@@ -1,13 +1,17 @@
 //! The kernel's arithmetic in two AVX2 registers of four columns.
 
 use std::arch::x86_64::{
-    __m256d, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm256_add_pd, _mm256_and_pd, _mm256_andnot_pd,
-    _mm256_castpd_si256, _mm256_cmp_pd, _mm256_fmadd_pd, _mm256_load_pd, _mm256_max_pd,
-    _mm256_min_pd, _mm256_movemask_pd, _mm256_permute4x64_pd, _mm256_set1_pd, _mm256_setzero_pd,
-    _mm256_store_pd, _mm256_stream_si256,
+    __m256, __m256d, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm_cvtss_f32, _mm_max_ps, _mm_max_ss,
+    _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_pd, _mm256_and_pd, _mm256_andnot_pd,
+    _mm256_castpd_si256, _mm256_castps256_ps128, _mm256_cmp_pd, _mm256_cmp_ps,
+    _mm256_extractf128_ps, _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_load_pd, _mm256_load_ps,
+    _mm256_max_pd, _mm256_max_ps, _mm256_min_pd, _mm256_min_ps, _mm256_movemask_pd,
+    _mm256_movemask_ps, _mm256_permute4x64_pd, _mm256_set1_pd, _mm256_set1_ps, _mm256_setzero_pd,
+    _mm256_store_pd, _mm256_store_ps, _mm256_stream_si256,
 };
 
 use super::Row;
+use super::floats::Floats;
 use super::lanes::Lanes;
 
 /// Made only inside functions that the kernel dispatched to after it had detected AVX2 and FMA.
@@ -92,24 +96,6 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    fn larger(self, other: Self) -> Self {
-        // SAFETY: AVX2 was detected (see `Avx2`).
-        unsafe {
-            Self(
-                _mm256_max_pd(self.0, other.0),
-                _mm256_max_pd(self.1, other.1),
-            )
-        }
-    }
-    #[inline(always)]
-    fn above(self, other: Self) -> u8 {
-        // SAFETY: AVX2 was detected (see `Avx2`).
-        unsafe {
-            let above = |half, other| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(half, other));
-            (above(self.0, other.0) | above(self.1, other.1) << 4) as u8
-        }
-    }
-    #[inline(always)]
     fn store(self, to: &mut Row) {
         let pointer = to.0.as_mut_ptr();
         // SAFETY: AVX2 was detected (see `Avx2`); a `Row` is eight f64 aligned to 64 bytes.
@@ -138,6 +124,85 @@ impl Lanes for Avx2 {
         unsafe {
             _mm256_stream_si256(pointer.cast(), _mm256_castpd_si256(self.0));
             _mm256_stream_si256(pointer.add(4).cast(), _mm256_castpd_si256(self.1));
+        }
+    }
+}
+
+/// Sixteen f32 in two registers; made as [`Avx2`] is.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2Floats(__m256, __m256);
+
+impl Floats for Avx2Floats {
+    #[inline(always)]
+    fn load(row: &Row) -> Self {
+        let pointer = row.0.as_ptr().cast::<f32>();
+        // SAFETY: AVX2 was detected (see `Avx2`); a `Row` is 64 bytes aligned to 64.
+        unsafe { Self(_mm256_load_ps(pointer), _mm256_load_ps(pointer.add(8))) }
+    }
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        let half = unsafe { _mm256_set1_ps(value) };
+        Self(half, half)
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: AVX2 and FMA were detected (see `Avx2`).
+        unsafe {
+            Self(
+                _mm256_fmadd_ps(self.0, factor.0, addend.0),
+                _mm256_fmadd_ps(self.1, factor.1, addend.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            Self(
+                _mm256_max_ps(self.0, other.0),
+                _mm256_max_ps(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn smaller(self, other: Self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            Self(
+                _mm256_min_ps(self.0, other.0),
+                _mm256_min_ps(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn at_least(self, other: Self) -> u16 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let half = |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b));
+            (half(self.0, other.0) | half(self.1, other.1) << 8) as u16
+        }
+    }
+    #[inline(always)]
+    fn store(self, to: &mut Row) {
+        let pointer = to.0.as_mut_ptr().cast::<f32>();
+        // SAFETY: AVX2 was detected (see `Avx2`); a `Row` is 64 bytes aligned to 64.
+        unsafe {
+            _mm256_store_ps(pointer, self.0);
+            _mm256_store_ps(pointer.add(8), self.1);
+        }
+    }
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let eight = _mm256_max_ps(self.0, self.1);
+            let four = _mm_max_ps(
+                _mm256_castps256_ps128(eight),
+                _mm256_extractf128_ps::<1>(eight),
+            );
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
         }
     }
 }

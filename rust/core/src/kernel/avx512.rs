@@ -1,13 +1,16 @@
 //! The kernel's arithmetic in one AVX-512 register.
 
 use std::arch::x86_64::{
-    __m512d, _CMP_GT_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm512_abs_pd, _mm512_add_pd, _mm512_and_epi64,
-    _mm512_castpd_si512, _mm512_castsi512_pd, _mm512_cmp_pd_mask, _mm512_fmadd_pd, _mm512_load_pd,
-    _mm512_mask_sub_pd, _mm512_maskz_mov_pd, _mm512_max_pd, _mm512_min_pd, _mm512_permutexvar_pd,
-    _mm512_set1_epi64, _mm512_set1_pd, _mm512_setr_epi64, _mm512_setzero_pd, _mm512_store_pd,
+    __m512, __m512d, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm512_abs_pd, _mm512_add_pd,
+    _mm512_and_epi64, _mm512_castpd_si512, _mm512_castsi512_pd, _mm512_cmp_pd_mask,
+    _mm512_cmp_ps_mask, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_load_pd, _mm512_load_ps,
+    _mm512_mask_sub_pd, _mm512_maskz_mov_pd, _mm512_max_pd, _mm512_max_ps, _mm512_min_pd,
+    _mm512_min_ps, _mm512_permutexvar_pd, _mm512_reduce_max_ps, _mm512_set1_epi64, _mm512_set1_pd,
+    _mm512_set1_ps, _mm512_setr_epi64, _mm512_setzero_pd, _mm512_store_pd, _mm512_store_ps,
     _mm512_stream_pd,
 };
 
+use super::floats::Floats;
 use super::lanes::Lanes;
 use super::{Row, column, result};
 
@@ -77,16 +80,6 @@ impl Lanes for Avx512 {
         Self(unsafe { _mm512_min_pd(self.0, _mm512_setzero_pd()) })
     }
     #[inline(always)]
-    fn larger(self, other: Self) -> Self {
-        // SAFETY: AVX-512F was detected (see `Avx512`).
-        Self(unsafe { _mm512_max_pd(self.0, other.0) })
-    }
-    #[inline(always)]
-    fn above(self, other: Self) -> u8 {
-        // SAFETY: AVX-512F was detected (see `Avx512`).
-        unsafe { _mm512_cmp_pd_mask::<_CMP_GT_OQ>(self.0, other.0) }
-    }
-    #[inline(always)]
     fn store(self, to: &mut Row) {
         // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is eight f64 aligned to 64 bytes.
         unsafe { _mm512_store_pd(to.0.as_mut_ptr(), self.0) }
@@ -127,5 +120,52 @@ impl Lanes for Avx512 {
                 _mm512_permutexvar_pd(_mm512_setr_epi64(0, 0, 0, 0, 0, 0, margin, initial), netted);
             Self(_mm512_mask_sub_pd(netted, HEALTHS, from, less))
         }
+    }
+}
+
+/// Sixteen f32 in one register; made as [`Avx512`] is.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512Floats(__m512);
+
+impl Floats for Avx512Floats {
+    #[inline(always)]
+    fn load(row: &Row) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is 64 bytes aligned to 64.
+        Self(unsafe { _mm512_load_ps(row.0.as_ptr().cast()) })
+    }
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_max_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn smaller(self, other: Self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_min_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn at_least(self, other: Self) -> u16 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GE_OQ>(self.0, other.0) }
+    }
+    #[inline(always)]
+    fn store(self, to: &mut Row) {
+        // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is 64 bytes aligned to 64.
+        unsafe { _mm512_store_ps(to.0.as_mut_ptr().cast(), self.0) }
+    }
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_reduce_max_ps(self.0) }
     }
 }

@@ -29,10 +29,6 @@ pub(super) trait Lanes: Copy {
     fn positive_part(self) -> Self;
     /// `min(self, 0)` in each lane.
     fn negative_part(self) -> Self;
-    /// The larger in each lane; `other` where one is a NaN.
-    fn larger(self, other: Self) -> Self;
-    /// Which lanes are above those of `other`: bit `c` for lane `c`.
-    fn above(self, other: Self) -> u8;
     fn store(self, to: &mut Row);
     /// Stays 0 where `row` is finite, is NaN from then on where it is not.
     fn poisoned_by(self, row: Self) -> Self;

@@ -12,6 +12,7 @@ mod avx512;
 mod block;
 mod csr;
 mod float_state;
+mod floats;
 mod lanes;
 mod legs;
 pub(crate) mod math;
@@ -20,6 +21,7 @@ mod pages;
 mod rules;
 mod scalar;
 mod scenarios;
+mod sieve;
 mod units;
 
 pub use block::{BlockResults, BlockTable, Scratch, WEIGHT_ROWS, contract_block};
@@ -31,6 +33,7 @@ pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,
 };
 pub use scenarios::{LossTable, Measure, NO_SCENARIO, UnitRisk, charge, scan_block};
+pub use sieve::Sieve;
 pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -133,8 +136,14 @@ impl Simd {
         #[cfg(target_arch = "x86_64")]
         match self {
             Self::Scalar => true,
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            Self::Avx512 => is_x86_feature_detected!("avx512f"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("popcnt")
+            }
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("popcnt")
+            }
         }
         #[cfg(not(target_arch = "x86_64"))]
         {

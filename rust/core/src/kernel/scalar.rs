@@ -73,15 +73,6 @@ impl Lanes for Scalar {
         self.map(|x| if x < 0.0 { x } else { 0.0 })
     }
     #[inline(always)]
-    fn larger(self, other: Self) -> Self {
-        self.zip(other, |a, b| if a > b { a } else { b })
-    }
-    #[inline(always)]
-    fn above(self, other: Self) -> u8 {
-        let lanes = self.0.into_iter().zip(other.0).rev();
-        lanes.fold(0, |bits, (a, b)| bits << 1 | u8::from(a > b))
-    }
-    #[inline(always)]
     fn store(self, to: &mut Row) {
         to.0 = self.0;
     }

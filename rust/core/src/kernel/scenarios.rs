@@ -1,7 +1,9 @@
-//! Legs times scenarios: the worst loss of a unit, or its largest few, with the losses in registers.
+//! Legs times scenarios: the worst loss of a unit, or its largest few.
 
+use super::floats::{Floats, Scalar16};
 use super::lanes::Lanes;
 use super::scalar::Scalar;
+use super::sieve::{LANES_A_WORD, Sieve, at_least, group_maxima, of_rank, ones};
 use super::{BlockUnits, Row, RowId, Simd, Units};
 
 /// Columns of the row of charges that goes before the losses of a table row.
@@ -14,8 +16,12 @@ pub mod charge {
     pub const SHORT_OPTION_SIGNED: usize = 2;
     /// By how much the notional of the underlying changes. Operand: quantity.
     pub const DELTA: usize = 3;
+    /// The largest loss by size. Operand: absolute quantity. The sieve's own, as the next one.
+    pub(in crate::kernel) const REACH: usize = 4;
+    /// One. Operand: absolute quantity.
+    pub(in crate::kernel) const SIZE: usize = 5;
     /// Which columns take the absolute quantity.
-    pub const ABSOLUTE: [bool; 8] = [true, true, false, false, false, false, false, false];
+    pub const ABSOLUTE: [bool; 8] = [true, true, false, false, true, true, false, false];
 }
 
 /// Losses of one long contract of every table row in every scenario, weighted, eight scenarios to a [`Row`].
@@ -102,6 +108,18 @@ pub enum Measure {
     },
 }
 
+impl Measure {
+    /// How many of the largest losses matter, and whether their mean does.
+    #[inline(always)]
+    fn rank(self) -> (usize, bool) {
+        match self {
+            Self::Worst => (1, false),
+            Self::Quantile { rank } => (rank, false),
+            Self::Shortfall { rank } => (rank, true),
+        }
+    }
+}
+
 /// The risk of a unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct UnitRisk {
@@ -116,368 +134,445 @@ pub struct UnitRisk {
 /// There is no scenario with a loss.
 pub const NO_SCENARIO: u32 = u32::MAX;
 
-/// Rows of losses that are summed at once.
-const TILE: usize = 8;
-
-/// The risk of every unit, in order: `whole` units, then `parts`.
+/// The risk of every unit, in order: `whole` units, then `parts`. The sieve is that of the table.
 ///
 /// # Panics
 /// If a row lies outside the table, there are too few outputs, or the machine lacks the path.
 pub fn scan_block<R: RowId>(
     simd: Simd,
     block: &BlockUnits<R>,
-    table: &LossTable,
+    (table, sieve): (&LossTable, &Sieve),
     measure: Measure,
     (whole, parts): (&mut [UnitRisk], &mut [UnitRisk]),
 ) {
-    scan_units(simd, &block.whole, table, measure, whole);
-    scan_units(simd, &block.parts, table, measure, parts);
+    let mut scan = Scan::new(table, sieve, measure);
+    scan_units(simd, &block.whole, &mut scan, whole);
+    scan_units(simd, &block.parts, &mut scan, parts);
 }
 
 /// The risk of every unit, in order.
-fn scan_units<R: RowId>(
-    simd: Simd,
-    units: &Units<R>,
-    table: &LossTable,
-    measure: Measure,
-    out: &mut [UnitRisk],
-) {
-    assert!(units.row_bound <= table.len(), "the table has too few rows");
+fn scan_units<R: RowId>(simd: Simd, units: &Units<R>, scan: &mut Scan<'_>, out: &mut [UnitRisk]) {
+    let rows = scan.sieve.rows.len() / scan.sieve.width;
+    assert!(
+        units.row_bound <= rows && rows == scan.table.len(),
+        "the table has too few rows"
+    );
     assert!(simd.available(), "this machine has no {}", simd.name());
     match simd {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `available` was asserted above.
-        Simd::Avx512 => unsafe { units_avx512(units, table, measure, out) },
+        Simd::Avx512 => unsafe { units_avx512(units, scan, out) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Simd::Avx2 => unsafe { units_avx2(units, table, measure, out) },
-        _ => units_in::<Scalar, R>(units, table, measure, out),
+        Simd::Avx2 => unsafe { units_avx2(units, scan, out) },
+        _ => scan.units::<Scalar, Scalar16, R>(units, out),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn units_avx512<R: RowId>(
-    units: &Units<R>,
-    table: &LossTable,
-    measure: Measure,
-    out: &mut [UnitRisk],
-) {
-    units_in::<super::avx512::Avx512, R>(units, table, measure, out);
+#[target_feature(enable = "avx512f,popcnt")]
+fn units_avx512<R: RowId>(units: &Units<R>, scan: &mut Scan<'_>, out: &mut [UnitRisk]) {
+    use super::avx512::{Avx512, Avx512Floats};
+    scan.units::<Avx512, Avx512Floats, R>(units, out);
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn units_avx2<R: RowId>(
-    units: &Units<R>,
-    table: &LossTable,
-    measure: Measure,
-    out: &mut [UnitRisk],
-) {
-    units_in::<super::avx2::Avx2, R>(units, table, measure, out);
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn units_avx2<R: RowId>(units: &Units<R>, scan: &mut Scan<'_>, out: &mut [UnitRisk]) {
+    use super::avx2::{Avx2, Avx2Floats};
+    scan.units::<Avx2, Avx2Floats, R>(units, out);
 }
 
-#[inline(always)]
-fn units_in<L: Lanes, R: RowId>(
-    units: &Units<R>,
-    table: &LossTable,
+/// One pass over units, and the memory that it uses again from unit to unit.
+struct Scan<'a> {
+    table: &'a LossTable,
+    sieve: &'a Sieve,
     measure: Measure,
-    out: &mut [UnitRisk],
-) {
-    match measure {
-        Measure::Worst => each_unit::<L, R, _>(units, table, &mut Worst::default(), out),
-        Measure::Quantile { rank } | Measure::Shortfall { rank } => {
-            let mean = matches!(measure, Measure::Shortfall { .. });
-            if rank <= SORTED_RANK {
-                each_unit::<L, R, _>(units, table, &mut Largest::new(rank, mean), out);
-            } else {
-                let mut selected = Selected::new(rank, mean, table.scenarios);
-                each_unit::<L, R, _>(units, table, &mut selected, out);
-            }
+    /// Losses in f32.
+    coarse: Vec<Row>,
+    /// The largest losses of some groups of scenarios.
+    groups: Vec<Row>,
+    /// Scenarios that can matter, as bits.
+    found: Vec<u64>,
+    /// Losses with their scenarios.
+    losses: Vec<(f64, u32)>,
+    /// Losses to be summed in f64.
+    pending: Vec<Pending>,
+}
+
+/// The loss of a unit that is what was asked for.
+#[derive(Clone, Copy)]
+struct Pending {
+    unit: u32,
+    scenario: u32,
+    first_leg: u32,
+    legs: u32,
+}
+
+/// Legs of a unit: rows of the table, and quantities.
+#[derive(Clone, Copy)]
+struct Legs<'a, R> {
+    rows: &'a [R],
+    quantities: &'a [f64],
+}
+
+/// What the losses in f32 say of a unit.
+enum Sifted {
+    /// What is asked for is the loss of one scenario; the largest is that of another, or the same.
+    One { scenario: u32, worst: u32 },
+    /// What is asked for, at least 0, and the scenario of the largest loss.
+    All(f64, u32),
+    /// Too many scenarios can matter.
+    Nothing,
+}
+
+impl<'a> Scan<'a> {
+    fn new(table: &'a LossTable, sieve: &'a Sieve, measure: Measure) -> Self {
+        let lanes = sieve.width - 1;
+        let (rank, _) = measure.rank();
+        // Twice as many groups as ranks, so that few of the largest share one.
+        let groups = rank.div_ceil(8).min(lanes);
+        Self {
+            table,
+            sieve,
+            measure,
+            coarse: vec![Row::default(); lanes],
+            groups: vec![Row::default(); groups],
+            found: vec![0; lanes.div_ceil(LANES_A_WORD)],
+            losses: Vec::new(),
+            pending: Vec::new(),
         }
     }
-}
 
-/// What becomes of a unit's losses. A trait, not a closure: closures would not be compiled for the instruction set.
-trait Sink<L> {
-    /// Losses of eight scenarios a lane, the first of them number `first`; of the last lane those in `valid` are some.
-    fn take<const N: usize>(&mut self, losses: &[L; N], first: u32, valid: u8);
-    /// What was asked for, and the scenario of the largest loss; ready for the next unit.
-    fn finish(&mut self) -> (f64, u32);
-}
+    /// The risk of every unit.
+    #[inline(always)]
+    fn units<L: Lanes, F: Floats, R: RowId>(&mut self, units: &Units<R>, out: &mut [UnitRisk]) {
+        self.pending.clear();
+        match (self.measure, self.coarse.len()) {
+            (Measure::Worst, 1) => self.sift_few::<L, F, R, 1>(units, out),
+            (Measure::Worst, 2) => self.sift_few::<L, F, R, 2>(units, out),
+            (Measure::Worst, 3) => self.sift_few::<L, F, R, 3>(units, out),
+            (Measure::Worst, 4) => self.sift_few::<L, F, R, 4>(units, out),
+            _ => self.sift::<L, F, R>(units, out),
+        }
+        self.settle_pending(units, out);
+    }
 
-#[inline(always)]
-fn each_unit<L: Lanes, R: RowId, S: Sink<L>>(
-    units: &Units<R>,
-    table: &LossTable,
-    sink: &mut S,
-    out: &mut [UnitRisk],
-) {
-    let charge_mask = L::operand_mask(&charge::ABSOLUTE);
-    let width = 1 + table.lanes;
-    for ((_, rows, quantities), out) in units.iter().zip(out) {
-        // SAFETY: `scan_units` compared the table with `row_bound`; a row's charges stand before its losses.
-        let charges = unsafe { charges::<L, R>(rows, quantities, table, charge_mask) };
-        let mut lane = 0;
-        while lane < table.lanes {
-            let left = table.lanes - lane;
-            // SAFETY: as above; `lane` and those that follow are lanes of the table.
-            lane += unsafe {
-                if left >= TILE {
-                    tile::<L, R, S, TILE>(rows, quantities, table, (width, lane), sink)
-                } else if left >= 4 {
-                    tile::<L, R, S, 4>(rows, quantities, table, (width, lane), sink)
-                } else if left >= 2 {
-                    tile::<L, R, S, 2>(rows, quantities, table, (width, lane), sink)
-                } else {
-                    tile::<L, R, S, 1>(rows, quantities, table, (width, lane), sink)
+    /// Finds out which scenarios can matter, and sums them where that is not one alone.
+    #[inline(always)]
+    fn sift<L: Lanes, F: Floats, R: RowId>(&mut self, units: &Units<R>, out: &mut [UnitRisk]) {
+        let charge_mask = L::operand_mask(&charge::ABSOLUTE);
+        let mut first_leg = 0;
+        for (unit, ((_, rows, quantities), out)) in units.iter().zip(&mut *out).enumerate() {
+            let legs = Legs { rows, quantities };
+            // SAFETY: `scan_units` compared the tables with `row_bound`.
+            let (charges, sifted) = unsafe {
+                let charges = self.charges::<L, R>(legs, charge_mask);
+                let error = self.sieve.error(rows.len(), &charges);
+                let sifted = match error {
+                    Some(error) => self.sifted::<F, R>(legs, error),
+                    None => Sifted::Nothing,
+                };
+                (charges, sifted)
+            };
+            let (loss, worst) = match sifted {
+                Sifted::One { scenario, worst } => {
+                    self.pending.push(Pending {
+                        unit: unit as u32,
+                        scenario,
+                        first_leg,
+                        legs: rows.len() as u32,
+                    });
+                    (0.0, worst)
                 }
+                Sifted::All(loss, worst) => (loss, worst),
+                // SAFETY: as above.
+                Sifted::Nothing => unsafe { self.in_full::<L, R>(legs) },
+            };
+            first_leg += rows.len() as u32;
+            let [a, b, c, d, ..] = charges;
+            *out = UnitRisk {
+                loss: positive(loss),
+                worst,
+                charges: [a, b, c, d],
             };
         }
-        let (loss, worst) = sink.finish();
-        *out = UnitRisk {
-            loss,
-            worst,
-            charges,
-        };
     }
-}
 
-/// Sums `N` lanes of losses over the legs of a unit and hands them on; returns `N`.
-///
-/// # Safety
-/// Every row is a row of the table, and the lanes are lanes of it.
-#[inline(always)]
-unsafe fn tile<L: Lanes, R: RowId, S: Sink<L>, const N: usize>(
-    rows: &[R],
-    quantities: &[f64],
-    table: &LossTable,
-    (width, lane): (usize, usize),
-    sink: &mut S,
-) -> usize {
-    let mut sums = [L::zero(); N];
-    for (row, &quantity) in rows.iter().zip(quantities) {
-        let quantity = L::splat(quantity);
-        let start = row.index() * width + 1 + lane;
-        // SAFETY: the caller's promise.
-        let losses = unsafe { table.rows.get_unchecked(start..start + N) };
-        for (sum, losses) in sums.iter_mut().zip(losses) {
-            *sum = quantity.mul_add(L::load(losses), *sum);
-        }
-    }
-    let left = table.scenarios - 8 * (lane + N - 1);
-    let valid = if left >= 8 { u8::MAX } else { (1 << left) - 1 };
-    sink.take(&sums, 8 * lane as u32, valid);
-    N
-}
-
-/// Sums of the charges of a unit.
-///
-/// # Safety
-/// Every row is a row of the table.
-#[inline(always)]
-unsafe fn charges<L: Lanes, R: RowId>(
-    rows: &[R],
-    quantities: &[f64],
-    table: &LossTable,
-    mask: L,
-) -> [f64; 4] {
-    let mut sum = L::zero();
-    let width = 1 + table.lanes;
-    for (row, &quantity) in rows.iter().zip(quantities) {
-        // SAFETY: the caller's promise.
-        let charges = unsafe { table.rows.get_unchecked(row.index() * width) };
-        sum = L::splat(quantity).and(mask).mul_add(L::load(charges), sum);
-    }
-    let [a, b, c, d, ..] = sum.to_row().0;
-    [a, b, c, d]
-}
-
-/// The largest loss, if it is above 0.
-#[derive(Default)]
-struct Worst {
-    loss: f64,
-    worst: Option<u32>,
-}
-
-impl<L: Lanes> Sink<L> for Worst {
+    /// The same for the worst of at most 64 scenarios, in `N` registers: all there is to know is the largest.
     #[inline(always)]
-    fn take<const N: usize>(&mut self, losses: &[L; N], first: u32, _valid: u8) {
-        let mut largest = losses[0];
-        for &lane in &losses[1..] {
-            largest = lane.larger(largest);
-        }
-        let largest = largest
-            .to_row()
-            .0
-            .into_iter()
-            .fold(0.0, |a: f64, b| if b > a { b } else { a });
-        // What is beyond the last scenario is 0, and never the largest.
-        if largest > self.loss {
-            self.loss = largest;
-            let largest = L::splat(largest);
-            let is_it = |lane: &L| !largest.above(*lane);
-            let bits = losses.iter().map(is_it);
-            let found = bits.enumerate().find(|&(_, bits)| bits != 0);
-            let (lane, bits) = found.expect("one of them is the largest");
-            self.worst = Some(first + 8 * lane as u32 + bits.trailing_zeros());
-        }
-    }
-
-    #[inline(always)]
-    fn finish(&mut self) -> (f64, u32) {
-        let Self { loss, worst } = std::mem::take(self);
-        (loss, worst.unwrap_or(NO_SCENARIO))
-    }
-}
-
-/// Ranks up to this are kept sorted while losses come; above, all losses are kept and the few selected at the end.
-const SORTED_RANK: usize = 64;
-
-/// The largest few losses, ascending.
-struct Largest {
-    rank: usize,
-    mean: bool,
-    kept: [f64; SORTED_RANK],
-    count: usize,
-    /// What a loss must be above to be among them. A quantile is at least 0, so that only losses above 0 matter to it.
-    threshold: f64,
-    top: f64,
-    worst: u32,
-}
-
-impl Largest {
-    fn new(rank: usize, mean: bool) -> Self {
-        Self {
-            rank,
-            mean,
-            kept: [0.0; SORTED_RANK],
-            count: 0,
-            threshold: if mean { f64::NEG_INFINITY } else { 0.0 },
-            top: 0.0,
-            worst: NO_SCENARIO,
-        }
-    }
-
-    #[inline(always)]
-    fn insert(&mut self, loss: f64, scenario: u32) {
-        if loss > self.top {
-            (self.top, self.worst) = (loss, scenario);
-        }
-        if self.count < self.rank {
-            let mut at = self.count;
-            while at > 0 && self.kept[at - 1] > loss {
-                self.kept[at] = self.kept[at - 1];
-                at -= 1;
-            }
-            self.kept[at] = loss;
-            self.count += 1;
-            if self.count < self.rank {
-                return;
-            }
-        } else {
-            let mut at = 0;
-            while at + 1 < self.rank && self.kept[at + 1] < loss {
-                self.kept[at] = self.kept[at + 1];
-                at += 1;
-            }
-            self.kept[at] = loss;
-        }
-        self.threshold = self.kept[0];
-    }
-}
-
-impl<L: Lanes> Sink<L> for Largest {
-    #[inline(always)]
-    fn take<const N: usize>(&mut self, losses: &[L; N], first: u32, valid: u8) {
-        for (at, &lane) in losses.iter().enumerate() {
-            let valid = if at + 1 == N { valid } else { u8::MAX };
-            let mut above = lane.above(L::splat(self.threshold)) & valid;
-            if above == 0 {
-                continue;
-            }
-            let row = lane.to_row().0;
-            while above != 0 {
-                let bit = above.trailing_zeros();
-                above &= above - 1;
-                let loss = row[bit as usize];
-                if loss > self.threshold {
-                    self.insert(loss, first + 8 * at as u32 + bit);
+    fn sift_few<L: Lanes, F: Floats, R: RowId, const N: usize>(
+        &mut self,
+        units: &Units<R>,
+        out: &mut [UnitRisk],
+    ) {
+        let charge_mask = L::operand_mask(&charge::ABSOLUTE);
+        let limit = F::load(&self.sieve.limit);
+        let (mut unit, mut first_leg) = (0, 0);
+        for run in &units.runs {
+            let slots = run.slots as usize;
+            let legs = first_leg..first_leg + slots * run.units as usize;
+            let rows = units.rows[legs.clone()].chunks_exact(slots);
+            let quantities = units.quantities[legs].chunks_exact(slots);
+            for (rows, quantities) in rows.zip(quantities) {
+                let (mut charges, mut sums) = (L::zero(), [F::splat(0.0); N]);
+                for (row, &quantity) in rows.iter().zip(quantities) {
+                    let place = row.index() * (1 + N);
+                    // SAFETY: `scan_units` compared the tables with `row_bound`, and the sieve has `N` rows of losses.
+                    let table = unsafe { self.sieve.rows.get_unchecked(place..place + 1 + N) };
+                    let operand = L::splat(quantity).and(charge_mask);
+                    charges = operand.mul_add(L::load(&table[0]), charges);
+                    let quantity = F::splat(quantity as f32);
+                    for (sum, losses) in sums.iter_mut().zip(&table[1..]) {
+                        *sum = quantity.mul_add(F::load(losses), *sum);
+                    }
                 }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn finish(&mut self) -> (f64, u32) {
-        let kept = &self.kept[..self.count];
-        let loss = if self.mean {
-            kept.iter().sum::<f64>() / self.rank as f64
-        } else if self.count == self.rank {
-            kept[0]
-        } else {
-            0.0
-        };
-        let worst = self.worst;
-        *self = Self {
-            kept: self.kept,
-            ..Self::new(self.rank, self.mean)
-        };
-        (if loss > 0.0 { loss } else { 0.0 }, worst)
-    }
-}
-
-/// All losses, of which the largest few are selected at the end.
-struct Selected {
-    rank: usize,
-    mean: bool,
-    losses: Vec<f64>,
-    top: f64,
-    worst: u32,
-}
-
-impl Selected {
-    fn new(rank: usize, mean: bool, scenarios: usize) -> Self {
-        Self {
-            rank,
-            mean,
-            losses: Vec::with_capacity(scenarios),
-            top: 0.0,
-            worst: NO_SCENARIO,
-        }
-    }
-}
-
-impl<L: Lanes> Sink<L> for Selected {
-    #[inline(always)]
-    fn take<const N: usize>(&mut self, losses: &[L; N], first: u32, valid: u8) {
-        for (at, lane) in losses.iter().enumerate() {
-            let count = if at + 1 == N { valid.count_ones() } else { 8 } as usize;
-            let row = lane.to_row().0;
-            for (scenario, &loss) in (first + 8 * at as u32..).zip(&row[..count]) {
-                if loss > self.top {
-                    (self.top, self.worst) = (loss, scenario);
+                sums[N - 1] = sums[N - 1].smaller(limit);
+                let mut top = sums[0];
+                for &sum in &sums[1..] {
+                    top = top.larger(sum);
                 }
+                let top = top.largest();
+                let charges = charges.to_row().0;
+                let error = self.sieve.error(slots, &charges);
+                let apart = 2.5 * error.unwrap_or(f32::INFINITY);
+                let least = F::splat(top - apart);
+                let mut bits = 0;
+                for (number, sum) in sums.iter().enumerate() {
+                    bits |= u64::from(sum.at_least(least)) << (16 * number);
+                }
+                let [a, b, c, d, ..] = charges;
+                let risk = &mut out[unit];
+                *risk = UnitRisk {
+                    loss: 0.0,
+                    worst: NO_SCENARIO,
+                    charges: [a, b, c, d],
+                };
+                let scenario = bits.trailing_zeros();
+                if bits & (bits - 1) == 0 {
+                    risk.worst = scenario;
+                    self.pending.push(Pending {
+                        unit: unit as u32,
+                        scenario,
+                        first_leg: first_leg as u32,
+                        legs: run.slots,
+                    });
+                } else if top + apart > 0.0 {
+                    let legs = Legs { rows, quantities };
+                    // SAFETY: as above.
+                    let (loss, worst) = unsafe { self.in_full::<L, R>(legs) };
+                    risk.loss = positive(loss);
+                    risk.worst = worst;
+                }
+                unit += 1;
+                first_leg += slots;
             }
-            self.losses.extend_from_slice(&row[..count]);
         }
     }
 
+    /// Sums the losses that sifting left, together: each waits for memory, and none for another.
     #[inline(always)]
-    fn finish(&mut self) -> (f64, u32) {
-        let smallest = self.losses.len() - self.rank;
-        let (_, &mut quantile, larger) =
-            self.losses.select_nth_unstable_by(smallest, f64::total_cmp);
-        let loss = if self.mean {
-            larger.sort_unstable_by(f64::total_cmp);
-            let sum = larger.iter().fold(quantile, |sum, loss| sum + loss);
-            sum / self.rank as f64
+    fn settle_pending<R: RowId>(&self, units: &Units<R>, out: &mut [UnitRisk]) {
+        for &Pending {
+            unit,
+            scenario,
+            first_leg,
+            legs,
+        } in &self.pending
+        {
+            let legs = first_leg as usize..(first_leg + legs) as usize;
+            let legs = Legs {
+                rows: &units.rows[legs.clone()],
+                quantities: &units.quantities[legs],
+            };
+            // SAFETY: `scan_units` compared the tables with `row_bound`.
+            let loss = unsafe { self.exact(legs, scenario) };
+            let out = &mut out[unit as usize];
+            out.loss = positive(loss);
+            if self.measure == Measure::Worst && loss <= 0.0 {
+                out.worst = NO_SCENARIO;
+            }
+        }
+    }
+
+    /// Sums of the charges of a unit.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn charges<L: Lanes, R: RowId>(&self, legs: Legs<'_, R>, mask: L) -> [f64; 8] {
+        let mut sum = L::zero();
+        for (row, &quantity) in legs.rows.iter().zip(legs.quantities) {
+            let place = row.index() * self.sieve.width;
+            // SAFETY: the caller's promise.
+            let charges = unsafe { self.sieve.rows.get_unchecked(place) };
+            sum = L::splat(quantity).and(mask).mul_add(L::load(charges), sum);
+        }
+        sum.to_row().0
+    }
+
+    /// What losses in f32, which may be off by `error`, leave to be summed in f64.
+    ///
+    /// Where no loss is off by more than `error`, neither is the `rank`-th largest. So what lies further than twice that above
+    /// or below the `rank`-th largest in f32 is surely above or below the true one.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn sifted<F: Floats, R: RowId>(&mut self, legs: Legs<'_, R>, error: f32) -> Sifted {
+        // Twice the error, and what comparing in f32 rounds.
+        let apart = 2.5 * error;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let Legs { rows, quantities } = legs;
+            (self.sieve).losses::<F, R>(rows, quantities, &mut self.coarse);
+        }
+        let top = group_maxima::<F>(&self.coarse, &mut self.groups);
+        if top + apart <= 0.0 {
+            return Sifted::All(0.0, NO_SCENARIO);
+        }
+        let (rank, _) = self.measure.rank();
+        let least = if rank == 1 {
+            top
         } else {
-            quantile
+            of_rank::<F>(&mut self.groups, rank)
         };
+        let count = at_least::<F>(&self.coarse, least - apart, &mut self.found);
+        if rank == 1 && count == 1 {
+            let scenario = ones(&self.found).next().expect("one was counted");
+            let worst = scenario;
+            return Sifted::One { scenario, worst };
+        }
+        if count > 2 * rank + MANY {
+            return Sifted::Nothing;
+        }
+        if rank > 1
+            && count <= 16
+            && let Some(sifted) = self.alone::<F>(top, apart)
+        {
+            return sifted;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.several(legs) }
+    }
+
+    /// The one scenario found that can be what is asked for, if there is one alone; at most sixteen were found.
+    #[inline(always)]
+    fn alone<F: Floats>(&self, top: f32, apart: f32) -> Option<Sifted> {
+        let Measure::Quantile { rank } = self.measure else {
+            return None;
+        };
+        let (mut losses, mut scenarios) = ([f32::NEG_INFINITY; 16], [0; 16]);
+        for (place, scenario) in ones(&self.found).enumerate() {
+            losses[place] = self.coarse(scenario);
+            scenarios[place] = scenario;
+        }
+        let losses: Row = bytemuck::cast(losses);
+        let at_rank = of_rank::<F>(&mut [losses], rank);
+        let reach = |least: f32| F::load(&losses).at_least(F::splat(least));
+        let near_top = reach(top - apart);
+        if near_top.count_ones() > 1 || top - apart <= 0.0 {
+            return None;
+        }
+        let worst = scenarios[near_top.trailing_zeros() as usize];
+        if at_rank + apart <= 0.0 {
+            return Some(Sifted::All(0.0, worst));
+        }
+        let near = reach(at_rank - apart) & !reach(at_rank + apart);
+        let scenario = scenarios[near.trailing_zeros() as usize];
+        (near.count_ones() == 1).then_some(Sifted::One { scenario, worst })
+    }
+
+    /// What is asked for, from the losses in f64 of all scenarios found.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn several<R: RowId>(&mut self, legs: Legs<'_, R>) -> Sifted {
+        let (rank, mean) = self.measure.rank();
+        let mut losses = std::mem::take(&mut self.losses);
+        losses.clear();
+        // SAFETY: the caller's promise.
+        losses.extend(
+            ones(&self.found).map(|scenario| (unsafe { self.exact(legs, scenario) }, scenario)),
+        );
+        let (loss, worst) = tail(&mut losses, rank, mean);
+        self.losses = losses;
+        Sifted::All(loss, worst)
+    }
+
+    #[inline(always)]
+    fn coarse(&self, scenario: u32) -> f32 {
+        let coarse: &[f32] = bytemuck::cast_slice(&self.coarse);
+        coarse[scenario as usize]
+    }
+
+    /// The loss in one scenario: the same operations as in the lanes of [`Self::in_full`].
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn exact<R: RowId>(&self, legs: Legs<'_, R>, scenario: u32) -> f64 {
+        let scenario = scenario as usize;
+        let (lane, column) = (1 + scenario / 8, scenario % 8);
+        let mut sum = 0.0;
+        for (row, &quantity) in legs.rows.iter().zip(legs.quantities) {
+            let place = row.index() * (1 + self.table.lanes) + lane;
+            // SAFETY: the caller's promise; a scenario is one of the table.
+            let losses = unsafe { self.table.rows.get_unchecked(place) };
+            sum = quantity.mul_add(losses.0[column], sum);
+        }
+        sum
+    }
+
+    /// What is asked for and the scenario of the largest loss, from all losses in f64.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn in_full<L: Lanes, R: RowId>(&mut self, legs: Legs<'_, R>) -> (f64, u32) {
         self.losses.clear();
-        let worst = std::mem::replace(&mut self.worst, NO_SCENARIO);
-        self.top = 0.0;
-        (if loss > 0.0 { loss } else { 0.0 }, worst)
+        let width = 1 + self.table.lanes;
+        for lane in 0..self.table.lanes {
+            let mut sum = L::zero();
+            for (row, &quantity) in legs.rows.iter().zip(legs.quantities) {
+                let place = row.index() * width + 1 + lane;
+                // SAFETY: the caller's promise; `lane` is one of the table.
+                let losses = unsafe { self.table.rows.get_unchecked(place) };
+                sum = L::splat(quantity).mul_add(L::load(losses), sum);
+            }
+            let losses = sum.to_row().0;
+            self.losses
+                .extend(losses.into_iter().zip(8 * lane as u32..));
+        }
+        self.losses.truncate(self.table.scenarios);
+        let (rank, mean) = self.measure.rank();
+        tail(&mut self.losses, rank, mean)
     }
+}
+
+/// So many scenarios more than asked for are summed one by one before all are summed at once.
+const MANY: usize = 24;
+
+fn positive(loss: f64) -> f64 {
+    if loss > 0.0 { loss } else { 0.0 }
+}
+
+/// The `rank`-th largest loss, or the mean of those up to it; and the scenario of the largest, the first of equal ones.
+#[inline(always)]
+fn tail(losses: &mut [(f64, u32)], rank: usize, mean: bool) -> (f64, u32) {
+    let larger = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    losses.select_nth_unstable_by(rank - 1, larger);
+    let tail = &mut losses[..rank];
+    tail.sort_unstable_by(larger);
+    let (largest, scenario) = tail[0];
+    let worst = if largest > 0.0 { scenario } else { NO_SCENARIO };
+    let loss = if mean {
+        // Ascending, so that small ones are not lost.
+        let sum = tail.iter().rev().fold(0.0, |sum, (loss, _)| sum + loss);
+        sum / rank as f64
+    } else {
+        tail[rank - 1].0
+    };
+    (loss, worst)
 }

@@ -1,0 +1,240 @@
+//! Which scenarios can matter to a unit: losses in f32, with a bound on what that is off by.
+//!
+//! A worst loss, a quantile and the mean of a tail are decided by a handful of scenarios. In f32 a register holds twice
+//! as many losses and the table half the bytes; those few are then summed again in f64. So the result is that of
+//! summing all of them in f64, bit for bit.
+
+use super::floats::Floats;
+use super::scenarios::{LossTable, charge};
+use super::{Row, RowId};
+
+/// Losses in f32, sixteen scenarios to a [`Row`], after a row of [`charge`] columns.
+#[derive(Clone, Debug, Default)]
+pub struct Sieve {
+    pub(super) rows: Vec<Row>,
+    /// Rows of one table row, the charges among them.
+    pub(super) width: usize,
+    /// The largest number in each lane of the last row of losses: infinite, or minus infinity beyond the last scenario.
+    pub(super) limit: Row,
+    /// No loss is so large that a sum could leave f32.
+    is_usable: bool,
+}
+
+/// Losses and quantities below this cannot sum up to what f32 does not hold.
+const LARGE: f64 = (1_u128 << 100) as f64;
+
+impl Sieve {
+    /// The losses of a table.
+    #[must_use]
+    pub fn new(table: &LossTable) -> Self {
+        let scenarios = table.scenarios();
+        let lanes = scenarios.div_ceil(16);
+        let width = 1 + lanes;
+        let mut rows = vec![Row::default(); table.len() * width];
+        let mut largest = 0.0;
+        for (number, rows) in rows.chunks_exact_mut(width).enumerate() {
+            let reach = fill(rows, table.losses(number));
+            let charges = table.charges(number);
+            rows[0].0[..charge::REACH].copy_from_slice(&charges[..charge::REACH]);
+            rows[0].0[charge::REACH] = reach;
+            rows[0].0[charge::SIZE] = 1.0;
+            largest = f64::max(largest, reach);
+        }
+        let of_last = scenarios - 16 * (lanes - 1);
+        let limit: [f32; 16] = std::array::from_fn(|lane| {
+            if lane < of_last {
+                f32::INFINITY
+            } else {
+                f32::NEG_INFINITY
+            }
+        });
+        Self {
+            rows,
+            width,
+            limit: bytemuck::cast(limit),
+            is_usable: largest < LARGE,
+        }
+    }
+
+    /// What the losses of a unit of so many legs, with these sums of charges, may be off by; none if f32 cannot hold them.
+    ///
+    /// A quantity and a loss are rounded, and so are their product and the sum: `2 legs + 2` relative errors of half a unit
+    /// at most, of all that is added up. Where a number is below what f32 holds in full, it is off by 2^-150 at most, which
+    /// the other factor, below 2^100, makes 2^-50. Comparing takes one rounding more on each side.
+    #[inline(always)]
+    pub(super) fn error(&self, legs: usize, charges: &[f64; 8]) -> Option<f32> {
+        let small = charges[charge::REACH] < LARGE && charges[charge::SIZE] < LARGE;
+        let legs = legs as f64;
+        let error = (2.0 * legs + 8.0) * (0.5 * f64::from(f32::EPSILON)) * charges[charge::REACH]
+            + (legs + 1.0) * f64::from_bits((1023 - 47) << 52);
+        (self.is_usable && small).then_some(error as f32)
+    }
+
+    /// Losses of a unit in all scenarios, in as many rows as the table has; minus infinity beyond the last one.
+    ///
+    /// # Safety
+    /// Every row is a row of the table; there are no more rows of losses in it than in `out`.
+    #[inline(always)]
+    pub(super) unsafe fn losses<F: Floats, R: RowId>(
+        &self,
+        rows: &[R],
+        quantities: &[f64],
+        out: &mut [Row],
+    ) {
+        let lanes = out.len();
+        let mut lane = 0;
+        while lane < lanes {
+            let left = lanes - lane;
+            let out = &mut out[lane..];
+            // SAFETY: the caller's promise; `lane` and those that follow are lanes of the table.
+            lane += unsafe {
+                if left >= 8 {
+                    self.tile::<F, R, 8>(rows, quantities, lane, out)
+                } else if left >= 4 {
+                    self.tile::<F, R, 4>(rows, quantities, lane, out)
+                } else if left >= 2 {
+                    self.tile::<F, R, 2>(rows, quantities, lane, out)
+                } else {
+                    self.tile::<F, R, 1>(rows, quantities, lane, out)
+                }
+            };
+        }
+        let last = &mut out[lanes - 1];
+        F::load(last).smaller(F::load(&self.limit)).store(last);
+    }
+
+    /// `N` rows of losses, summed in registers; returns `N`.
+    ///
+    /// # Safety
+    /// Every row is a row of the table, and the lanes are lanes of it.
+    #[inline(always)]
+    unsafe fn tile<F: Floats, R: RowId, const N: usize>(
+        &self,
+        rows: &[R],
+        quantities: &[f64],
+        lane: usize,
+        out: &mut [Row],
+    ) -> usize {
+        let mut sums = [F::splat(0.0); N];
+        for (row, &quantity) in rows.iter().zip(quantities) {
+            let quantity = F::splat(quantity as f32);
+            let start = row.index() * self.width + 1 + lane;
+            // SAFETY: the caller's promise.
+            let losses = unsafe { self.rows.get_unchecked(start..start + N) };
+            for (sum, losses) in sums.iter_mut().zip(losses) {
+                *sum = quantity.mul_add(F::load(losses), *sum);
+            }
+        }
+        for (sum, out) in sums.iter().zip(out) {
+            sum.store(out);
+        }
+        N
+    }
+}
+
+/// Rounds losses into the rows after the first, and returns the largest by size.
+fn fill(rows: &mut [Row], losses: &[f64]) -> f64 {
+    let mut reach = 0.0;
+    for (row, losses) in rows[1..].iter_mut().zip(losses.chunks(16)) {
+        let mut lanes = [0.0_f32; 16];
+        for (lane, &loss) in lanes.iter_mut().zip(losses) {
+            *lane = loss as f32;
+            reach = if loss.abs() > reach {
+                loss.abs()
+            } else {
+                reach
+            };
+        }
+        *row = bytemuck::cast(lanes);
+    }
+    reach
+}
+
+/// The largest losses of `count` groups of scenarios, sixteen groups to a row; and the largest of all.
+#[inline(always)]
+pub(super) fn group_maxima<F: Floats>(lanes: &[Row], groups: &mut [Row]) -> f32 {
+    let mut top = f32::NEG_INFINITY;
+    let count = groups.len();
+    for (first, group) in groups.iter_mut().enumerate() {
+        let mut largest = F::load(&lanes[first]);
+        // Two at once, or each would wait for the one before.
+        let mut other = largest;
+        let mut rest = lanes[first + 1..].chunks_exact(2 * count);
+        for lanes in &mut rest {
+            largest = F::load(&lanes[count - 1]).larger(largest);
+            other = F::load(&lanes[2 * count - 1]).larger(other);
+        }
+        if let Some(lane) = rest.remainder().get(count - 1) {
+            other = F::load(lane).larger(other);
+        }
+        largest = largest.larger(other);
+        largest.store(group);
+        let of_group = largest.largest();
+        top = if of_group > top { of_group } else { top };
+    }
+    top
+}
+
+/// The `rank`-th largest of some numbers; fewer than `rank` of them give minus infinity.
+#[inline(always)]
+pub(super) fn of_rank<F: Floats>(numbers: &mut [Row], rank: usize) -> f32 {
+    if numbers.len() > COUNTED {
+        let all: &mut [f32] = bytemuck::cast_slice_mut(numbers);
+        let place = all.len() - rank;
+        return *all.select_nth_unstable_by(place, f32::total_cmp).1;
+    }
+    let mut found = f32::NEG_INFINITY;
+    let candidates: &[f32] = bytemuck::cast_slice(numbers);
+    for &candidate in candidates {
+        let least = F::splat(candidate);
+        let reach = |row: &Row| F::load(row).at_least(least).count_ones();
+        let count: u32 = numbers.iter().map(reach).sum();
+        // No branch, which could not be predicted.
+        let value = if count as usize >= rank {
+            candidate
+        } else {
+            f32::NEG_INFINITY
+        };
+        found = if value > found { value } else { found };
+    }
+    found
+}
+
+/// Rows of numbers up to which counting is quicker than selecting.
+const COUNTED: usize = 2;
+
+/// Sets the bits of the scenarios whose loss is at least so much, 64 to a word; returns how many there are.
+#[inline(always)]
+pub(super) fn at_least<F: Floats>(lanes: &[Row], least: f32, bits: &mut [u64]) -> usize {
+    let least = F::splat(least);
+    let reach = |lane: &Row| u64::from(F::load(lane).at_least(least));
+    let (fours, rest) = lanes.as_chunks::<LANES_A_WORD>();
+    let mut count = 0;
+    let mut words = bits.iter_mut();
+    for ([a, b, c, d], word) in fours.iter().zip(&mut words) {
+        *word = reach(a) | reach(b) << 16 | reach(c) << 32 | reach(d) << 48;
+        count += word.count_ones();
+    }
+    if let Some(word) = words.next() {
+        let lanes = rest.iter().rev();
+        *word = lanes.fold(0, |word, lane| word << 16 | reach(lane));
+        count += word.count_ones();
+    }
+    count as usize
+}
+
+/// Rows of losses whose bits fill a word.
+pub(super) const LANES_A_WORD: usize = 4;
+
+/// Numbers of the bits that are set, ascending.
+#[inline(always)]
+pub(super) fn ones(bits: &[u64]) -> impl Iterator<Item = u32> {
+    (0..).step_by(64).zip(bits).flat_map(|(first, &word)| {
+        let mut word = word;
+        std::iter::from_fn(move || {
+            let bit = (word != 0).then(|| first + word.trailing_zeros())?;
+            word &= word - 1;
+            Some(bit)
+        })
+    })
+}
