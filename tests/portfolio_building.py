@@ -34,6 +34,7 @@ def build(priced: PortfolioVenue) -> Inputs:
         implied_volatility=priced.implied_volatility,
         forward=priced.forward,
         discount_rate=priced.discount_rate,
+        settlement_average=priced.settlement_average,
     )
     return model_of(universe, venue.collateral, priced.terms), book, market
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeAlias
 
+import numpy as np
 from hypothesis import strategies as st
 
 from reference_history import HistoryRules
@@ -23,6 +24,8 @@ Terms: TypeAlias = PortfolioRules | HistoryRules
 TIME = "2026-11-23T12:00:00"
 # From a quarter of an hour to four years.
 _EXPIRIES = ("2026-11-23T12:15", "2026-11-24T08:00", "2026-11-27T08:00", "2026-12-25T08:00", "2030-09-27T08:00")
+# None, the last half hour, the last day, the last month; in seconds.
+_WINDOWS = (0.0, 1800.0, 86_400.0, 2_592_000.0)
 # What changes collateral and what is held; rates and brackets of linear models are not read.
 _RULES = ("tiers", "amount_caps", "gain_shares", "interest", "funding", "isolated", "orders")
 KINDS = ("plain", "offsets", "joint", "absolute", "history")
@@ -37,6 +40,7 @@ class PortfolioVenue:
     implied_volatility: dict[Any, float] = field(default_factory=dict)
     forward: dict[Any, float] = field(default_factory=dict)
     discount_rate: dict[Any, float] = field(default_factory=dict)
+    settlement_average: dict[Any, float] = field(default_factory=dict)
     time: str | None = TIME
 
     @property
@@ -47,7 +51,8 @@ class PortfolioVenue:
     @property
     def market(self) -> dict[str, Any]:
         """The market as `reference_portfolio.evaluate` reads it."""
-        options = {name: getattr(self, name) for name in ("implied_volatility", "forward", "discount_rate", "time")}
+        names = ("implied_volatility", "forward", "discount_rate", "settlement_average", "time")
+        options = {name: getattr(self, name) for name in names}
         return self.venue.market | options
 
     def with_positions(self, positions: Columns | None) -> PortfolioVenue:
@@ -66,6 +71,7 @@ def random_portfolio_venue(seed: int, kind: str | None = None, **sizes: Any) -> 
     rules = [rule for rule in _RULES if random.random() < 0.5]
     venue = random_rule_venue(seed, rules=rules, **sizes)
     priced = _with_options(venue, random, normal=kind == "absolute")
+    priced = _with_averages(priced, Random(f"averages {seed}"))
     return replace(priced, terms=_TERMS[kind](priced, random))
 
 
@@ -108,6 +114,24 @@ def _with_options(venue: Venue, random: Random, *, normal: bool) -> PortfolioVen
         forward=forwards,
         discount_rate=rates,
     )
+
+
+def _with_averages(priced: PortfolioVenue, random: Random) -> PortfolioVenue:
+    """Let some options and futures settle by an average, of which a part may have passed."""
+    specs = {name: list(cells) for name, cells in priced.venue.instruments.items()}
+    specs["settlement_average"] = [None] * len(specs["instrument"])
+    averages = {}
+    for row, (name, kind) in enumerate(zip(specs["instrument"], specs["kind"], strict=True)):
+        if kind == "perpetual" or random.random() < 0.5:
+            continue
+        specs["expiry"][row] = specs["expiry"][row] or random.choice(_EXPIRIES)
+        specs["settlement_average"][row] = random.choice(_WINDOWS)
+        left = (np.datetime64(specs["expiry"][row]) - np.datetime64(TIME)) / np.timedelta64(1, "s")
+        if kind == "option" and left < specs["settlement_average"][row]:
+            index = priced.venue.index_price.get(specs["underlying"][row], 1.0)
+            # Mostly near the forward, now and then so that an option is certain to be exercised.
+            averages[name] = rounded(priced.forward.get(name, index) * random.choice((0.2, 0.97, 1.0, 1.01, 8.0)))
+    return replace(priced, venue=replace(priced.venue, instruments=specs), settlement_average=averages)
 
 
 def _plain(priced: PortfolioVenue, random: Random) -> PortfolioRules:

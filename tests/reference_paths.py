@@ -128,7 +128,7 @@ class AccountOnPath:
             # What one contract is worth rises with the mark, be it linear or inverse.
             worths = [quantity * (instrument.value(price) - paid) for price in mark]
             unrealized[instrument.settlement] = _sum(unrealized.get(instrument.settlement, (0.0, 0.0)), _hull(worths))
-            if figure == "health" and not (instrument.is_option and quantity > 0):
+            if figure == "health" and not (instrument.is_paid_up_front and quantity > 0):
                 margin = self.rules.margin(name)
                 contracts = abs(quantity)
                 sizes = [contracts * one for one in self._notional_of_one(name, instrument, mark, low, high)]

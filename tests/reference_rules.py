@@ -113,6 +113,7 @@ class Instrument:
     """What a position can be in, at the prices of one moment."""
 
     is_option: bool
+    futures_style: bool
     inverse: bool
     multiplier: Any
     settlement: Any
@@ -120,6 +121,11 @@ class Instrument:
     cumulative_funding: Any
     settlement_price: Any
     underlying_price: Any
+
+    @property
+    def is_paid_up_front(self) -> bool:
+        """Whether who is long has paid for it, and can lose no more."""
+        return self.is_option and not self.futures_style
 
     def value(self, price: Any) -> Any:
         """Return what one long contract is worth at a price, in the settlement asset."""
@@ -219,6 +225,7 @@ class Rules:
         underlying = self._index_price.get(row["underlying"])
         return Instrument(
             is_option=row["kind"] == "option",
+            futures_style=bool(row.get("futures_style", False)),
             inverse=bool(row.get("inverse", False)),
             multiplier=self.number(row.get("contract_multiplier", 1)),
             settlement=row["settlement"],

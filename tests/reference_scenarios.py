@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference_options import bachelier, bachelier_delta, black76, black76_delta
-from reference_rules import Prices, Row, Rules, rows
+from reference_rules import Prices, Row, Rules, given, rows
 
 Floats: TypeAlias = NDArray[np.float64]
 # One column for all underlyings, or a column for each by name.
@@ -78,6 +78,45 @@ class Contract:
     scale: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """What a settlement price is made of: what is fixed of it, and a part of the mean of prices to come.
+
+    ``years`` are those after which a price is as uncertain as that mean.
+    """
+
+    fixed: float
+    open: float
+    years: float
+
+    @classmethod
+    def of(cls, years: float, window: float, average: float) -> Settlement:
+        """Return it for a window in years before expiry, with the average over what has passed of it."""
+        before = max(0.0, years - window)
+        to_come = min(years, window)
+        open_ = to_come / window if window else 1.0
+        return cls(fixed=(1 - open_) * average if open_ < 1 else 0.0, open=open_, years=before + to_come / 3)
+
+    def price(self, forward: float) -> float:
+        """Return the settlement price that is expected."""
+        return self.fixed + self.open * forward
+
+    def value(self, model: Any, forward: float, strike: float, volatility: float, side: int) -> float:
+        """Return what an option on the settlement price is worth, not discounted."""
+        least = (strike - self.fixed) / self.open
+        if least <= 0 and model is black76:
+            # No price is below 0: a call is exercised whatever comes, and a put never.
+            return max(0.0, side * (self.price(forward) - strike))
+        return float(self.open * model(forward, least, volatility, self.years, side))
+
+    def delta(self, model: Any, forward: float, strike: float, volatility: float, side: int) -> float:
+        """Return how fast that changes with the forward."""
+        least = (strike - self.fixed) / self.open
+        if least <= 0 and model is black76_delta:
+            return self.open if side > 0 else 0.0
+        return float(self.open * model(forward, least, volatility, self.years, side))
+
+
 class RiskArrays:
     """Losses of all instruments in one set of scenarios, each computed when first asked for."""
 
@@ -103,14 +142,25 @@ class RiskArrays:
         instrument = self._rules.instrument(row["instrument"])
         mark, multiplier = instrument.mark_price, instrument.multiplier
         shock = self.scenarios.price(row["underlying"])
+        delta_notional = instrument.notional_of_one
+        if given(row, "settlement_average", 0):
+            open_ = self._settlement(row).open
+            shock, delta_notional = open_ * shock, open_ * delta_notional
         move = shock if self.scenarios.absolute else mark * shock
         gain = multiplier * (1 / mark - 1 / (mark + move)) if instrument.inverse else multiplier * move
         losses = -gain * instrument.settlement_price * self.scenarios.weights
         return Contract(
             losses=losses,
-            delta_notional=instrument.notional_of_one,
+            delta_notional=delta_notional,
             short_option_notional=0.0,
             scale=float(np.abs(losses).max() + instrument.notional_of_one * self.scenarios.weights.max()),
+        )
+
+    def _settlement(self, row: Row) -> Settlement:
+        years = years_between(self._market["time"], row["expiry"])
+        window = given(row, "settlement_average", 0) / (YEAR / np.timedelta64(1, "s"))
+        return Settlement.of(
+            years, float(window), self._market.get("settlement_average", {}).get(row["instrument"], math.nan)
         )
 
     def _option(self, row: Row) -> Contract:
@@ -120,24 +170,30 @@ class RiskArrays:
         forward = self._market.get("forward", {}).get(name)
         forward = self._index_price[underlying] if forward is None else forward
         years = years_between(self._market["time"], row["expiry"])
+        settlement = self._settlement(row)
         rate = self._market.get("discount_rate", {}).get(instrument.settlement, 0.0)
+        if instrument.futures_style:
+            # Nothing is paid before expiry but the changes of its value.
+            rate = 0.0
         worth_of_one = instrument.multiplier * instrument.settlement_price * math.exp(-rate * years)
         side = {"call": 1, "put": -1}[row["right"]]
         value = bachelier if set_.absolute else black76
         delta = bachelier_delta if set_.absolute else black76_delta
 
         def unit(price: float, sigma: float) -> float:
-            paid = value(price, row["strike"], sigma, years, side)
-            return paid / price if inverse else paid
+            paid = settlement.value(value, price, row["strike"], sigma, side)
+            return paid / settlement.price(price) if inverse else paid
 
         price_shock, volatility_shock = set_.price(underlying), set_.volatility_of(underlying)
         forwards = forward + price_shock if set_.absolute else forward * (1 + price_shock)
         sigmas = [shocked_volatility(set_, volatility, shock, years) for shock in volatility_shock]
         before = unit(forward, volatility)
         gains = np.array([unit(price, sigma) - before for price, sigma in zip(forwards, sigmas, strict=True)])
-        slope = delta(forward, row["strike"], volatility, years, side)
-        # What a coin option gains by the coin's rise is lost to the coin's being fewer dollars' worth.
-        change = slope - before if inverse else slope * forward
+        change = forward * settlement.delta(delta, forward, row["strike"], volatility, side)
+        if inverse:
+            # What a coin option gains by the coin's rise is lost to the coin's being fewer dollars' worth.
+            price = settlement.price(forward)
+            change = (change - before * settlement.open * forward) / price
         return Contract(
             losses=-gains * worth_of_one * set_.weights,
             delta_notional=change * worth_of_one,

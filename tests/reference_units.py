@@ -98,7 +98,7 @@ def hold(rules: Rules, account: Account, name: Any) -> Holding:
 
     buys = sum((size for size, _ in orders if size > 0), zero)
     sells = sum((-size for size, _ in orders if size < 0), zero)
-    if instrument.is_option:
+    if instrument.is_paid_up_front:
         # The buyer has paid, and owes nothing.
         exposure, initial_exposure = max(zero, -quantity), max(zero, -quantity, sells - quantity)
     else:

@@ -28,6 +28,7 @@ INSTRUMENTS: dict[str, Any] = {
     "expiry": [None, None, "2026-12-25T08:00:00", "2026-04-21"],
     "strike": [None, None, 60_000.0, None],
     "right": [None, None, "call", None],
+    "futures_style": [False, False, False, False],
 }
 BALANCES: dict[str, Any] = {
     "account": ["ann", "bob", "ann"],

@@ -175,6 +175,7 @@ def _random_instruments(
             "allow_negative_price",
             "strike",
             "right",
+            "futures_style",
         )
     }
     mark_price: dict[Any, float] = {}
@@ -203,6 +204,7 @@ def _random_instruments(
             ("allow_negative_price", signed),
             ("strike", 25.0 if kind == "option" else None),
             ("right", "call" if kind == "option" else None),
+            ("futures_style", kind == "option" and number % 3 == 1),
         ):
             specs[column].append(value)
     return specs, mark_price
@@ -261,6 +263,7 @@ def instrument_rows(draw: st.DrawFn, assets: list[str]) -> Columns:
         "contract_multiplier": draw(st.sampled_from([1.0, 0.1, 100.0])),
         "inverse": inverse,
         "allow_negative_price": signed,
+        "futures_style": kind == "option" and draw(st.booleans()),
         "mark": mark,
     }
 
@@ -271,7 +274,10 @@ def venues(draw: st.DrawFn) -> Venue:
     assets = ["USD", "BTC", "ETH"][: draw(st.integers(1, 3))]
     rows = draw(st.lists(instrument_rows(assets), max_size=4))
     names = [f"I{number}" for number in range(len(rows))]
-    keys = ("kind", "underlying", "settlement", "contract_multiplier", "inverse", "allow_negative_price")
+    keys = (
+        *("kind", "underlying", "settlement", "contract_multiplier", "inverse", "allow_negative_price"),
+        "futures_style",
+    )
     accounts = st.sampled_from(["a", "b", "c", "d", "e", "f"])
     balances = draw(
         st.lists(st.tuples(accounts, st.sampled_from(assets), _amounts), max_size=10, unique_by=lambda row: row[:2])

@@ -166,6 +166,19 @@ def test_expired_options(time: str) -> None:
     refused(lambda: margin("CALL", market=market_of(time=time)), xm.InputError, "'CALL'", "expired", "ann")
 
 
+@pytest.mark.parametrize("column", ["strike", "right", "expiry"])
+def test_options_without_their_terms(column: str) -> None:
+    """Linear models need none, and so a universe takes them; what is revalued needs all."""
+    cells = [None if name == "CALL" else cell for name, cell in zip(SPECS["instrument"], SPECS[column], strict=True)]
+    universe = xm.Universe.from_frames({"asset": ["USD", "BTC"]}, SPECS | {column: cells})
+    positions = {"account": ["ann"], "instrument": ["CALL"], "quantity": [1.0], "entry_price": [0.0]}
+    book, market = xm.Book.from_frames(universe, None, positions), xm.Market(universe, **MARKET)
+    model = xm.PortfolioMargin(universe, scenarios=BOTH)
+    words = ("instruments", f"'{column}'", "'CALL'")
+    refused(lambda: model.evaluate(book, market), xm.InputError, *words, "ann")
+    refused(lambda: model.risk_arrays(market), xm.InputError, *words)
+
+
 SHOCKS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "below -1": (lambda: margin("PERP", scenarios=xm.Scenarios([-0.1, -1.5])), ("price_shock", "row 1", "-1.5")),
     "below -1 of one": (

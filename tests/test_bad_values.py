@@ -39,6 +39,8 @@ from standing import (
         ("contract_multiplier", 0, -1.0, ("-1", "> 0")),
         ("allow_negative_price", 1, True, ("inverse",)),
         ("allow_negative_price", 2, True, ("option",)),
+        ("futures_style", 0, True, ("only an option",)),
+        ("futures_style", 3, True, ("only an option",)),
         ("strike", 2, 0.0, ("> 0",)),
         ("strike", 2, -5.0, ("-5",)),
         ("strike", 2, INF, ("finite",)),
@@ -58,7 +60,7 @@ def test_terms_that_cannot_be(standing: Standing, column: str, row: int, value: 
 
 
 @pytest.mark.parametrize("value", [1, "True", 0.0, np.int64(1)], ids=repr)
-@pytest.mark.parametrize("column", ["inverse", "allow_negative_price"])
+@pytest.mark.parametrize("column", ["inverse", "allow_negative_price", "futures_style"])
 def test_flag_that_is_no_flag(standing: Standing, column: str, value: Any) -> None:
     bad = changed("instruments", column, 1, value)
     refused(lambda: standing.instruments(bad), xm.ColumnError, "instruments", f"'{column}'", "row 1")

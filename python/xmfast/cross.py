@@ -139,7 +139,7 @@ class CrossMargin(LinearModel):
         net_a            = balance_a x interest index + unrealized_a
         equity           = sum of net_a x index_price_a
         collateral_value = sum of net_a x index_price_a x (1 - haircut_a if net_a >= 0 else liability_weight_a)
-        margin           = sum of notional x rate          (options: short side only)
+        margin           = sum of notional x rate          (options: short side alone, both if futures-style)
         health           = collateral_value - maintenance_margin
 
     ``unit_value`` is ``m x (price - cumulative funding)`` for a linear contract, ``m x price`` for an option and

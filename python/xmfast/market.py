@@ -40,7 +40,10 @@ class Market:
     forward : dict or array, optional
         By option: the underlying's price for delivery at expiry; its index price where left out.
     discount_rate : dict or array, optional
-        By settlement asset: continuously compounded, a year; default 0.
+        By settlement asset: continuously compounded, a year; default 0. Futures-style options are not discounted.
+    settlement_average : dict or array, optional
+        By instrument with a ``settlement_average``: the average of the index over the part of its window that has
+        passed, > 0. Options whose window has begun at ``time`` need one; before that it is not read.
 
     Raises
     ------
@@ -79,6 +82,7 @@ class Market:
         implied_volatility: Prices | None = None,
         forward: Prices | None = None,
         discount_rate: Prices | None = None,
+        settlement_average: Prices | None = None,
     ) -> None:
         self._universe = universe
         figures = _figures(
@@ -90,6 +94,7 @@ class Market:
             implied_volatility=implied_volatility,
             forward=forward,
             discount_rate=discount_rate,
+            settlement_average=settlement_average,
         )
         self._core = _core.Market(core_universe(universe), figures, read_time(time))
 
@@ -105,6 +110,7 @@ class Market:
         implied_volatility: Prices | None = None,
         forward: Prices | None = None,
         discount_rate: Prices | None = None,
+        settlement_average: Prices | None = None,
     ) -> Market:
         """Return a market with some figures replaced: those that a dict names, or all of an array."""
         figures = _figures(
@@ -116,6 +122,7 @@ class Market:
             implied_volatility=implied_volatility,
             forward=forward,
             discount_rate=discount_rate,
+            settlement_average=settlement_average,
         )
         market = Market.__new__(Market)
         market._universe = self._universe
@@ -166,6 +173,11 @@ class Market:
     def discount_rate(self) -> NDArray[np.float64]:
         """Rates of discount in the order of ``universe.assets``."""
         return self._core.discount_rate()
+
+    @property
+    def settlement_average(self) -> NDArray[np.float64]:
+        """Averages of the index so far in the order of ``universe.instruments``, NaN where none was given."""
+        return self._core.settlement_average()
 
     @property
     def time(self) -> np.datetime64 | None:

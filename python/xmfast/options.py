@@ -83,7 +83,7 @@ def black76(
     right : array_like of str, default "call"
         "call" or "put".
     rate : array_like, default 0
-        Continuously compounded, per year.
+        Continuously compounded, per year; 0 for a futures-style option.
     inverse : bool, default False
         Whether they are settled in coin: a value of ``value / forward``, and its greeks.
 

@@ -27,7 +27,9 @@ class Universe:
             price follows, a namespace of its own) and ``settlement`` (the asset in which profit and loss is paid).
             Optional: ``contract_multiplier`` (1; units of the underlying per contract, quote units if inverse),
             ``inverse`` (False), ``allow_negative_price`` (False), ``expiry`` (datetime64, datetime or ISO text; UTC),
-            ``strike`` (quote) and ``right`` ("call" or "put"); the last three may be null.
+            ``strike`` (quote), ``right`` ("call" or "put"), ``futures_style`` (False; of an option: see Notes) and
+            ``settlement_average`` (seconds before expiry over which the index is averaged to the settlement price; 0
+            or null if it settles at one price). Expiry, strike, right and settlement average may be null.
         numeraire : str or int
             The asset in which accounts are valued; its price is 1.
 
@@ -40,7 +42,22 @@ class Universe:
         UnknownIdError
             A settlement asset or the numeraire is not among the assets.
         InputError
-            An unknown kind, a multiplier or strike that is not > 0, a negative price where none can be.
+            An unknown kind, a multiplier or strike that is not > 0, a negative price where none can be, a
+            futures-style contract that is no option, an average before no expiry.
+
+        Notes
+        -----
+        The premium of an option is paid when it is bought, and from then on its value is equity; a long position can
+        lose no more and needs no margin of its own. That of a ``futures_style`` option is not paid but margined like
+        the value of a future: ``quantity x (mark - entry)`` is variation margin, a long position can lose it day by
+        day, and so both sides are charged; its value is not discounted. Balances, entry price and mark mean the same
+        for both: an account is worth its balances and ``quantity x (value at mark - value at entry)``, the latter
+        being the premium, paid or not.
+
+        With a ``settlement_average`` of ``W`` seconds the settlement price is the average of the index over the last
+        ``W`` seconds. Once a part ``w`` of them has passed, that part is fixed: scenarios move ``1 - w`` of it alone,
+        and options are revalued as options on the mean of what is to come, whose volatility is that of a third of the
+        time (:class:`PortfolioMargin`). Mark prices are the market's own and change nothing here.
 
         Examples
         --------
@@ -57,6 +74,24 @@ class Universe:
         ...     numeraire="USDT",
         ... )
         Universe(2 assets, 2 instruments, 1 underlying, numeraire 'USDT')
+
+        A futures-style option that settles at the average of the last half hour:
+
+        >>> xm.Universe.from_frames(
+        ...     assets={"asset": ["USD"]},
+        ...     instruments={
+        ...         "instrument": ["BTC-29JAN27-100000-C"],
+        ...         "kind": ["option"],
+        ...         "underlying": ["BTC"],
+        ...         "settlement": ["USD"],
+        ...         "expiry": ["2027-01-29T08:00"],
+        ...         "strike": [100_000],
+        ...         "right": ["call"],
+        ...         "futures_style": [True],
+        ...         "settlement_average": [1_800],
+        ...     },
+        ... )
+        Universe(1 asset, 1 instrument, 1 underlying, numeraire 'USD')
         """
         universe = cls.__new__(cls)
         universe._core = _core.Universe(

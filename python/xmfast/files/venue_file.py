@@ -73,6 +73,8 @@ _INSTRUMENTS = _Tables(
         "expiry": _Key("time"),
         "strike": _Key("number"),
         "right": _Key("text", choices=("call", "put")),
+        "futures_style": _Key("flag", default=False),
+        "settlement_average": _Key("number"),
     }
 )
 _COLLATERAL = _Tables(

@@ -20,6 +20,7 @@ pub struct Market {
     implied_volatility: GivenColumn,
     forward: GivenColumn,
     discount_rate: GivenColumn,
+    settlement_average: GivenColumn,
     time: Option<i64>,
 }
 
@@ -40,6 +41,7 @@ impl Market {
             implied_volatility: vec![f64::NAN; instruments].into(),
             forward: vec![f64::NAN; instruments].into(),
             discount_rate: vec![0.0; assets].into(),
+            settlement_average: vec![f64::NAN; instruments].into(),
             time,
         }
     }
@@ -187,6 +189,32 @@ impl Market {
         Ok(())
     }
 
+    /// Sets the average of the index over the part that has passed of the window in which an instrument's settlement
+    /// price is averaged; before the window it is not read. Above 0.
+    ///
+    /// # Errors
+    /// An average that is not finite or not above 0, or of what settles at one price.
+    pub fn set_settlement_average(&mut self, instrument: usize, average: Given) -> Result<()> {
+        let place =
+            || Place::frame("settlement_average").id(self.universe.instruments().get(instrument));
+        let float = finite(average.float(), place)?;
+        let spec = &self.universe.specs()[instrument];
+        let problem = if spec.settlement_average == 0.0 {
+            format!(
+                "{float}: by its settlement_average in the instruments frame it settles at one price"
+            )
+        } else if float <= 0.0 && !spec.allow_negative_price {
+            format!("{float} is not > 0")
+        } else {
+            self.settlement_average.set(instrument, average);
+            return Ok(());
+        };
+        Err(Error::Value {
+            place: place(),
+            problem,
+        })
+    }
+
     /// Sets the time, nanoseconds since 1970 UTC.
     pub fn set_time(&mut self, time: Option<i64>) {
         self.time = time;
@@ -244,6 +272,12 @@ impl Market {
     #[must_use]
     pub fn discount_rate(&self) -> &GivenColumn {
         &self.discount_rate
+    }
+
+    /// Averages so far by instrument, NaN where none is set; see [`Market::set_settlement_average`].
+    #[must_use]
+    pub fn settlement_average(&self) -> &GivenColumn {
+        &self.settlement_average
     }
 
     /// The moment, nanoseconds since 1970 UTC.

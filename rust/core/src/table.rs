@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::kernel::{Row, RuleTable};
-use crate::universe::{Kind, Universe};
+use crate::universe::{Instrument, Universe};
 
 /// Where each kind of leg has its row.
 ///
@@ -13,7 +13,7 @@ use crate::universe::{Kind, Universe};
 pub struct Rows {
     assets: usize,
     instruments: usize,
-    /// Whether each option needs a row of its own when short: kept apart so that the rows of
+    /// Whether each instrument needs a row of its own when short, as options that are paid up front do: kept apart so that the rows of
     /// perpetuals stay dense in the cache.
     short_rows: bool,
 }
@@ -57,7 +57,7 @@ impl LegKind {
 pub struct PositionRow {
     /// Row of the universe.
     pub instrument: usize,
-    /// Whether it is a short position in an option.
+    /// Whether it is a short position in an option that is paid up front, which is charged on that side alone.
     pub short_option: bool,
     /// Whether its initial margin is that of an exposure, because of open orders or a leverage cap: then the row
     /// charges none.
@@ -71,10 +71,7 @@ impl Rows {
         Self {
             assets: universe.assets().len(),
             instruments: universe.specs().len(),
-            short_rows: universe
-                .specs()
-                .iter()
-                .any(|spec| spec.kind == Kind::Option),
+            short_rows: universe.specs().iter().any(Instrument::is_paid_up_front),
         }
     }
 

@@ -298,7 +298,7 @@ impl<N: Number> AccountUnits<N> {
         let quantity = holdings.quantity.get(position);
         let row = reader.rows.position(PositionRow {
             instrument: instrument as usize,
-            short_option: quantity.float < 0.0 && reader.spec(instrument).is_option(),
+            short_option: quantity.float < 0.0 && reader.spec(instrument).is_paid_up_front(),
             by_exposure: holdings.leverage_cap.is_some()
                 || holdings.order_instrument.binary_search(&instrument).is_ok(),
         });
@@ -390,7 +390,7 @@ impl<N: Number> AccountUnits<N> {
         let spec = reader.spec(instrument);
         let sells = |order: usize| holdings.order_quantity.floats()[order] < 0.0;
         let zero = N::decimal(0.0);
-        let charged = !spec.is_option() || quantity < zero || orders.clone().any(sells);
+        let charged = !spec.is_paid_up_front() || quantity < zero || orders.clone().any(sells);
         if orders.is_empty() && !(charged && holdings.leverage_cap.is_some()) {
             return;
         }
@@ -414,7 +414,7 @@ impl<N: Number> AccountUnits<N> {
             *side = side.clone() + quantity.clone();
         }
         let larger = |a: N, b: N| if a < b { b } else { a };
-        let exposure = if spec.is_option() {
+        let exposure = if spec.is_paid_up_front() {
             // The short side alone is charged; buying can only make it smaller.
             larger(zero, -sold)
         } else {

@@ -13,7 +13,7 @@ pub enum Kind {
     Perpetual,
     /// A dated future.
     Future,
-    /// A call or put; its value is equity (premium style).
+    /// A call or put; its value is equity, unless it is futures-style.
     Option,
 }
 
@@ -47,6 +47,10 @@ pub struct Instrument {
     pub strike: Option<f64>,
     /// Call or put.
     pub right: Option<Right>,
+    /// Whether the premium of an option is not paid when it is bought but margined like the value of a future.
+    pub futures_style: bool,
+    /// Seconds before expiry over which the index is averaged to the settlement price; 0 if it settles at one price.
+    pub settlement_average: f64,
 }
 
 impl Instrument {
@@ -73,6 +77,13 @@ impl Instrument {
     #[must_use]
     pub fn is_option(&self) -> bool {
         self.kind == Kind::Option
+    }
+
+    /// Whether a long position can lose no more than was paid for it when it was bought, and so needs no margin: an
+    /// option, unless it is futures-style.
+    #[must_use]
+    pub fn is_paid_up_front(&self) -> bool {
+        self.is_option() && !self.futures_style
     }
 
     /// Whether its value follows the reciprocal of its price: inverse, but no option.
@@ -121,6 +132,10 @@ pub struct InstrumentColumns {
     pub strike: Option<Vec<Option<f64>>>,
     /// `call` or `put`.
     pub right: Option<Vec<Option<String>>>,
+    /// See [`Instrument::futures_style`]; false if left out.
+    pub futures_style: Option<Vec<bool>>,
+    /// See [`Instrument::settlement_average`]; 0 if left out or `None`.
+    pub settlement_average: Option<Vec<Option<f64>>>,
 }
 
 /// Assets, instruments and underlyings; everything else is built on one universe and refers to it by row.
@@ -355,6 +370,17 @@ impl InstrumentColumns {
                 ));
             }
         };
+        let futures_style = self
+            .futures_style
+            .as_ref()
+            .is_some_and(|column| column[row]);
+        if futures_style && kind != Kind::Option {
+            return Err(value(
+                place("futures_style"),
+                "only an option can be futures-style".to_owned(),
+            ));
+        }
+        let expiry = self.expiry.as_ref().and_then(|column| column[row]);
         Ok(Instrument {
             kind,
             underlying: self.underlying.codes[row],
@@ -362,10 +388,36 @@ impl InstrumentColumns {
             contract_multiplier,
             inverse,
             allow_negative_price,
-            expiry: self.expiry.as_ref().and_then(|column| column[row]),
+            expiry,
             strike,
             right,
+            futures_style,
+            settlement_average: self.settlement_average_of(row, kind, expiry)?,
         })
+    }
+
+    fn settlement_average_of(&self, row: usize, kind: Kind, expiry: Option<i64>) -> Result<f64> {
+        let given = self
+            .settlement_average
+            .as_ref()
+            .and_then(|column| column[row]);
+        let place = || {
+            let id = self.instrument.get(row);
+            Place::column("instruments", "settlement_average")
+                .row(row)
+                .id(id)
+        };
+        let seconds = finite(given.unwrap_or(0.0), place)?;
+        let problem = match (kind, expiry) {
+            _ if seconds == 0.0 => return Ok(0.0),
+            _ if seconds < 0.0 => "is not >= 0",
+            // Nanoseconds of time are 64 bits wide.
+            _ if seconds * 1e9 > i64::MAX as f64 => "seconds are longer than 292 years",
+            (Kind::Perpetual, _) => "seconds, but a perpetual never settles",
+            (_, None) => "seconds before an expiry that is not given",
+            _ => return Ok(seconds),
+        };
+        Err(value(place(), format!("{seconds} {problem}")))
     }
 
     fn kind_hint(&self, given: Id<'_>) -> String {

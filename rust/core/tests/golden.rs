@@ -43,6 +43,7 @@ struct InstrumentFrame {
     allow_negative_price: Vec<bool>,
     strike: Vec<Option<f64>>,
     right: Vec<Option<String>>,
+    futures_style: Option<Vec<bool>>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +124,8 @@ fn check(portfolio: Portfolio) -> xmfast_core::Result<()> {
         expiry: None,
         strike: Some(universe.instruments.strike),
         right: Some(universe.instruments.right),
+        futures_style: universe.instruments.futures_style,
+        settlement_average: None,
     };
     let universe = Universe::new(
         &ids(&universe.assets.asset),

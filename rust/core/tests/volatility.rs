@@ -261,6 +261,8 @@ fn universe() -> Arc<Universe> {
             Some("put".into()),
             Some("call".into()),
         ]),
+        futures_style: None,
+        settlement_average: None,
     };
     Universe::new(&text(&["USD"]), Some(&columns), Id::Text("USD")).expect("a universe")
 }

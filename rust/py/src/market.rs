@@ -65,6 +65,10 @@ impl Market {
         PyArray1::from_slice(py, self.0.discount_rate().floats())
     }
 
+    fn settlement_average<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.0.settlement_average().floats())
+    }
+
     fn time(&self) -> Option<i64> {
         self.0.time()
     }
@@ -82,7 +86,7 @@ enum Owner {
 /// How a figure is set.
 type Setter = fn(&mut xmfast_core::Market, usize, Given) -> xmfast_core::Result<()>;
 
-const FIGURES: [(&str, Owner, Setter); 8] = [
+const FIGURES: [(&str, Owner, Setter); 9] = [
     (
         "index_price",
         Owner::Index,
@@ -123,6 +127,11 @@ const FIGURES: [(&str, Owner, Setter); 8] = [
         Owner::Asset,
         xmfast_core::Market::set_discount_rate,
     ),
+    (
+        "settlement_average",
+        Owner::Instrument,
+        xmfast_core::Market::set_settlement_average,
+    ),
 ];
 
 fn set_figures(market: &mut xmfast_core::Market, figures: &Bound<'_, PyDict>) -> Result<()> {
@@ -139,8 +148,11 @@ fn set_figures(market: &mut xmfast_core::Market, figures: &Bound<'_, PyDict>) ->
             Owner::Instrument => [universe.specs().len(), universe.specs().len()],
         };
         each_price(name, &prices, &lengths, |id, slot, price| {
-            // An array has a place for every instrument, but only options have these.
-            let is_sparse = matches!(name, "implied_volatility" | "forward");
+            // An array has a place for every instrument, but only some have these.
+            let is_sparse = matches!(
+                name,
+                "implied_volatility" | "forward" | "settlement_average"
+            );
             if is_sparse && id.is_none() && price.float().is_nan() {
                 return Ok(());
             }

@@ -12,7 +12,7 @@ use crate::frame::Frame;
 #[pyclass(frozen, module = "xmfast._core")]
 pub(crate) struct Universe(pub(crate) Arc<xmfast_core::Universe>);
 
-const INSTRUMENT_COLUMNS: [&str; 10] = [
+const INSTRUMENT_COLUMNS: [&str; 12] = [
     "instrument",
     "kind",
     "underlying",
@@ -23,6 +23,8 @@ const INSTRUMENT_COLUMNS: [&str; 10] = [
     "expiry",
     "strike",
     "right",
+    "futures_style",
+    "settlement_average",
 ];
 
 #[pymethods]
@@ -83,14 +85,18 @@ fn instrument_columns(frame: &Bound<'_, PyAny>) -> Result<InstrumentColumns> {
         inverse: frame.optional_flags("inverse")?,
         allow_negative_price: frame.optional_flags("allow_negative_price")?,
         expiry: frame.sparse_times("expiry")?,
-        strike: frame.sparse_numbers("strike")?.map(|column| {
-            let strikes = column.floats().iter();
-            strikes
-                .map(|&strike| Some(strike).filter(|strike| !strike.is_nan()))
-                .collect()
-        }),
+        strike: sparse_floats(&frame, "strike")?,
         right: frame.sparse_texts("right")?,
+        futures_style: frame.optional_flags("futures_style")?,
+        settlement_average: sparse_floats(&frame, "settlement_average")?,
     })
+}
+
+/// A column of numbers of which some may be left out.
+fn sparse_floats(frame: &Frame<'_>, column: &'static str) -> Result<Option<Vec<Option<f64>>>> {
+    let given = |&float: &f64| Some(float).filter(|float| !float.is_nan());
+    let column = frame.sparse_numbers(column)?;
+    Ok(column.map(|column| column.floats().iter().map(given).collect()))
 }
 
 /// Calls `f` with a Python string or integer as an id; `frame` is what errors name.

@@ -103,7 +103,7 @@ impl<'a, N: Number> Order<'a, N> {
             };
             let step = if buys { one } else { -one };
             let mut exposures = Vec::new();
-            if self.spec.is_option() {
+            if self.spec.is_paid_up_front() {
                 // The short side alone is charged.
                 let step = if buys { zero() } else { N::decimal(1.0) };
                 exposures.push((-sold.clone(), step));

@@ -274,7 +274,7 @@ impl CrossMargin {
         let funding = spec.funding_value(N::given(market.cumulative_funding().get(instrument)));
         let mut bound = (value.magnitude() + funding.magnitude()) * price.clone();
         if let Some(margin) = margin
-            && (position.short_option || !spec.is_option())
+            && (position.short_option || !spec.is_paid_up_front())
         {
             let notional = self.notional::<N>(instrument, market)?;
             let floor = N::given(margin.margin_floor_per_contract.as_ref());
@@ -388,7 +388,7 @@ impl CrossMargin {
         })
     }
 
-    /// What margin rates of one contract apply to; of an option, if it is short.
+    /// What margin rates of one contract apply to; of an option, if it is short or futures-style.
     pub(crate) fn notional<N: Number>(&self, instrument: usize, market: &Market) -> Known<N> {
         let spec = &self.universe.specs()[instrument];
         if !spec.is_option() {

@@ -3,6 +3,7 @@
 //! One formula, generic in the number: in eight lanes it is fast, in f64 it is the oracle. Values are exact to 1e-12 of the
 //! larger of forward and strike.
 
+mod average;
 mod bachelier;
 mod black;
 mod columns;
@@ -11,6 +12,7 @@ mod implied;
 mod revalue;
 mod surface;
 
+pub use average::Averaging;
 pub use greeks::{Greeks, OptionColumns, OptionModel, option_greeks};
 pub use implied::{ImpliedStatus, PriceColumns, implied_volatility};
 pub use revalue::{ShockSet, ShockedOption, revalue};

@@ -223,7 +223,7 @@ impl Asked<'_> {
             two_sided: spec.allow_negative_price && !spec.is_reciprocal() && !spec.is_option(),
             lines: maintenance.map_or_else(Vec::new, |margin| margin.lines),
             floor,
-            short_only: spec.is_option(),
+            short_only: spec.is_paid_up_front(),
             range: limits,
         })
     }

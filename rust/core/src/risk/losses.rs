@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::expiry::open_part;
 use super::scenarios::ScenarioSet;
 use super::{RiskModel, Shocks, options};
 use crate::error::{Error, Place, Result};
@@ -142,7 +143,9 @@ fn fill(
         .mark_value::<f64>(instrument, market)
         .map_err(|missing| missing.error(universe, holder(instrument)))?;
     let price: f64 = market.mark(instrument).expect("there is a mark value");
+    let open = open_part(model, market, instrument, holder)?;
     for (scenario, (loss, &shock)) in losses.iter_mut().zip(shocks).enumerate() {
+        let shock = open * shock;
         let shocked = if set.absolute {
             price + shock
         } else {
@@ -247,7 +250,7 @@ fn charge(
             .collateral
             .notional::<f64>(instrument, market)
             .map_err(known)?;
-        charges[charge::DELTA] = notional;
+        charges[charge::DELTA] = notional * open_part(model, market, instrument, holder)?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Margin from the risk of the whole portfolio: what its positions lose together in the worst of some scenarios.
 
 mod account;
+mod expiry;
 mod losses;
 mod options;
 mod scenarios;

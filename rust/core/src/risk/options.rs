@@ -1,13 +1,15 @@
 //! Losses of options: full revaluation at shocked prices and volatilities.
 
-use super::losses::{held_by, impossible, not_finite, shocks_of};
+use super::expiry::{lacks, time_left};
+use super::losses::{impossible, not_finite, shocks_of};
 use super::{RiskModel, ScenarioSet};
 use crate::error::{Error, Place, Result};
 use crate::kernel::math::{exp, ln};
 use crate::kernel::{LossTable, Row, charge};
 use crate::market::Market;
 use crate::options::{
-    OptionColumns, OptionModel, ShockSet, ShockedOption, YEAR_NS, option_greeks, revalue,
+    Averaging, Greeks, OptionColumns, OptionModel, ShockSet, ShockedOption, YEAR_NS, option_greeks,
+    revalue,
 };
 use crate::pool::never;
 use crate::risk_layout::loss_row;
@@ -16,6 +18,53 @@ use crate::universe::Right;
 
 /// Thirty days in years: where a volatility shock that depends on time to expiry is itself.
 const SHOCK_TENOR_YEARS: f64 = 30.0 / 365.0;
+
+/// The strike, as a part of the forward, of what is certain to be exercised because the average so far is above its
+/// strike: far below any price, and far above where logarithms end.
+const CERTAIN_STRIKE: f64 = 1e-30;
+
+/// The settlement price of a coin-settled option while it is averaged; the option pays its value over that price.
+#[derive(Clone, Copy, Debug)]
+struct PaidPerAverage {
+    /// What the part that has passed adds to the settlement price.
+    fixed: f64,
+    /// The part that is still open.
+    open: f64,
+    /// What the option is worth in the quote.
+    value: f64,
+}
+
+impl PaidPerAverage {
+    /// `certain` is what a call receives whatever comes, in options on what is still open.
+    fn of(
+        averaging: Averaging,
+        average: f64,
+        option: &ShockedOption,
+        certain: f64,
+    ) -> Result<Self> {
+        Ok(Self {
+            fixed: averaging.passed * average,
+            open: averaging.open(),
+            value: option.scale * (greeks(option, OptionModel::Black76)?.value + certain),
+        })
+    }
+
+    /// Turns gains in the quote into gains in coin.
+    fn convert(&self, forward: f64, shocks: &[f64], gains: &mut [Row]) {
+        let now = self.value / (self.fixed + self.open * forward);
+        let lanes = gains.iter_mut().flat_map(|row| &mut row.0);
+        for (gain, &shock) in lanes.zip(shocks) {
+            let price = self.fixed + self.open * (forward * (1.0 + shock));
+            *gain = (self.value + *gain) / price - now;
+        }
+    }
+
+    /// What a change of the value in the quote is in coin.
+    fn delta_notional(&self, forward: f64, change: f64) -> f64 {
+        let price = self.fixed + self.open * forward;
+        (change - self.value * (self.open * forward / price)) / price
+    }
+}
 
 /// Fills in the losses, and the delta charges, of all options among `instruments`.
 pub(super) fn fill(
@@ -39,6 +88,7 @@ pub(super) fn fill(
     };
     let (mut shock_sets, mut of_underlying) = (Vec::new(), Vec::new());
     let mut options = Vec::with_capacity(held.len());
+    let mut averaged = Vec::new();
     for &instrument in &held {
         let shocks = shocks_of(model, set, instrument, holder)?;
         let spec = &universe.specs()[instrument];
@@ -66,14 +116,9 @@ pub(super) fn fill(
                 shock_sets.len() - 1
             }
         };
-        options.push(option(
-            model,
-            market,
-            set,
-            instrument,
-            number as u32,
-            holder,
-        )?);
+        let (option, per_average) = option(model, market, set, instrument, number as u32, holder)?;
+        averaged.extend(per_average.map(|per_average| (options.len(), per_average)));
+        options.push(option);
     }
     let lanes = set.len().div_ceil(8);
     let mut gains = vec![Row::default(); options.len() * lanes];
@@ -86,6 +131,11 @@ pub(super) fn fill(
         &mut never,
     )
     .map_err(named)?;
+    for (at, per_average) in &averaged {
+        let shocks = shocks_of(model, set, held[*at], holder)?;
+        let gains = &mut gains[at * lanes..][..lanes];
+        per_average.convert(options[*at].forward, &shocks.price, gains);
+    }
     for (&instrument, gains) in held.iter().zip(gains.chunks(lanes)) {
         let gains = gains.iter().flat_map(|row| row.0);
         let to = losses.losses_mut(loss_row(instrument));
@@ -101,10 +151,13 @@ pub(super) fn fill(
         let underlying = universe.specs()[instrument].underlying as usize;
         model.parameters.concentration[underlying].is_some()
     };
-    for (&instrument, option) in held.iter().zip(&options) {
+    for (at, (&instrument, option)) in held.iter().zip(&options).enumerate() {
         if charged(instrument) {
-            losses.charges_mut(loss_row(instrument))[charge::DELTA] =
-                delta_notional(option, of).map_err(named)?;
+            let mut change = delta_notional(option, of).map_err(named)?;
+            if let Some((_, per_average)) = averaged.iter().find(|(of, _)| *of == at) {
+                change = per_average.delta_notional(option.forward, change);
+            }
+            losses.charges_mut(loss_row(instrument))[charge::DELTA] = change;
         }
     }
     Ok(())
@@ -112,6 +165,11 @@ pub(super) fn fill(
 
 /// What a rise of the forward by all of itself would add at the present delta; the scale discounts.
 fn delta_notional(option: &ShockedOption, of: OptionModel) -> Result<f64> {
+    Ok(option.scale * option.forward * greeks(option, of)?.delta)
+}
+
+/// Value and greeks of one unit, undiscounted.
+fn greeks(option: &ShockedOption, of: OptionModel) -> Result<Greeks<f64>> {
     let columns = OptionColumns {
         forward: &[option.forward],
         strike: &[option.strike],
@@ -120,11 +178,11 @@ fn delta_notional(option: &ShockedOption, of: OptionModel) -> Result<f64> {
         rate: &[0.0],
         is_call: &[option.is_call],
     };
-    let greeks = option_greeks(columns, of, option.inverse, &mut never)?;
-    Ok(option.scale * option.forward * greeks[0].delta)
+    Ok(option_greeks(columns, of, option.inverse, &mut never)?[0])
 }
 
-/// One option as the scenarios see it.
+/// One option as the scenarios see it; while its settlement price is averaged, that on what is still open, and if it pays
+/// in coin, by what its value is divided.
 fn option(
     model: &RiskModel,
     market: &Market,
@@ -132,7 +190,7 @@ fn option(
     instrument: usize,
     shocks: u32,
     holder: &impl Fn(usize) -> String,
-) -> Result<ShockedOption> {
+) -> Result<(ShockedOption, Option<PaidPerAverage>)> {
     let universe = model.universe();
     let spec = &universe.specs()[instrument];
     let id = universe.instruments().get(instrument);
@@ -156,42 +214,60 @@ fn option(
             .index(slot)
             .ok_or_else(|| Missing::IndexPrice(slot).error(universe, holder(instrument)))?;
     }
-    let time = market
-        .time()
-        .ok_or_else(|| missing("time to count the expiry from, for the sake"))?;
-    let expiry = spec.expiry.expect("an option has one");
-    if expiry <= time {
-        return Err(Error::Value {
-            place: Place::frame("market").id(id),
-            problem: format!(
-                "it has expired at this time{}",
-                held_by(&holder(instrument))
-            ),
-        });
+    let lacks = |column| lacks(model, instrument, column, holder);
+    let strike = spec.strike.ok_or_else(|| lacks("strike"))?;
+    let is_call = spec.right.ok_or_else(|| lacks("right"))? == Right::Call;
+    let time_left = time_left(model, market, instrument, holder)?;
+    let expiry_years = time_left as f64 / YEAR_NS;
+    // Margined daily like a future, it is worth what is paid at expiry.
+    let rate = if spec.futures_style {
+        0.0
+    } else {
+        market.discount_rate().floats()[settlement]
+    };
+    let averaging = Averaging::new(time_left, spec.settlement_average);
+    let is_averaged = averaging.passed > 0.0;
+    let average = market.settlement_average().floats()[instrument];
+    if is_averaged && average.is_nan() {
+        return Err(missing("settlement average so far"));
     }
-    let expiry_years = (i128::from(expiry) - i128::from(time)) as f64 / YEAR_NS;
-    let rate = market.discount_rate().floats()[settlement];
+    let mut strike = averaging.strike(strike, average);
+    let mut certain = 0.0;
+    if strike <= 0.0 && !set.absolute {
+        if is_call {
+            certain = -strike;
+        }
+        strike = CERTAIN_STRIKE * forward;
+    }
     let scaling = set
         .volatility
         .time_scaling
         .map_or(1.0, |(power, least, most)| {
             exp(power * ln(SHOCK_TENOR_YEARS / expiry_years)).clamp(least, most)
         });
-    Ok(ShockedOption {
+    let discount = exp(-rate * expiry_years);
+    let option = ShockedOption {
         forward,
-        strike: spec.strike.expect("an option has one"),
+        strike,
         volatility,
-        expiry_years,
-        is_call: spec.right == Some(Right::Call),
-        inverse: spec.inverse,
-        scale: spec.contract_multiplier.float() * exp(-rate * expiry_years) * price,
+        expiry_years: averaging.variance_years,
+        is_call,
+        inverse: spec.inverse && !is_averaged,
+        scale: spec.contract_multiplier.float() * discount * price * averaging.open(),
         volatility_weight: if set.volatility.absolute {
             scaling
         } else {
             scaling * volatility
         },
         shocks,
-    })
+    };
+    let mut per_average = None;
+    if spec.inverse && is_averaged {
+        let named = |error| named(error, model, &[instrument]);
+        per_average =
+            Some(PaidPerAverage::of(averaging, average, &option, certain).map_err(named)?);
+    }
+    Ok((option, per_average))
 }
 
 /// An error about a row of options, told by the instrument.

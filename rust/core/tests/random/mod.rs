@@ -186,6 +186,13 @@ fn universe() -> Arc<Universe> {
         expiry: None,
         strike: None,
         right: None,
+        futures_style: Some(
+            INSTRUMENTS
+                .iter()
+                .map(|spec| spec.0 == "BTC-CALL")
+                .collect(),
+        ),
+        settlement_average: None,
     };
     let assets = ASSETS.into_iter().collect();
     Universe::new(&assets, Some(&columns), Id::Text("USD")).expect("valid")
