@@ -51,6 +51,8 @@ pub fn liquidatable(
         } else {
             Vec::new()
         },
+        seen: AtomicUsize::new(0),
+        left_open: AtomicUsize::new(0),
         bad: AtomicUsize::new(usize::MAX),
     };
     let mut flags = vec![false; book.accounts().len()];
@@ -105,7 +107,6 @@ struct Kept {
     open: Vec<u32>,
     risk: Vec<Row>,
     charges: Vec<Row>,
-    rows: Vec<Row>,
 }
 
 struct Flags<'a> {
@@ -115,6 +116,9 @@ struct Flags<'a> {
     bound: &'a [Row],
     /// What every account of a block is charged beside its legs.
     floor: Vec<Row>,
+    /// Accounts that the bound was asked of, and those that it left open.
+    seen: AtomicUsize,
+    left_open: AtomicUsize,
     /// The first account whose figures f64 cannot hold.
     bad: AtomicUsize,
 }
@@ -129,16 +133,28 @@ impl Flags<'_> {
         let tasks = blocks.iter().zip(flags.chunks_mut(BLOCK)).enumerate();
         let settle = |(number, (units, flags)): (usize, (&BlockUnits<R>, &mut [bool]))| {
             KEPT.with_borrow_mut(|kept| {
-                self.leave_open(units, flags.len(), kept);
+                kept.signs.resize(BLOCK, 0);
+                if self.bound_helps() {
+                    self.leave_open(units, flags.len(), kept);
+                } else {
+                    kept.open.clear();
+                    kept.open.extend(0..flags.len() as u32);
+                }
                 self.settle_open(number, units, flags, kept);
             });
         };
         pool::for_each(tasks, settle, stop)
     }
 
-    /// Finds the accounts of a block that the bound does not prove healthy.
+    /// Whether it settled enough of the accounts so far to be worth its time. The answers do not depend on it.
+    fn bound_helps(&self) -> bool {
+        let seen = self.seen.load(Ordering::Relaxed);
+        let left_open = self.left_open.load(Ordering::Relaxed);
+        seen < 2 * BLOCK || left_open < seen - seen / MANY
+    }
+
+    /// Finds the accounts of a block that the bound does not prove healthy; all, if those are nearly all.
     fn leave_open<R: RowId>(&self, units: &BlockUnits<R>, accounts: usize, kept: &mut Kept) {
-        kept.signs.resize(accounts, 0);
         let table = BlockTable {
             charges: self.floor.get(..accounts).unwrap_or_default(),
             rows: self.bound,
@@ -158,6 +174,12 @@ impl Flags<'_> {
             kept.open.sort_unstable();
             kept.open.dedup();
         }
+        self.seen.fetch_add(accounts, Ordering::Relaxed);
+        self.left_open.fetch_add(kept.open.len(), Ordering::Relaxed);
+        if kept.open.len() > accounts - accounts / MANY {
+            kept.open.clear();
+            kept.open.extend(0..accounts as u32);
+        }
     }
 
     /// Decides those as an evaluation does.
@@ -174,7 +196,6 @@ impl Flags<'_> {
             open,
             risk,
             charges,
-            rows,
         } = kept;
         if open.is_empty() {
             return;
@@ -185,12 +206,12 @@ impl Flags<'_> {
         for (set, layout) in self.inputs.layouts.iter().enumerate() {
             match &layout.blocks {
                 RiskBlocks::Narrow(packed) => {
-                    let units = packed.pools[number].only(open, accounts);
-                    self.scan.add_set(set, &units, first, risk);
+                    let units = only(&packed.pools[number], open, accounts);
+                    self.scan.add_set(set, units.get(), first, risk);
                 }
                 RiskBlocks::Wide(packed) => {
-                    let units = packed.pools[number].only(open, accounts);
-                    self.scan.add_set(set, &units, first, risk);
+                    let units = only(&packed.pools[number], open, accounts);
+                    self.scan.add_set(set, units.get(), first, risk);
                 }
             }
             first += self.scan.table.sets[set].losses.scenarios() as u32;
@@ -200,25 +221,24 @@ impl Flags<'_> {
             let requirement = risk[risk_column::REQUIREMENT];
             charge_row(requirement, requirement, risk[risk_column::BOUND], 1.0)
         }));
-        let units = units.only(open, accounts);
-        rows.resize(count, Row::default());
-        signs.resize(accounts.max(count), 0);
-        let results = BlockResults {
-            rows,
-            signs: &mut signs[..count],
-        };
+        let units = only(units, open, accounts);
         let table = BlockTable {
             charges,
             ..self.collateral()
         };
-        let finite = contract_block(Simd::current(), &units, table, scratch, results);
+        let mut contract = |rows: &mut [Row]| {
+            let signs = &mut signs[..count];
+            let results = BlockResults { rows, signs };
+            contract_block(Simd::current(), units.get(), table, scratch, results)
+        };
         let account = |place: usize| number * BLOCK + open[place] as usize;
-        if !finite {
-            let bad = rows
-                .iter()
-                .position(|Row(row)| !row.iter().all(|figure| figure.is_finite()));
-            self.bad
-                .fetch_min(account(bad.expect("the kernel saw one")), Ordering::Relaxed);
+        if !contract(&mut []) {
+            let mut rows = vec![Row::default(); count];
+            contract(&mut rows);
+            let finite = |Row(row): &Row| row.iter().all(|figure| figure.is_finite());
+            let bad = rows.iter().position(|row| !finite(row));
+            let bad = account(bad.expect("the kernel saw one"));
+            self.bad.fetch_min(bad, Ordering::Relaxed);
             return;
         }
         for &near in &scratch.near {
@@ -238,6 +258,32 @@ impl Flags<'_> {
             weights: &self.inputs.table.weights,
             rules: self.inputs.table.rules.as_ref(),
         }
+    }
+}
+
+/// Where the bound settles less than one in so many, it is not worth its time.
+const MANY: usize = 2;
+
+/// The units of all accounts of a block, or of some.
+enum Chosen<'a, R> {
+    All(&'a BlockUnits<R>),
+    Only(BlockUnits<R>),
+}
+
+impl<R> Chosen<'_, R> {
+    fn get(&self) -> &BlockUnits<R> {
+        match self {
+            Self::All(units) => units,
+            Self::Only(units) => units,
+        }
+    }
+}
+
+fn only<'a, R: RowId>(units: &'a BlockUnits<R>, open: &[u32], accounts: usize) -> Chosen<'a, R> {
+    if open.len() == accounts {
+        Chosen::All(units)
+    } else {
+        Chosen::Only(units.only(open, accounts))
     }
 }
 
