@@ -335,7 +335,8 @@ impl<'a> Scan<'a> {
                 let top = top.largest();
                 let charges = charges.to_row().0;
                 let error = self.sieve.error(slots, &charges);
-                let apart = 2.5 * error.unwrap_or(f32::INFINITY);
+                // Without a bound nothing is left out.
+                let apart = error.map_or(f32::NAN, |error| 2.5 * error);
                 let least = F::splat(top - apart);
                 let mut bits = 0;
                 for (number, sum) in sums.iter().enumerate() {
@@ -349,7 +350,7 @@ impl<'a> Scan<'a> {
                     charges: [a, b, c, d],
                 };
                 let scenario = bits.trailing_zeros();
-                if bits & (bits - 1) == 0 {
+                if bits.is_power_of_two() {
                     risk.worst = scenario;
                     self.pending.push(Pending {
                         unit: unit as u32,
@@ -357,7 +358,7 @@ impl<'a> Scan<'a> {
                         first_leg: first_leg as u32,
                         legs: run.slots,
                     });
-                } else if top + apart > 0.0 {
+                } else if error.is_none() || top + apart > 0.0 {
                     let legs = Legs { rows, quantities };
                     // SAFETY: as above.
                     let (loss, worst) = unsafe { self.in_full::<L, R>(legs) };
@@ -385,11 +386,15 @@ impl<'a> Scan<'a> {
                 rows: &units.rows[legs.clone()],
                 quantities: &units.quantities[legs],
             };
+            assert!(
+                (scenario as usize) < self.table.scenarios,
+                "no such scenario"
+            );
             // SAFETY: `scan_units` compared the tables with `row_bound`.
             let loss = unsafe { self.exact(legs, scenario) };
             let out = &mut out[unit as usize];
             out.loss = positive(loss);
-            if self.measure == Measure::Worst && loss <= 0.0 {
+            if out.worst == scenario && loss <= 0.0 {
                 out.worst = NO_SCENARIO;
             }
         }
@@ -493,9 +498,9 @@ impl<'a> Scan<'a> {
         let mut losses = std::mem::take(&mut self.losses);
         losses.clear();
         // SAFETY: the caller's promise.
-        losses.extend(
-            ones(&self.found).map(|scenario| (unsafe { self.exact(legs, scenario) }, scenario)),
-        );
+        let found =
+            ones(&self.found).filter(|&scenario| (scenario as usize) < self.table.scenarios);
+        losses.extend(found.map(|scenario| (unsafe { self.exact(legs, scenario) }, scenario)));
         let (loss, worst) = tail(&mut losses, rank, mean);
         self.losses = losses;
         Sifted::All(loss, worst)

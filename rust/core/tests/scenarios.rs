@@ -1,0 +1,199 @@
+//! The scenario kernel equals, bit for bit, summing and sorting all losses, whatever it leaves out.
+
+use proptest::prelude::*;
+use xmfast_core::kernel::{
+    BlockUnits, Charges, LossTable, Measure, NO_SCENARIO, Run, Sieve, Simd, UnitFacts, UnitRisk,
+    Units, scan_block,
+};
+
+/// Table rows that positions may be in, row 0 apart.
+const ROWS: usize = 12;
+
+/// What a unit of some legs is asked.
+#[derive(Clone, Debug)]
+struct Case {
+    /// By table row and scenario.
+    losses: Vec<Vec<f64>>,
+    /// Legs of every unit: as many for each.
+    units: Vec<Vec<(u16, f64)>>,
+    rank: usize,
+    mean: bool,
+}
+
+/// Losses that tell scenarios apart, that tie, that cancel, or that f32 cannot hold.
+fn loss() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => -100.0..100.0,
+        2 => (-3_i32..=3).prop_map(f64::from),
+        1 => Just(0.0),
+        1 => (1e-9_f64..1e-7).prop_map(|little| 10.0 + little),
+    ]
+}
+
+fn quantity() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => -50.0..50.0,
+        3 => (-2_i32..=2).prop_map(f64::from),
+        1 => Just(1e-12),
+    ]
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let scenarios = prop_oneof![1..20_usize, 20..70_usize, 100..600_usize];
+    let scales = prop_oneof![8 => Just(1.0), 1 => Just(1e-160), 1 => Just(1e60), 1 => Just(1e-40)];
+    (scenarios, 1..20_usize, scales)
+        .prop_flat_map(|(scenarios, legs, scale)| {
+            let row = prop::collection::vec(loss(), scenarios);
+            let losses = prop::collection::vec(row, ROWS);
+            let leg = (0..=ROWS as u16, quantity());
+            let unit = prop::collection::vec(leg, legs);
+            let units = prop::collection::vec(unit, 1..6);
+            let rank = prop_oneof![3 => Just(1), 3 => 1..=scenarios.min(12), 1 => 1..=scenarios];
+            (
+                losses,
+                units,
+                rank,
+                any::<bool>(),
+                Just(scale),
+                any::<bool>(),
+            )
+        })
+        .prop_map(|(mut losses, mut units, rank, mean, scale, hedged)| {
+            losses.iter_mut().flatten().for_each(|loss| *loss *= scale);
+            if hedged {
+                // Of a hedge nothing is left but what rounding leaves, in every scenario.
+                for unit in &mut units {
+                    let others: Vec<_> = unit
+                        .iter()
+                        .map(|&(row, quantity)| (row, -quantity))
+                        .collect();
+                    unit.extend(others);
+                }
+            }
+            Case {
+                losses,
+                units,
+                rank,
+                mean,
+            }
+        })
+}
+
+fn measure(case: &Case) -> Measure {
+    match (case.rank, case.mean) {
+        (rank, true) => Measure::Shortfall { rank },
+        (1, false) => Measure::Worst,
+        (rank, false) => Measure::Quantile { rank },
+    }
+}
+
+/// All losses of a unit, sorted.
+fn right(case: &Case, unit: &[(u16, f64)]) -> (f64, u32) {
+    let scenarios = case.losses[0].len();
+    let mut losses: Vec<(f64, u32)> = (0..scenarios)
+        .map(|scenario| {
+            let sum = unit.iter().fold(0.0, |sum, &(row, quantity)| {
+                let loss = row
+                    .checked_sub(1)
+                    .map_or(0.0, |row| case.losses[row as usize][scenario]);
+                quantity.mul_add(loss, sum)
+            });
+            (sum, scenario as u32)
+        })
+        .collect();
+    losses.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap().then(a.1.cmp(&b.1)));
+    let worst = if losses[0].0 > 0.0 {
+        losses[0].1
+    } else {
+        NO_SCENARIO
+    };
+    let tail = &losses[..case.rank];
+    let loss = if case.mean {
+        tail.iter().rev().fold(0.0, |sum, (loss, _)| sum + loss) / case.rank as f64
+    } else {
+        tail[case.rank - 1].0
+    };
+    (if loss > 0.0 { loss } else { 0.0 }, worst)
+}
+
+fn scanned(case: &Case, simd: Simd) -> Vec<UnitRisk> {
+    let mut table = LossTable::new(ROWS + 1, case.losses[0].len());
+    for (row, losses) in case.losses.iter().enumerate() {
+        table.losses_mut(row + 1).copy_from_slice(losses);
+    }
+    let (slots, count) = (case.units[0].len(), case.units.len());
+    let legs = || case.units.iter().flatten();
+    let units = |runs, rows: Vec<u16>, quantities, facts| {
+        Units::new(runs, rows, quantities, facts, Charges::default())
+    };
+    let run = Run {
+        slots: slots as u32,
+        units: count as u32,
+    };
+    let facts = (0..count as u32).map(|target| UnitFacts { target, home: 0 });
+    let block = BlockUnits {
+        whole: units(
+            vec![run],
+            legs().map(|leg| leg.0).collect(),
+            legs().map(|leg| leg.1).collect(),
+            facts.collect(),
+        ),
+        parts: units(Vec::new(), Vec::new(), Vec::new(), Vec::new()),
+        folds: Vec::new(),
+    };
+    let mut out = vec![UnitRisk::default(); count];
+    let sieve = Sieve::new(&table);
+    scan_block(
+        simd,
+        &block,
+        (&table, &sieve),
+        measure(case),
+        (&mut out, &mut []),
+    );
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn leaving_scenarios_out_changes_no_bit(case in cases()) {
+        for simd in Simd::ALL.into_iter().filter(|simd| simd.available()) {
+            for (unit, found) in case.units.iter().zip(scanned(&case, simd)) {
+                let (loss, worst) = right(&case, unit);
+                prop_assert_eq!(found.loss.to_bits(), loss.to_bits(), "{:?}: {} {}", simd, found.loss, loss);
+                prop_assert_eq!(found.worst, worst);
+            }
+        }
+    }
+}
+
+/// The rare ways through the kernel: ties of the worst, ties at the rank, too many to sum one by one.
+#[test]
+fn ties_of_many_scenarios() {
+    let losses: Vec<f64> = (0..500)
+        .map(|scenario| f64::from(7 - scenario % 8))
+        .collect();
+    let units = vec![vec![(1, 1.0)], vec![(1, -1.0)], vec![(2, 3.0)]];
+    for rank in [1, 2, 6, 62, 63, 64, 500] {
+        for mean in [false, true] {
+            let mut losses = vec![losses.clone(); ROWS];
+            losses[1] = (0..500)
+                .map(|scenario| if scenario == 77 { 2.0 } else { 1.0 })
+                .collect();
+            let case = Case {
+                losses,
+                units: units.clone(),
+                rank,
+                mean,
+            };
+            for (unit, found) in case.units.iter().zip(scanned(&case, Simd::fastest())) {
+                assert_eq!(
+                    (found.loss, found.worst),
+                    right(&case, unit),
+                    "{rank} {mean}"
+                );
+            }
+        }
+    }
+}
