@@ -13,7 +13,7 @@ use crate::market::Market;
 use crate::pool::Stop;
 use crate::report::{Beside, Evaluated, Evaluation, table_of};
 use crate::risk::{RiskModel, RiskTable, settle_risk};
-use crate::risk_layout::{RiskBlocks, RiskGroup, RiskLayout};
+use crate::risk_layout::{RiskBlocks, RiskLayout};
 use crate::risk_scan::{ROUNDINGS, RiskScan, charge_row, risk_column};
 use crate::settle::{Settlement, Subject};
 use crate::table::Table;
@@ -192,11 +192,7 @@ fn risk_table(
     market: &Market,
     stop: Stop<'_>,
 ) -> Result<RiskTable> {
-    let group = if model.parameters.sets.iter().all(|set| set.joint) {
-        RiskGroup::Account
-    } else {
-        RiskGroup::Underlying
-    };
+    let group = model.group(&model.parameters.sets[0]);
     let layout = book.risk_layout(group, stop)?;
     let holder = |instrument: usize| {
         let instrument = instrument as u32;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use crate::kernel::{
-    BlockUnits, NO_SCENARIO, Row, RowId, Sieve, Simd, UnitRisk, charge, column, scan_block,
+    BlockUnits, Fold, NO_SCENARIO, Row, RowId, Sieve, Simd, UnitRisk, charge, column, scan_block,
 };
 use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine};
 
@@ -56,7 +56,10 @@ impl<'a> RiskScan<'a> {
 
     fn sieve(&self, set: usize) -> &Sieve {
         let sets = self.table.sets.iter();
-        let sieves = || sets.map(|set| Sieve::new(&set.losses)).collect();
+        let sieves = || {
+            sets.map(|set| Sieve::new(&set.losses, set.measure))
+                .collect()
+        };
         &self.sieves.get_or_init(sieves)[set]
     }
 
@@ -130,6 +133,16 @@ impl<'a> RiskScan<'a> {
             if units.folds.is_empty() {
                 return;
             }
+            // Parts by number: where they stand among the units.
+            let mut places = vec![0; parts.len()];
+            for (place, (facts, ..)) in (0_u32..).zip(units.parts.iter()) {
+                places[facts.target as usize] = place;
+            }
+            if scan_alone && self.model.parameters.offsets == Offsets::None {
+                add_up(&units.folds, &places, parts, out);
+                return;
+            }
+            let homes: Vec<usize> = units.parts.iter().map(|unit| unit.0.home.index()).collect();
             let shares = matches!(self.model.parameters.offsets, Offsets::Share(_));
             let losses = if shares {
                 part_losses(units, set)
@@ -137,22 +150,17 @@ impl<'a> RiskScan<'a> {
                 Vec::new()
             };
             let scenarios = set.losses.scenarios();
-            // Parts by number: where they stand among the units.
-            let mut places = vec![(0, 0); parts.len()];
-            for (place, (facts, ..)) in units.parts.iter().enumerate() {
-                places[facts.target as usize] = (place, facts.home.index());
-            }
             let (mut start, mut groups) = (0, Vec::new());
             for fold in &units.folds {
                 groups.clear();
                 for part in start..start + fold.parts as usize {
-                    let (place, key) = places[part];
+                    let place = places[part] as usize;
                     let losses = if shares {
                         &losses[part * scenarios..(part + 1) * scenarios]
                     } else {
                         &[]
                     };
-                    groups.push(group(key, &parts[place], losses));
+                    groups.push(group(homes[place], &parts[place], losses));
                 }
                 start += fold.parts as usize;
                 raise(out, fold.target as usize, &groups);
@@ -184,6 +192,29 @@ fn part_losses<R: RowId>(units: &BlockUnits<R>, set: &SetLosses) -> Vec<f64> {
         }
     }
     losses
+}
+
+/// The risk rows of accounts of several groups, where nothing is charged but the sum of their losses.
+fn add_up(folds: &[Fold], places: &[u32], parts: &[UnitRisk], out: &mut [Row]) {
+    let mut rest = places;
+    for fold in folds {
+        let (mine, others) = rest.split_at(fold.parts as usize);
+        rest = others;
+        let mut sum = UnitRisk {
+            worst: NO_SCENARIO,
+            ..UnitRisk::default()
+        };
+        let mut top = 0.0;
+        for &place in mine {
+            let part = &parts[place as usize];
+            if part.loss > top {
+                (top, sum.worst) = (part.loss, part.worst);
+            }
+            sum.loss += part.loss;
+            sum.charges[charge::BOUND] += part.charges[charge::BOUND];
+        }
+        out[fold.target as usize] = scan_row(&sum);
+    }
 }
 
 /// The risk row of an account of one group, where nothing is charged but its losses.

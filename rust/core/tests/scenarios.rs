@@ -142,7 +142,7 @@ fn scanned(case: &Case, simd: Simd) -> Vec<UnitRisk> {
         folds: Vec::new(),
     };
     let mut out = vec![UnitRisk::default(); count];
-    let sieve = Sieve::new(&table);
+    let sieve = Sieve::new(&table, measure(case));
     scan_block(
         simd,
         &block,

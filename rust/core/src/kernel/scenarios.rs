@@ -312,6 +312,13 @@ impl<'a> Scan<'a> {
         for run in &units.runs {
             let slots = run.slots as usize;
             let legs = first_leg..first_leg + slots * run.units as usize;
+            if slots == 1 {
+                let out = &mut out[unit..][..legs.len()];
+                self.single_legs::<L, R>(&units.rows[legs.clone()], &units.quantities[legs], out);
+                unit += run.units as usize;
+                first_leg += run.units as usize;
+                continue;
+            }
             let rows = units.rows[legs.clone()].chunks_exact(slots);
             let quantities = units.quantities[legs].chunks_exact(slots);
             for (rows, quantities) in rows.zip(quantities) {
@@ -368,6 +375,36 @@ impl<'a> Scan<'a> {
                 unit += 1;
                 first_leg += slots;
             }
+        }
+    }
+
+    /// The worst of units of one leg, which only its side decides.
+    #[inline(always)]
+    fn single_legs<L: Lanes, R: RowId>(
+        &self,
+        rows: &[R],
+        quantities: &[f64],
+        out: &mut [UnitRisk],
+    ) {
+        let charge_mask = L::operand_mask(&charge::ABSOLUTE);
+        for ((row, &quantity), out) in rows.iter().zip(quantities).zip(out) {
+            let alone = &self.sieve.alone[row.index()];
+            let side = usize::from(quantity < 0.0);
+            let charges = &self.sieve.rows[row.index() * self.sieve.width];
+            let operand = L::splat(quantity).and(charge_mask);
+            let charges = operand.mul_add(L::load(charges), L::zero());
+            let [a, b, c, d, ..] = charges.to_row().0;
+            let loss = quantity.abs() * alone.loss[side];
+            *out = UnitRisk {
+                loss,
+                // A product may be too small for f64.
+                worst: if loss > 0.0 {
+                    alone.worst[side]
+                } else {
+                    NO_SCENARIO
+                },
+                charges: [a, b, c, d],
+            };
         }
     }
 

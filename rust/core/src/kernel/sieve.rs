@@ -5,7 +5,7 @@
 //! summing all of them in f64, bit for bit.
 
 use super::floats::Floats;
-use super::scenarios::{LossTable, charge};
+use super::scenarios::{LossTable, Measure, NO_SCENARIO, charge};
 use super::{Row, RowId};
 
 /// Losses in f32, sixteen scenarios to a [`Row`], after a row of [`charge`] columns.
@@ -18,15 +18,44 @@ pub struct Sieve {
     pub(super) limit: Row,
     /// No loss is so large that a sum could leave f32.
     is_usable: bool,
+    /// Of each table row, if asked for.
+    pub(super) alone: Vec<Alone>,
+}
+
+/// The worst that can happen to one contract alone, at least 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Alone {
+    /// Long, short.
+    pub(super) loss: [f64; 2],
+    /// The scenarios.
+    pub(super) worst: [u32; 2],
+}
+
+impl Alone {
+    fn of(losses: &[f64]) -> Self {
+        let mut alone = Self {
+            loss: [0.0; 2],
+            worst: [NO_SCENARIO; 2],
+        };
+        for (scenario, &loss) in losses.iter().enumerate() {
+            for (side, loss) in [loss, -loss].into_iter().enumerate() {
+                if loss > alone.loss[side] {
+                    alone.loss[side] = loss;
+                    alone.worst[side] = scenario as u32;
+                }
+            }
+        }
+        alone
+    }
 }
 
 /// Losses and quantities below this cannot sum up to what f32 does not hold.
 const LARGE: f64 = (1_u128 << 100) as f64;
 
 impl Sieve {
-    /// The losses of a table.
+    /// The losses of a table, for a measure.
     #[must_use]
-    pub fn new(table: &LossTable) -> Self {
+    pub fn new(table: &LossTable, measure: Measure) -> Self {
         let scenarios = table.scenarios();
         let lanes = scenarios.div_ceil(16);
         let width = 1 + lanes;
@@ -53,6 +82,12 @@ impl Sieve {
             width,
             limit: bytemuck::cast(limit),
             is_usable: largest < LARGE,
+            alone: if measure == Measure::Worst {
+                let rows = 0..table.len();
+                rows.map(|row| Alone::of(table.losses(row))).collect()
+            } else {
+                Vec::new()
+            },
         }
     }
 

@@ -111,11 +111,7 @@ impl RiskTable {
             }
             losses.charges_mut(doubt_row(universe))[charge::BOUND] = LOST_BY_UNDERFLOW;
             sets.push(SetLosses {
-                group: if set.joint {
-                    RiskGroup::Account
-                } else {
-                    RiskGroup::Underlying
-                },
+                group: model.group(set),
                 measure: set.measure,
                 losses,
                 alone,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Place, Result, finite};
 use crate::model::CrossMargin;
+use crate::risk_layout::RiskGroup;
 use crate::universe::Universe;
 
 /// What gains on one underlying may pay of losses on another of the same product group, in one scenario.
@@ -123,6 +124,24 @@ impl RiskModel {
         parameters.margin_floor == 0.0
             && parameters.short_option_rate.iter().all(|&rate| rate == 0.0)
             && parameters.concentration.iter().all(Option::is_none)
+    }
+
+    /// Which positions are added up in a scenario of a set.
+    ///
+    /// Where gains pay in full for losses on whatever underlying, and nothing is charged by underlying, that is all of
+    /// them: as if they moved together.
+    #[must_use]
+    pub(crate) fn group(&self, set: &ScenarioSet) -> RiskGroup {
+        let parameters = &self.parameters;
+        let groups = &parameters.product_group;
+        let together = parameters.offsets == Offsets::Share(1.0)
+            && groups.iter().all(|group| *group == groups[0])
+            && parameters.concentration.iter().all(Option::is_none);
+        if set.joint || together {
+            RiskGroup::Account
+        } else {
+            RiskGroup::Underlying
+        }
     }
 
     /// The universe that the parameters belong to.
