@@ -484,3 +484,32 @@ def test_input_is_copied(standing: Standing, bits: dict[str, bytes]) -> None:
     book.universe.assets.append("junk")
     market.mark_price[:] = NAN
     assert bits_of(standing.model.evaluate(book, market)) == bits
+
+
+@pytest.mark.parametrize("dtype", ["U", "O"])
+def test_texts_of_options_as_numpy_arrays(dtype: str) -> None:
+    """Every column of texts, of fixed width or as objects; an empty right is none."""
+    columns = {
+        "instrument": ["C", "P", "F"],
+        "kind": ["option", "option", "future"],
+        "underlying": ["BTC", "BTC", "BTC"],
+        "settlement": ["USD", "USD", "USD"],
+        "right": ["call", "put", ""],
+    }
+    terms = {"strike": [90.0, 120.0, None], "expiry": ["2026-06-26", "2026-06-26", None]}
+
+    def losses(texts: dict[str, Any], asset: Any) -> list[Any]:
+        universe = xm.Universe.from_frames(assets={"asset": asset}, instruments=texts | terms, numeraire="USD")
+        market = xm.Market(
+            universe,
+            index_price={"BTC": 100},
+            mark_price={"C": 12, "P": 22, "F": 100},
+            implied_volatility={"C": 0.5, "P": 0.5},
+            time="2026-01-01",
+        )
+        scenarios = xm.Scenarios(price_shock=[-0.1, 0.1])
+        arrays = xm.PortfolioMargin(universe, scenarios=scenarios).risk_arrays(market)
+        return [arrays.instruments, arrays.losses.tolist()]
+
+    arrays = {name: np.array(texts, dtype=dtype) for name, texts in columns.items()}
+    assert losses(arrays, np.array(["USD"], dtype=dtype)) == losses(columns, ["USD"])

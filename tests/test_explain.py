@@ -126,3 +126,17 @@ def test_unknown_accounts_and_positions() -> None:
         report.explain("nobody")
     with pytest.raises(xm.UnknownIdError, match="no isolated position in 'PERP'"):
         report.explain(account, "PERP")
+
+
+def test_the_text_fits_a_terminal_and_loses_no_number() -> None:
+    """Blocks one below the other, each named by the first column; every reported float stands there in full."""
+    venue = random_rule_venue(0, mode="cross", accounts=60)
+    model, book, market = build(venue)
+    report = model.evaluate(book, market)
+    assert isinstance(report, xm.MarginReport)
+    for account in report.accounts.tolist():
+        why = report.explain(account)
+        text = repr(why)
+        assert max(map(len, text.splitlines())) <= 100
+        reported = [line.split()[1:] for line in text.splitlines() if line.startswith("reported")]
+        assert sorted(number for row in reported for number in row) == sorted(map(repr, why.figures.values()))

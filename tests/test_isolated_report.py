@@ -138,3 +138,10 @@ def test_unknown_position_of_a_report(report: xm.MarginReport) -> None:
     account = report.isolated.accounts[0]
     with pytest.raises(xm.UnknownIdError, match="no isolated position"):
         report.explain(account, "I999")
+
+
+def test_the_report_counts_its_isolated_positions(report: xm.MarginReport) -> None:
+    """Whoever reads "0 liquidatable" of the accounts reads of their isolated positions too."""
+    line = "and " + repr(report.isolated).splitlines()[0].removeprefix("IsolatedReport: ")
+    assert repr(report).splitlines()[1] == line and "liquidatable" in line
+    assert f"<div>{line}</div>" in report._repr_html_()

@@ -84,6 +84,8 @@ def report_text(report: MarginReport, rows: int = 10) -> str:
         Lines without a newline at the end.
     """
     lines = ["MarginReport: " + _headline(report.summary())]
+    if len(report.isolated):
+        lines.append("and " + _isolated_headline(report.isolated))
     worst = report.worst(max(0, min(rows, len(report))))
     if len(worst):
         heads, body = _worst_table(worst)
@@ -109,6 +111,8 @@ def report_html(report: MarginReport, rows: int = 10) -> str:
         One ``<div>`` with its own style, for dark and light themes.
     """
     parts = [f"<div><b>MarginReport</b>: {escape(_headline(report.summary()))}</div>"]
+    if len(report.isolated):
+        parts.append(f"<div>and {escape(_isolated_headline(report.isolated))}</div>")
     worst = report.worst(max(0, min(rows, len(report))))
     if len(worst):
         heads, body = _worst_table(worst)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from xmfast.tables import amount_texts, html_div, html_lines, id_text, text_lines
+from xmfast.tables import amount_texts, html_div, html_lines, id_text, text_blocks
 
 if TYPE_CHECKING:
     from xmfast.explanation import ExplainedLine, Explanation
@@ -19,13 +19,15 @@ _FIGURES = (
     ("initial_health", "initial health"),
     ("health", "health"),
 )
+# What a terminal shows without breaking lines, most of the time.
+_WIDTH = 100
 _HEADS = ("line", "quantity", "price", "weight", "rate", *(head for _, head in _FIGURES))
 
 
 def text(explanation: Explanation) -> str:
     """Return an explanation as text: one line for each part, the exact sum, the rounding, the reported figures."""
-    head = f"Explanation of {explanation.title}: parts of each figure; weights and rates are initial / maintenance"
-    return "\n".join([head, *text_lines(_HEADS, _body(explanation))])
+    head = f"Explanation of {explanation.title}: parts of each figure;\nweights and rates are initial / maintenance"
+    return "\n".join([head, *text_blocks(_HEADS, _body(explanation), _WIDTH)])
 
 
 def html(explanation: Explanation) -> str:

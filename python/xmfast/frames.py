@@ -36,7 +36,7 @@ _NANOSECONDS = np.dtype("datetime64[ns]")
 _UTC = datetime.UTC
 
 
-def read_frame(name: str, frame: Frame | None, *, times: tuple[str, ...] = ()) -> Any:
+def read_frame(name: str, frame: Frame | None, *, times: tuple[str, ...] = (), texts: tuple[str, ...] = ()) -> Any:
     """Return a dict of plain columns, or the Arrow object as it is.
 
     Parameters
@@ -47,12 +47,16 @@ def read_frame(name: str, frame: Frame | None, *, times: tuple[str, ...] = ()) -
         None stays None.
     times : tuple of str
         Columns that hold times.
+    texts : tuple of str
+        Columns of texts that are no ids, in which null says that a row has none.
     """
     if frame is None:
         return None
     if isinstance(frame, Mapping):
         return {
-            column: _times(name, column, values) if column in times else _column(f"{name}, column '{column}'", values)
+            column: _times(name, column, values)
+            if column in times
+            else _column(f"{name}, column '{column}'", _unpadded(values) if column in texts else values)
             for column, values in frame.items()
             if _is_name(name, column)
         }
@@ -111,6 +115,12 @@ def _column(place: str, values: Any, *, or_else: str = "") -> Any:
         return list(values)
     needed = f"{or_else}a NumPy array, a list or an Arrow column"
     raise ColumnError(f"{place}: {needed} is needed, not {type(values).__name__}")
+
+
+def _unpadded(values: Any) -> Any:
+    """Return texts that NumPy holds at a fixed width as a list, which may hold nulls too; anything else as it is."""
+    fixed = isinstance(values, np.ndarray) and values.dtype.kind == "U" and values.ndim == 1
+    return values.tolist() if fixed else values
 
 
 def _is_arrow(values: Any) -> bool:

@@ -123,6 +123,25 @@ def text_lines(heads: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]
     return _lines(heads, body, left=(0,))
 
 
+def text_blocks(heads: Sequence[str], body: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return lines of a table in blocks one below the other, each as wide as fits and named by the first column.
+
+    A block has one column besides the first at least, however wide that is.
+    """
+    widths = [max(text_width(row[c]) for row in (heads, *body)) for c in range(len(heads))]
+    blocks: list[list[int]] = []
+    for column in range(1, len(heads)):
+        if not blocks or sum(2 + widths[c] for c in (*blocks[-1], column)) - 2 > width:
+            blocks.append([0])
+        blocks[-1].append(column)
+    lines: list[str] = []
+    for block in blocks:
+        if lines:
+            lines.append("")
+        lines += text_lines([heads[c] for c in block], [[row[c] for c in block] for row in body])
+    return lines
+
+
 def _lines(heads: Sequence[str], body: Sequence[Sequence[str]], left: tuple[int, ...]) -> list[str]:
     table = [heads, *body]
     widths = [max(text_width(row[c]) for row in table) for c in range(len(heads))]

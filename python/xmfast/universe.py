@@ -95,7 +95,9 @@ class Universe:
         """
         universe = cls.__new__(cls)
         universe._core = _core.Universe(
-            read_frame("assets", assets), read_frame("instruments", instruments, times=("expiry",)), numeraire
+            read_frame("assets", assets),
+            read_frame("instruments", instruments, times=("expiry",), texts=("right",)),
+            numeraire,
         )
         return universe
 

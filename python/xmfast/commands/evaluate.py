@@ -197,7 +197,7 @@ def _print(
     ):
         if worst and count:
             lines.write(f"\nThe worst {title}", "bold")
-            for line in text.splitlines()[2:]:
+            for line in text.partition("\n\n")[2].splitlines():
                 lines.write(line)
     if why is not None:
         lines.write()
