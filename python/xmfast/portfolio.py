@@ -61,8 +61,8 @@ class ScenarioModel:
     def liquidatable(self, book: Book, market: Market) -> NDArray[np.bool_]:
         """Say for every account whether it is liquidatable, and nothing else: quicker than :meth:`evaluate`.
 
-        A bound settles most accounts of a healthy book: no portfolio loses more than its positions would if each met its
-        own worst scenario. The others are evaluated. Every flag is that of the report.
+        A bound settles most accounts of a healthy book: no portfolio loses more than its positions would if each met
+        its own worst scenario. The others are evaluated. Every flag is that of the report.
 
         Parameters
         ----------

@@ -267,7 +267,7 @@ const MANY: usize = 2;
 /// The units of all accounts of a block, or of some.
 enum Chosen<'a, R> {
     All(&'a BlockUnits<R>),
-    Only(BlockUnits<R>),
+    Only(Box<BlockUnits<R>>),
 }
 
 impl<R> Chosen<'_, R> {
@@ -283,7 +283,7 @@ fn only<'a, R: RowId>(units: &'a BlockUnits<R>, open: &[u32], accounts: usize) -
     if open.len() == accounts {
         Chosen::All(units)
     } else {
-        Chosen::Only(units.only(open, accounts))
+        Chosen::Only(Box::new(units.only(open, accounts)))
     }
 }
 

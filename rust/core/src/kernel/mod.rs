@@ -15,6 +15,7 @@ mod float_state;
 mod floats;
 mod lanes;
 mod legs;
+mod losses;
 pub(crate) mod math;
 mod on_lanes;
 mod pages;
@@ -27,12 +28,13 @@ mod units;
 pub use block::{BlockResults, BlockTable, Scratch, WEIGHT_ROWS, contract_block};
 pub use csr::contract_csr;
 pub use float_state::FloatState;
+pub use losses::{LossTable, charge};
 pub(crate) use on_lanes::{LaneWork, on_lanes};
 pub use pages::zero_rows;
 pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,
 };
-pub use scenarios::{LossTable, Measure, NO_SCENARIO, UnitRisk, charge, scan_block};
+pub use scenarios::{Measure, NO_SCENARIO, UnitRisk, scan_block};
 pub use sieve::Sieve;
 pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};
 

@@ -5,7 +5,8 @@
 //! summing all of them in f64, bit for bit.
 
 use super::floats::Floats;
-use super::scenarios::{LossTable, Measure, NO_SCENARIO, charge};
+use super::losses::{LossTable, charge};
+use super::scenarios::{Measure, NO_SCENARIO};
 use super::{Row, RowId};
 
 /// Losses in f32, sixteen scenarios to a [`Row`], after a row of [`charge`] columns.
