@@ -383,3 +383,18 @@ def test_short_options_are_charged_by_product_group() -> None:
     together = {"BTC": "a", "ETH": "a"}
     assert required(by_underlying, product_groups=together) == (pytest.approx(100.0), pytest.approx(50.0))
     assert required(xm.Scenarios.joint(moves)) == (pytest.approx(100.0), pytest.approx(50.0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("richer", [1.0, 30.0, 1e4])
+def test_flags_alone_of_many_blocks(kind: str, richer: float) -> None:
+    """Few accounts left open by the bound, about half, or nearly all: each takes another way."""
+    priced = random_portfolio_venue(5, kind, accounts=9_000, mean_positions=2.0)
+    assert priced.venue.balances is not None
+    balances = priced.venue.balances | {"balance": [richer * abs(cash) for cash in priced.venue.balances["balance"]]}
+    model, book, market = build(replace(priced, venue=replace(priced.venue, balances=balances)))
+    expected = model.evaluate(book, market).liquidatable
+    assert 0 < expected.mean() < 0.9
+    for threads in THREADS:
+        with settings(threads=threads):
+            np.testing.assert_array_equal(model.liquidatable(book, market), expected)

@@ -297,3 +297,14 @@ def test_charges_and_factors_only_add(priced: PortfolioVenue) -> None:
         before.initial_margin, priced.terms.initial_factor * before.maintenance_margin, rtol=1e-12, atol=0
     )
     met["test_charges_and_factors_only_add"] += bool((before.maintenance_margin > plain.maintenance_margin).any())
+
+
+@given(priced=portfolio_venues(), richer=st.sampled_from([1.0, 10.0, 1000.0]))
+def test_flags_alone_are_those_of_the_report(priced: PortfolioVenue, richer: float) -> None:
+    """Whether a bound settles them, as where balances are large, or scenarios do."""
+    assert priced.venue.balances is not None
+    balances = priced.venue.balances | {"balance": [richer * balance for balance in priced.venue.balances["balance"]]}
+    model, book, market = build(replace(priced, venue=replace(priced.venue, balances=balances)))
+    flags = model.liquidatable(book, market)
+    np.testing.assert_array_equal(flags, model.evaluate(book, market).liquidatable)
+    met["test_flags_alone_are_those_of_the_report"] += bool(flags.any() and not flags.all())

@@ -83,7 +83,7 @@ class ScenarioModel:
         --------
         >>> model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=[-0.10, 0.10]))
         >>> model.liquidatable(book, market)
-        array([False, False])
+        array([False,  True])
         """
         return self._core.liquidatable(*core_inputs(book, market))
 
