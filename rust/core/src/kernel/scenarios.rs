@@ -421,9 +421,19 @@ impl<'a> Scan<'a> {
             return None;
         };
         let (mut losses, mut scenarios) = ([f32::NEG_INFINITY; 16], [0; 16]);
-        for (place, scenario) in ones(&self.found).enumerate() {
-            losses[place] = self.coarse(scenario);
-            scenarios[place] = scenario;
+        let (mut place, mut first) = (0, 0);
+        // By hand: the iterator costs a tenth of a quantile.
+        for &word in &self.found {
+            let mut word = word;
+            while word != 0 {
+                let scenario = first + word.trailing_zeros();
+                // At most sixteen, as the caller has counted.
+                losses[place & 15] = self.coarse(scenario);
+                scenarios[place & 15] = scenario;
+                place += 1;
+                word &= word - 1;
+            }
+            first += u64::BITS;
         }
         let losses: Row = bytemuck::cast(losses);
         let at_rank = of_rank::<F>(&mut [losses], rank);
