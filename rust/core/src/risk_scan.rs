@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use crate::kernel::{
-    BlockUnits, Fold, NO_SCENARIO, Row, RowId, Sieve, Simd, UnitRisk, charge, column, scan_block,
+    BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Sieve, Simd, UnitRisk, charge, column,
+    scan_block, worst_of_pools,
 };
 use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine};
 
@@ -138,8 +139,13 @@ impl<'a> RiskScan<'a> {
             for (place, (facts, ..)) in (0_u32..).zip(units.parts.iter()) {
                 places[facts.target as usize] = place;
             }
-            if scan_alone && self.model.parameters.offsets == Offsets::None {
-                add_up(&units.folds, &places, parts, out);
+            if scan_alone {
+                match self.model.parameters.offsets {
+                    Offsets::None => add_up(&units.folds, &places, parts, out),
+                    Offsets::Share(share) => {
+                        self.add_up_shared(units, (&places, parts), share, out);
+                    }
+                }
                 return;
             }
             let homes: Vec<usize> = units.parts.iter().map(|unit| unit.0.home.index()).collect();
@@ -166,6 +172,57 @@ impl<'a> RiskScan<'a> {
                 raise(out, fold.target as usize, &groups);
             }
         });
+    }
+
+    /// The risk rows of accounts of several groups, where gains pay a share of losses in a product group and nothing is
+    /// charged but the worst of each of those.
+    fn add_up_shared<R: RowId>(
+        &self,
+        units: &BlockUnits<R>,
+        (places, parts): (&[u32], &[UnitRisk]),
+        share: f64,
+        out: &mut [Row],
+    ) {
+        let homes: Vec<usize> = units.parts.iter().map(|unit| unit.0.home.index()).collect();
+        let product = |&place: &u32| {
+            let underlying = homes[place as usize] - 1;
+            self.model.parameters.product_group[underlying]
+        };
+        let mut pools = Pools::default();
+        // Pools of each account.
+        let mut counts = Vec::with_capacity(units.folds.len());
+        let (mut rest, mut mine) = (places, Vec::new());
+        for fold in &units.folds {
+            let (of_account, others) = rest.split_at(fold.parts as usize);
+            rest = others;
+            mine.clear();
+            mine.extend_from_slice(of_account);
+            // Stable: within a group, units stay in the order of their underlyings.
+            mine.sort_by_key(product);
+            let before = pools.ends.len();
+            for pool in mine.chunk_by(|a, b| product(a) == product(b)) {
+                pools.units.extend_from_slice(pool);
+                pools.ends.push(pools.units.len() as u32);
+            }
+            counts.push(pools.ends.len() - before);
+        }
+        let mut worst = Vec::new();
+        let losses = &self.table.sets[0].losses;
+        let simd = Simd::current();
+        worst_of_pools(simd, &units.parts, &pools, losses, share, &mut worst);
+        let (mut pools, mut rest) = (worst.as_slice(), places);
+        for (fold, count) in units.folds.iter().zip(counts) {
+            let (of_account, others) = pools.split_at(count);
+            pools = others;
+            let (mine, others) = rest.split_at(fold.parts as usize);
+            rest = others;
+            let bounds = mine
+                .iter()
+                .map(|&place| parts[place as usize].charges[charge::BOUND]);
+            let mut sum = sum_of(of_account.iter().copied());
+            sum.charges[charge::BOUND] = bounds.sum();
+            out[fold.target as usize] = scan_row(&sum);
+        }
     }
 }
 
@@ -200,21 +257,27 @@ fn add_up(folds: &[Fold], places: &[u32], parts: &[UnitRisk], out: &mut [Row]) {
     for fold in folds {
         let (mine, others) = rest.split_at(fold.parts as usize);
         rest = others;
-        let mut sum = UnitRisk {
-            worst: NO_SCENARIO,
-            ..UnitRisk::default()
-        };
-        let mut top = 0.0;
-        for &place in mine {
-            let part = &parts[place as usize];
-            if part.loss > top {
-                (top, sum.worst) = (part.loss, part.worst);
-            }
-            sum.loss += part.loss;
-            sum.charges[charge::BOUND] += part.charges[charge::BOUND];
-        }
+        let mine = mine.iter().map(|&place| &parts[place as usize]);
+        let mut sum = sum_of(mine.clone().map(|part| (part.loss, part.worst)));
+        sum.charges[charge::BOUND] = mine.map(|part| part.charges[charge::BOUND]).sum();
         out[fold.target as usize] = scan_row(&sum);
     }
+}
+
+/// The sum of some losses, and the scenario of the largest.
+fn sum_of(losses: impl Iterator<Item = (f64, u32)>) -> UnitRisk {
+    let mut sum = UnitRisk {
+        worst: NO_SCENARIO,
+        ..UnitRisk::default()
+    };
+    let mut top = 0.0;
+    for (loss, worst) in losses {
+        if loss > top {
+            (top, sum.worst) = (loss, worst);
+        }
+        sum.loss += loss;
+    }
+    sum
 }
 
 /// The risk row of an account of one group, where nothing is charged but its losses.

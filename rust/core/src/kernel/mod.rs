@@ -22,6 +22,7 @@ mod pages;
 mod rules;
 mod scalar;
 mod scenarios;
+mod shares;
 mod sieve;
 mod units;
 
@@ -35,6 +36,7 @@ pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,
 };
 pub use scenarios::{Measure, NO_SCENARIO, UnitRisk, scan_block};
+pub use shares::{Pools, worst_of_pools};
 pub use sieve::Sieve;
 pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};
 

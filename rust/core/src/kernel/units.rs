@@ -87,6 +87,20 @@ impl<R: RowId> Units<R> {
         self.rows.iter().filter(|row| row.index() != 0).count()
     }
 
+    /// Where the legs of each unit begin, and where those of the last one end.
+    pub(super) fn first_legs(&self) -> Vec<u32> {
+        let mut first = Vec::with_capacity(self.len() + 1);
+        let mut at = 0;
+        first.push(at);
+        for run in &self.runs {
+            for _ in 0..run.units {
+                at += run.slots;
+                first.push(at);
+            }
+        }
+        first
+    }
+
     /// Every unit with its rows and quantities; spare legs point to row 0.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (UnitFacts<R>, &[R], &[f64])> {
         let runs = self.runs.iter();
