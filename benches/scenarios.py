@@ -6,6 +6,7 @@ python benches/scenarios.py --accounts 10000     a tenth of these accounts for t
 | workload | what |
 |---|---|
 | joint-32 | the worst of 32 joint scenarios, and what CrossMargin says of collateral, for every account of venue-1m |
+| healthy-32 | joint-32 with balances thirty times as large |
 | var-500 | 99 % Value at Risk over 500 joint scenarios, the same for every account of venue-100k |
 | options | 4,096 options revalued in 32 scenarios of price and volatility |
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -34,10 +36,12 @@ from venue import Venue, frames, venue
 VAR_SCENARIOS, VAR_RANK = 500, 6
 JOINT_SCENARIOS = 32
 OPTIONS, OPTION_SCENARIOS = 4096, 32
+# What balances are multiplied by where the book is to be healthy.
+HEALTHY = 30.0
 
 
 def xmfast(book: Venue, what: Shocks) -> list[Contestant]:
-    """Return the library that is measured: the report, the report with flags, and flags alone."""
+    """Return the library that is measured: the report, and flags alone."""
     import xmfast as xm
 
     universe, _, market = peers.xmfast_model(book)
@@ -55,8 +59,8 @@ def xmfast(book: Venue, what: Shocks) -> list[Contestant]:
     return [
         Contestant(name="xmfast", evaluate=lambda: model.evaluate(holdings, market), answer=answer),
         Contestant(
-            name="xmfast, then report.liquidatable",
-            evaluate=lambda: model.evaluate(holdings, market).liquidatable,
+            name="xmfast, flags alone: model.liquidatable",
+            evaluate=lambda: model.liquidatable(holdings, market),
             answer=_flags,
         ),
     ]
@@ -67,6 +71,14 @@ def joint(accounts: int) -> tuple[list[Contestant], Figures]:
     book = venue(accounts)
     what = scenario_peers.shocks("joint-32", len(book.mark_price), JOINT_SCENARIOS, rank=1)
     return _checked(book, what, [scenario_peers.numba_chunks, scenario_peers.scipy_sparse])
+
+
+def healthy(accounts: int) -> tuple[list[Contestant], Figures]:
+    """Return the contestants of healthy-32: balances are so large that hardly anybody fails."""
+    book = venue(accounts)
+    book = replace(book, name="healthy-1m", balance=HEALTHY * book.balance)
+    what = scenario_peers.shocks("healthy-32", len(book.mark_price), JOINT_SCENARIOS, rank=1)
+    return _checked(book, what, [scenario_peers.numba_chunks])
 
 
 def quantile(accounts: int) -> tuple[list[Contestant], Figures]:
@@ -100,6 +112,8 @@ def _checked(
     contestants = xmfast(book, what)
     differences: dict[str, float] = {}
     expected = contestants[0].answer(contestants[0].evaluate())
+    if not np.array_equal(contestants[1].evaluate(), expected["liquidatable"]):
+        raise SystemExit(f"{what.name}: flags alone are not those of the report")
     # What a position may lose belongs to what differences are measured by.
     largest = np.abs(what.moves).max(axis=1) * book.mark_price
     lost = np.bincount(
@@ -175,10 +189,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--accounts", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", choices=["joint", "var", "options"])
+    parser.add_argument("--only", choices=["joint", "healthy", "var", "options"])
     given = parser.parse_args(arguments)
     workloads: dict[str, Callable[[], tuple[list[Contestant], Figures]]] = {
         "joint": lambda: joint(given.accounts),
+        "healthy": lambda: healthy(given.accounts),
         "var": lambda: quantile(given.accounts // 10),
         "options": lambda: options(OPTIONS),
     }

@@ -128,8 +128,13 @@ def test_prices_and_limits() -> None:
 
 @pytest.mark.parametrize(
     ("make", "count"),
-    [(scenarios.joint, ACCOUNTS), (scenarios.quantile, ACCOUNTS // 5), (scenarios.options, 200)],
-    ids=["joint", "quantile", "options"],
+    [
+        (scenarios.joint, ACCOUNTS),
+        (scenarios.healthy, ACCOUNTS),
+        (scenarios.quantile, ACCOUNTS // 5),
+        (scenarios.options, 200),
+    ],
+    ids=["joint", "healthy", "quantile", "options"],
 )
 def test_scenarios(make: Callable[[int], tuple[list[Contestant], Any]], count: int) -> None:
     found = scenarios.contest(make(count), rounds=1, threads=(1, 2))
