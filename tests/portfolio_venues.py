@@ -136,7 +136,7 @@ def _with_averages(priced: PortfolioVenue, random: Random) -> PortfolioVenue:
 
 
 def _with_moving_assets(priced: PortfolioVenue, random: Random) -> PortfolioVenue:
-    """Let some assets move inside the scenarios, with an underlying of their own name or any other; nothing cuts them."""
+    """Let some assets move inside the scenarios with the underlying of their name or another; nothing cuts them."""
     venue, underlyings = priced.venue, _underlyings(priced)
     if random.random() < 0.5:
         return priced
