@@ -293,10 +293,8 @@ def test_weights_scale_losses(priced: PortfolioVenue, more: float) -> None:
 @given(priced=portfolio_venues(*WORST))
 def test_charges_and_factors_only_add(priced: PortfolioVenue) -> None:
     assert isinstance(priced.terms, PortfolioRules)
-    plain, before = (
-        report_of(bare(priced)),
-        report_of(replace(bare(priced), terms=replace(priced.terms, in_scenario={}))),
-    )
+    charged = replace(bare(priced), terms=replace(priced.terms, in_scenario={}))
+    plain, before = report_of(bare(priced)), report_of(charged)
     # To the last bit but where an account was decided exactly.
     np.testing.assert_allclose(plain.scan_risk, before.scan_risk, rtol=0, atol=tolerance(charged))
     assert (before.maintenance_margin >= plain.maintenance_margin - tolerance(charged)).all()
