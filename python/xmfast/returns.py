@@ -55,7 +55,7 @@ def historical_shocks(
     # What overflows is no return, and said by name.
     with np.errstate(all="ignore"):
         if ewma_lambda is not None:
-            columns = {underlying: _rescaled(column, ewma_lambda) for underlying, column in columns.items()}
+            columns = _rescaled(columns, ewma_lambda)
         held = {underlying: _held(column, holding_period) for underlying, column in columns.items()}
     for underlying, column in held.items():
         if not np.isfinite(column).all():
@@ -69,17 +69,21 @@ def tail_rank(count: int, confidence: float) -> int:
     return min(count, max(1, count - math.ceil(count * confidence - 1e-9) + 1))
 
 
-def _rescaled(returns: Floats, ewma_lambda: float) -> Floats:
+def _rescaled(columns: Mapping[Id, Floats], ewma_lambda: float) -> dict[Id, Floats]:
     """Exponentially weighted variances from the data before each return; the first is that of the whole history."""
-    squares = returns**2
-    variance = np.empty(len(returns) + 1)
-    variance[0] = squares.mean()
+    # Only time is a recursion: each period is one step for all underlyings at once.
+    squares = np.stack([column**2 for column in columns.values()], axis=1)
+    variance = np.empty((len(squares) + 1, len(columns)))
+    # Column by column, because the order in which a mean is added up depends on how its numbers lie in memory.
+    variance[0] = [(column**2).mean() for column in columns.values()]
     for period, square in enumerate(squares):
         variance[period + 1] = ewma_lambda * variance[period] + (1 - ewma_lambda) * square
     then = variance[:-1]
     scale = np.sqrt(np.divide(variance[-1], then, out=np.ones_like(then), where=then > 0))
-    # A price cannot lose more than all of itself, however calm the day was.
-    return np.asarray(np.maximum(returns * scale, -1.0), dtype=np.float64)
+    # A price cannot lose more than all of itself, however calm the day was. Stored underlying by underlying again.
+    returns = np.stack(list(columns.values()), axis=1)
+    rescaled = np.ascontiguousarray(np.maximum(returns * scale, -1.0).T)
+    return dict(zip(columns, rescaled, strict=True))
 
 
 def _held(returns: Floats, holding_period: int) -> Floats:
