@@ -90,8 +90,9 @@ impl<'a> RiskScan<'a> {
         out: &mut [Row],
     ) {
         let set = &self.table.sets[number];
+        let scenarios: Vec<u32> = (0..set.losses.scenarios() as u32).collect();
         let raise = |out: &mut [Row], at: usize, groups: &[Group<'_, f64>]| {
-            let risk = combine(self.model, set, first, groups);
+            let risk = combine(self.model, &scenarios, first, groups);
             let row = &mut out[at];
             // All else is the same in every set, and a requirement rises with the scan risk.
             if number == 0 || risk.scan_risk > row.0[risk_column::SCAN_RISK] {
@@ -100,7 +101,7 @@ impl<'a> RiskScan<'a> {
         };
         if number == 0 && units.whole.len() + units.folds.len() < out.len() {
             // Accounts without positions.
-            let nothing = combine::<f64>(self.model, set, 0, &[]);
+            let nothing = combine::<f64>(self.model, &[], 0, &[]);
             out.fill(risk_row(&nothing, nothing.requirement()));
         }
         UNIT_RISKS.with_borrow_mut(|(whole, parts)| {
@@ -155,14 +156,14 @@ impl<'a> RiskScan<'a> {
             } else {
                 Vec::new()
             };
-            let scenarios = set.losses.scenarios();
+            let count = scenarios.len();
             let (mut start, mut groups) = (0, Vec::new());
             for fold in &units.folds {
                 groups.clear();
                 for part in start..start + fold.parts as usize {
                     let place = places[part] as usize;
                     let losses = if shares {
-                        &losses[part * scenarios..(part + 1) * scenarios]
+                        &losses[part * count..(part + 1) * count]
                     } else {
                         &[]
                     };

@@ -47,14 +47,14 @@ pub(crate) struct Group<'a, N> {
     pub(crate) worst: u32,
     /// Sums of the charge columns.
     pub(crate) charges: [N; 4],
-    /// Its losses by scenario, where gains on other underlyings may pay for them.
+    /// Its losses in the scenarios that are looked at, where gains on other underlyings may pay for them.
     pub(crate) losses: &'a [N],
 }
 
-/// The requirement of an account's groups, which come by ascending key.
+/// The requirement of an account's groups, which come by ascending key, with losses in these scenarios, which ascend.
 pub(crate) fn combine<N: Number>(
     model: &RiskModel,
-    set: &SetLosses,
+    scenarios: &[u32],
     first_scenario: u32,
     groups: &[Group<'_, N>],
 ) -> AccountRisk<N> {
@@ -102,10 +102,10 @@ pub(crate) fn combine<N: Number>(
             Offsets::Share(share) if mine().nth(1).is_some() => {
                 let share = N::decimal(share);
                 let (mut loss, mut worst) = (zero(), NO_SCENARIO);
-                for scenario in 0..set.losses.scenarios() {
+                for (place, &scenario) in scenarios.iter().enumerate() {
                     let mut sum = zero();
                     for group in mine() {
-                        let one = group.losses[scenario].clone();
+                        let one = group.losses[place].clone();
                         sum = sum
                             + if one > zero() {
                                 one
@@ -114,7 +114,7 @@ pub(crate) fn combine<N: Number>(
                             };
                     }
                     if sum > loss {
-                        (loss, worst) = (sum, scenario as u32);
+                        (loss, worst) = (sum, scenario);
                     }
                 }
                 scan(&mut risk, loss.clone(), (loss, worst), least);
@@ -184,48 +184,132 @@ fn settle_set<N: Number>(
         universe: model.universe(),
     };
     reader.read(holdings, position, &mut legs);
-    let units: Vec<(usize, Vec<N>, [N; 4])> = legs
-        .chunk_by(|a, b| a.0 == b.0)
-        .map(|unit| {
-            let mut losses = vec![N::decimal(0.0); set.losses.scenarios()];
-            let mut charges: [N; 4] = std::array::from_fn(|_| N::decimal(0.0));
-            for (_, Leg { row, quantity }) in unit {
-                for (sum, &loss) in losses.iter_mut().zip(set.losses.losses(*row)) {
-                    *sum = quantity.mul_add(&N::decimal(loss), sum);
-                }
-                for (column, sum) in charges.iter_mut().enumerate() {
-                    let one = N::decimal(set.losses.charges(*row)[column]);
-                    let operand = if charge::ABSOLUTE[column] {
-                        quantity.magnitude()
-                    } else {
-                        quantity.clone()
-                    };
-                    *sum = operand.mul_add(&one, sum);
-                }
+    let units: Vec<&[(usize, Leg<N>)]> = legs.chunk_by(|a, b| a.0 == b.0).collect();
+    let scenarios = decisive(model, set, &units);
+    let losses_of = |unit: &&[(usize, Leg<N>)]| {
+        let mut losses = vec![N::decimal(0.0); scenarios.len()];
+        for (_, Leg { row, quantity }) in *unit {
+            let of_one = set.losses.losses(*row);
+            for (sum, &scenario) in losses.iter_mut().zip(&scenarios) {
+                *sum = quantity.mul_add(&N::decimal(of_one[scenario as usize]), sum);
             }
-            (unit[0].0, losses, charges)
-        })
-        .collect();
+        }
+        losses
+    };
+    let losses: Vec<Vec<N>> = units.iter().map(losses_of).collect();
     let groups: Vec<Group<'_, N>> = units
         .iter()
-        .map(|(key, losses, charges)| {
-            let (loss, worst) = measured(set.measure, losses);
+        .zip(&losses)
+        .map(|(unit, losses)| {
+            let (loss, worst) = measured(set.measure, &scenarios, losses);
             Group {
-                key: *key,
+                key: unit[0].0,
                 loss,
                 worst,
-                charges: charges.clone(),
+                charges: charges(set, unit),
                 losses,
             }
         })
         .collect();
-    combine(model, set, first, &groups)
+    combine(model, &scenarios, first, &groups)
 }
 
+/// Sums of the charge columns of a group's legs.
+fn charges<N: Number>(set: &SetLosses, unit: &[(usize, Leg<N>)]) -> [N; 4] {
+    let mut charges: [N; 4] = std::array::from_fn(|_| N::decimal(0.0));
+    for (_, Leg { row, quantity }) in unit {
+        for (column, sum) in charges.iter_mut().enumerate() {
+            let one = N::decimal(set.losses.charges(*row)[column]);
+            let operand = if charge::ABSOLUTE[column] {
+                quantity.magnitude()
+            } else {
+                quantity.clone()
+            };
+            *sum = operand.mul_add(&one, sum);
+        }
+    }
+    charges
+}
+
+/// The scenarios that can matter to the measure of any group, or to a sum of groups that pay for each other; ascending.
+///
+/// In f64 a loss is off by its bound at most, and so is the loss of any rank. What lies further below that of the rank
+/// asked for than twice the bound is surely not among the largest.
+fn decisive<N: Number>(
+    model: &RiskModel,
+    set: &SetLosses,
+    units: &[&[(usize, Leg<N>)]],
+) -> Vec<u32> {
+    let count = set.losses.scenarios();
+    let mut matters = vec![false; count];
+    let mut keep = |losses: &[f64], rank: usize, error: f64| {
+        let mut sorted = losses.to_vec();
+        let (_, at_rank, _) = sorted.select_nth_unstable_by(rank - 1, |a, b| b.total_cmp(a));
+        let least = *at_rank - 2.0 * error;
+        for (matters, &loss) in matters.iter_mut().zip(losses) {
+            // What is not comparable is kept.
+            *matters |= !(loss < least);
+        }
+    };
+    let rank = match set.measure {
+        Measure::Worst => 1,
+        Measure::Quantile { rank } | Measure::Shortfall { rank } => rank,
+    };
+    let shares = match model.parameters.offsets {
+        Offsets::Share(share) if units.len() > 1 => Some(share),
+        _ => None,
+    };
+    // Sums of groups that pay for each other, by product group, and their errors.
+    let mut pools: Vec<(u32, Vec<f64>, f64)> = Vec::new();
+    for unit in units {
+        let (mut losses, mut error) = (vec![0.0; count], 0.0);
+        for (_, Leg { row, quantity }) in *unit {
+            let quantity = quantity.float();
+            for (sum, &loss) in losses.iter_mut().zip(set.losses.losses(*row)) {
+                *sum = quantity.mul_add(loss, *sum);
+            }
+            error += quantity.abs() * set.losses.charges(*row)[charge::BOUND];
+        }
+        let error = 2.0 * error + LOST_BY_UNDERFLOW;
+        keep(&losses, rank, error);
+        let Some(share) = shares else { continue };
+        let product = (unit[0].0.checked_sub(1))
+            .map_or(0, |underlying| model.parameters.product_group[underlying]);
+        let at = pools.iter().position(|pool| pool.0 == product);
+        let at = at.unwrap_or_else(|| {
+            pools.push((product, vec![0.0; count], 0.0));
+            pools.len() - 1
+        });
+        let (_, sums, sum_error) = &mut pools[at];
+        let mut largest = 0.0;
+        for (sum, &loss) in sums.iter_mut().zip(&losses) {
+            *sum += if loss > 0.0 { loss } else { loss * share };
+            largest = f64::max(largest, loss.abs());
+        }
+        *sum_error += error + SUM_ROUNDINGS * largest;
+    }
+    for (_, sums, error) in pools {
+        keep(&sums, 1, error);
+    }
+    (0..count as u32)
+        .filter(|&scenario| matters[scenario as usize])
+        .collect()
+}
+
+/// More than sums of products lose where quantities are tiny.
+const LOST_BY_UNDERFLOW: f64 = 1e-190;
+
+/// Relative error of adding up the groups of an account.
+const SUM_ROUNDINGS: f64 = 1e-10;
+
 /// The measure of some losses, at least 0, and the scenario of the largest.
-fn measured<N: Number>(measure: Measure, losses: &[N]) -> (N, u32) {
+fn measured<N: Number>(measure: Measure, scenarios: &[u32], losses: &[N]) -> (N, u32) {
     let zero = N::decimal(0.0);
-    let mut sorted: Vec<(N, u32)> = losses.iter().cloned().zip(0..).collect();
+    let mut sorted: Vec<(N, u32)> = losses
+        .iter()
+        .cloned()
+        .zip(scenarios.iter().copied())
+        .collect();
     // Descending; of equal losses the first scenario comes first.
     sorted.sort_by(|a, b| b.0.partial_cmp(&a.0).expect("numbers"));
     let worst = if sorted[0].0 > zero {
