@@ -22,7 +22,7 @@ def position_prices(inputs: Inputs) -> Any:
     """
     import pyarrow
 
-    book, market, model = inputs.book, inputs.market, inputs.venue.model
+    book, market, model = inputs.book, inputs.market, inputs.model
     positions = book.positions
     mark_prices = dict(zip(book.universe.instruments, market.mark_price.tolist(), strict=True))
     instruments = positions["instrument"].tolist()
