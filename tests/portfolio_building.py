@@ -55,6 +55,7 @@ def model_of(universe: xm.Universe, collateral: Any, terms: PortfolioRules | His
         concentration=terms.concentration,
         margin_floor=terms.margin_floor,
         initial_factor=terms.initial_factor,
+        in_scenario=terms.in_scenario,
     )
 
 
@@ -129,4 +130,5 @@ _HISTORY = (
     "short_option_minimum",
     "margin_floor",
     "initial_factor",
+    "in_scenario",
 )

@@ -72,7 +72,8 @@ def random_portfolio_venue(seed: int, kind: str | None = None, **sizes: Any) -> 
     venue = random_rule_venue(seed, rules=rules, **sizes)
     priced = _with_options(venue, random, normal=kind == "absolute")
     priced = _with_averages(priced, Random(f"averages {seed}"))
-    return replace(priced, terms=_TERMS[kind](priced, random))
+    priced = replace(priced, terms=_TERMS[kind](priced, random))
+    return _with_moving_assets(priced, Random(f"moving {seed}"))
 
 
 @st.composite
@@ -132,6 +133,25 @@ def _with_averages(priced: PortfolioVenue, random: Random) -> PortfolioVenue:
             # Mostly near the forward, now and then so that an option is certain to be exercised.
             averages[name] = rounded(priced.forward.get(name, index) * random.choice((0.2, 0.97, 1.0, 1.01, 8.0)))
     return replace(priced, venue=replace(priced.venue, instruments=specs), settlement_average=averages)
+
+
+def _with_moving_assets(priced: PortfolioVenue, random: Random) -> PortfolioVenue:
+    """Let some assets move inside the scenarios, with an underlying of their own name or any other; nothing cuts them."""
+    venue, underlyings = priced.venue, _underlyings(priced)
+    if random.random() < 0.5:
+        return priced
+    moving = {}
+    for asset in venue.assets["asset"]:
+        price = venue.index_price.get(asset, 0.0)
+        moved_by = asset if asset in underlyings and random.random() < 0.5 else random.choice(underlyings)
+        falls = [min(scenarios.price(moved_by)) if scenarios.absolute else 0.0 for scenarios in priced.rules.sets]
+        if asset != venue.numeraire and random.random() < 0.5 and price > 0 and price + min(falls) >= 0:
+            moving[asset] = moved_by
+    collateral = venue.collateral
+    if collateral is not None:
+        kept = [row for row, asset in enumerate(collateral["asset"]) if asset not in moving]
+        collateral = {name: [cells[row] for row in kept] for name, cells in collateral.items()}
+    return replace(priced, venue=replace(venue, collateral=collateral)).with_terms(in_scenario=moving)
 
 
 def _plain(priced: PortfolioVenue, random: Random) -> PortfolioRules:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class HistoryRules:
     short_option_minimum: Any = 0.0
     margin_floor: float = 0.0
     initial_factor: float = 1.0
+    in_scenario: Mapping[Any, Any] = field(default_factory=dict)
 
     @property
     def portfolio_rules(self) -> PortfolioRules:
@@ -36,6 +37,7 @@ class HistoryRules:
             short_option_minimum=self.short_option_minimum,
             margin_floor=self.margin_floor,
             initial_factor=self.initial_factor,
+            in_scenario=self.in_scenario,
         )
 
     def _scenarios(self, history: Mapping[Any, Any]) -> ScenarioSet:

@@ -33,6 +33,8 @@ class PortfolioRules:
     concentration: Mapping[Any, tuple[float, float]] = field(default_factory=dict)
     margin_floor: float = 0.0
     initial_factor: float = 1.0
+    # Assets that move inside the scenarios, and the underlying that each moves with.
+    in_scenario: Mapping[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +75,14 @@ class Portfolio:
         self.rules = rules
         self.arrays = [RiskArrays(universe, market, self.worth, scenarios) for scenarios in rules.sets]
 
-    def risk(self, positions: Mapping[Any, float]) -> Risk:
-        """Return what so many contracts of each instrument require together: the larger of all sets."""
+    def risk(self, positions: Mapping[Any, float], nets: Mapping[Any, float], *, alone: bool = False) -> Risk:
+        """Return what so many contracts of each instrument require together: the larger of all sets.
+
+        ``nets`` is what is held in assets that move inside the scenarios, unrealized profit counted. All that stands
+        behind a position ``alone`` is one group.
+        """
         held = {name: quantity for name, quantity in positions.items() if quantity != 0}
-        by_set = [self._risk_of_set(arrays, held) for arrays in self.arrays]
+        by_set = [self._risk_of_set(arrays, held, nets, alone=alone) for arrays in self.arrays]
         # All else is the same in all sets, and a requirement rises with the scan risk.
         chosen = max(by_set, key=lambda risk: risk.scan_risk)
         # Scenarios are counted through all sets; two may require the same but for rounding.
@@ -93,41 +99,68 @@ class Portfolio:
                 contract = arrays.contract(name)
                 bids = sum(max(0.0, quantity) for quantity in quantities)
                 asks = sum(max(0.0, -quantity) for quantity in quantities)
-                long, short = (measured(arrays.scenarios, side * contract.losses) for side in (1, -1))
+                losses = self._losses_of_one(arrays, name)
+                long, short = (measured(arrays.scenarios, side * losses) for side in (1, -1))
                 total += max(bids * long, asks * short)
                 parts += (bids + asks) * contract.scale
             largest = max(largest, total)
         return largest, parts
 
-    def _risk_of_set(self, arrays: RiskArrays, held: Mapping[Any, float]) -> Risk:
-        scenarios = arrays.scenarios
-        products: dict[Any, dict[Any, list[Any]]] = {}
-        for name in held:
-            group = None if scenarios.joint else arrays.underlying(name)
-            products.setdefault(self._product(group, scenarios), {}).setdefault(group, []).append(name)
+    def _index_moves(self, arrays: RiskArrays, asset: Any) -> Floats:
+        """Return by how much an asset's index price changes in each scenario."""
+        shock = arrays.scenarios.price(self.rules.in_scenario[asset])
+        return shock if arrays.scenarios.absolute else float(self.worth.asset(asset).index_price) * shock
 
-        def losses_of(names: list[Any]) -> Floats:
-            return np.asarray(sum(held[name] * arrays.contract(name).losses for name in names))
+    def _losses_of_one(self, arrays: RiskArrays, name: Any) -> Floats:
+        """Return what price changes of one contract lose, at the shocked index price where that moves along."""
+        losses, asset = arrays.contract(name).losses, self.worth.settlement(name)
+        moved_by = self.rules.in_scenario.get(asset)
+        if moved_by is None or not (arrays.scenarios.joint or moved_by == arrays.underlying(name)):
+            return losses
+        return losses * (1 + self._index_moves(arrays, asset) / float(self.worth.asset(asset).index_price))
+
+    def _risk_of_set(
+        self, arrays: RiskArrays, held: Mapping[Any, float], nets: Mapping[Any, float], *, alone: bool
+    ) -> Risk:
+        scenarios = arrays.scenarios
+        # Each group's losses, and its instruments.
+        groups: dict[Any, tuple[list[Floats], list[Any]]] = {}
+        own = arrays.underlying(next(iter(held))) if alone and held else None
+        parts = 0.0
+        for name, quantity in held.items():
+            group = None if scenarios.joint else arrays.underlying(name)
+            losses, names = groups.setdefault(group, ([], []))
+            losses.append(quantity * self._losses_of_one(arrays, name))
+            names.append(name)
+            parts += abs(quantity) * arrays.contract(name).scale * 10
+        for asset, net in nets.items():
+            group = None if scenarios.joint else self.rules.in_scenario[asset] if own is None else own
+            losses, _ = groups.setdefault(group, ([], []))
+            moves = self._index_moves(arrays, asset) * scenarios.weights
+            losses.append(-net * moves)
+            parts += abs(net) * float(np.abs(moves).max())
+        products: dict[Any, list[Any]] = {}
+        for group in sorted(groups, key=str):
+            products.setdefault(self._product(group, scenarios), []).append(group)
 
         scan_risk = minimums = concentration = 0.0
         profile = np.full(len(scenarios), -np.inf)
-        for groups in products.values():
-            losses = [losses_of(names) for names in groups.values()]
-            scanned, profiles = self._scan(scenarios, losses)
-            mine = [name for names in groups.values() for name in names]
-            least = sum(self._short_option_minimum(arrays, name, held[name]) for name in mine)
+        for mine in products.values():
+            scanned, profiles = self._scan(scenarios, [np.sum(groups[group][0], axis=0) for group in mine])
+            names = [name for group in mine for name in groups[group][1]]
+            least = sum(self._short_option_minimum(arrays, name, held[name]) for name in names)
             scan_risk += scanned
             minimums += max(0.0, least - scanned)
             profile = np.maximum(profile, profiles)
-            concentration += sum(self._concentration(arrays, group, names, held) for group, names in groups.items())
+            concentration += sum(self._concentration(arrays, group, groups[group][1], held) for group in mine)
         required = scan_risk + minimums + concentration
         return Risk(
             scan_risk=scan_risk,
             profile=profile,
             short_option_minimum=minimums,
             concentration=concentration,
-            margin_floor=max(0.0, self.rules.margin_floor - required) if held else 0.0,
-            parts=sum(abs(quantity) * arrays.contract(name).scale for name, quantity in held.items()) + required,
+            margin_floor=max(0.0, self.rules.margin_floor - required) if groups else 0.0,
+            parts=parts + required,
         )
 
     def _product(self, group: Any, scenarios: ScenarioSet) -> Any:
@@ -194,7 +227,7 @@ def evaluate(
         _append(report, row)
         units = posted_units(portfolio.worth, account)
         for name in sorted(units, key=portfolio.worth.row):
-            risk = _charge(portfolio, account, {name}, units[name])
+            risk = _charge(portfolio, account, {name}, units[name], alone=True)
             row = {"account": account.name} | isolated_row(portfolio.worth, name, units[name]) | _risk_columns(risk)
             _append(isolated, row)
     return report | {"isolated": isolated}
@@ -203,7 +236,7 @@ def evaluate(
 _BOUNDS = ("gross", "weighted_needs", "weighted_assets")
 
 
-def _charge(portfolio: Portfolio, account: Account, names: set[Any], unit: Unit) -> Risk:
+def _charge(portfolio: Portfolio, account: Account, names: set[Any], unit: Unit, *, alone: bool = False) -> Risk:
     """Let a unit need what its positions risk together, and return that risk."""
     held = {name: float(row["quantity"]) for name, row in account.positions.items() if name in names}
     orders = {
@@ -212,7 +245,12 @@ def _charge(portfolio: Portfolio, account: Account, names: set[Any], unit: Unit)
         if name in names
     }
     orders = {name: quantities for name, quantities in orders.items() if quantities}
-    risk = portfolio.risk(held)
+    nets = {
+        asset: unit.cash.get(asset, 0.0) + unit.unrealized.get(asset, 0.0)
+        for asset in portfolio.rules.in_scenario
+        if unit.cash.get(asset, 0.0) != 0 or asset in unit.unrealized
+    }
+    risk = portfolio.risk(held, nets, alone=alone)
     order_risk, order_parts = portfolio.order_risk(orders)
     factor = portfolio.rules.initial_factor
     holding = unit.holdings[0] if unit.holdings else Holding(None, 0.0, 0.0, 0.0, 0.0)

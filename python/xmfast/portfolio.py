@@ -91,9 +91,10 @@ class ScenarioModel:
         """Return what one long contract of every instrument with a mark price loses in each scenario."""
         if not isinstance(market, Market):
             raise TypeError(f"market: a Market is needed, not {type(market).__name__}")
-        rows, arrays = self._core.risk_arrays(market._core)
-        ids = self._universe.instruments
-        return RiskArrays(instruments=[ids[row] for row in rows], losses=np.concatenate(arrays, axis=1))
+        rows, assets, arrays = self._core.risk_arrays(market._core)
+        instruments, names = self._universe.instruments, self._universe.assets
+        ids = [*(instruments[row] for row in rows), *(names[row] for row in assets)]
+        return RiskArrays(instruments=ids, losses=np.concatenate(arrays, axis=1))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._universe!r})"
@@ -125,6 +126,9 @@ class PortfolioMargin(ScenarioModel):
         Least requirement of an account with positions, numeraire.
     initial_factor : float, optional
         Initial margin is the requirement times this; >= 1.
+    in_scenario : list or dict, optional
+        Assets that move inside the scenarios instead of being cut by a haircut, never both; a dict names the underlying
+        that each moves with, in a list it has the asset's own name.
 
     Notes
     -----
@@ -178,6 +182,7 @@ class PortfolioMargin(ScenarioModel):
         concentration: Mapping[Any, tuple[float, float]] | None = None,
         margin_floor: float = 0.0,
         initial_factor: float = 1.0,
+        in_scenario: Sequence[Id] | Mapping[Any, Any] = (),
     ) -> None:
         if not isinstance(scenarios, Scenarios):
             raise TypeError(f"scenarios: Scenarios are needed, not {type(scenarios).__name__}")
@@ -198,6 +203,7 @@ class PortfolioMargin(ScenarioModel):
                 "concentration": names.concentration(concentration),
                 "margin_floor": one_number("margin_floor", margin_floor),
                 "initial_factor": one_number("initial_factor", initial_factor),
+                "in_scenario": names.of_assets(in_scenario),
             },
         )
 
@@ -225,7 +231,7 @@ class HistoricalVaR(ScenarioModel):
         What a day's weight is of the next one's.
     stressed_returns : dict of arrays, optional
         A second history; the larger requirement counts.
-    short_option_minimum, margin_floor, initial_factor
+    short_option_minimum, margin_floor, initial_factor, in_scenario
         As for :class:`PortfolioMargin`.
 
     Notes
@@ -257,6 +263,7 @@ class HistoricalVaR(ScenarioModel):
         short_option_minimum: float | Mapping[Any, float] = 0.0,
         margin_floor: float = 0.0,
         initial_factor: float = 1.0,
+        in_scenario: Sequence[Id] | Mapping[Any, Any] = (),
     ) -> None:
         if returns is None:
             raise ParameterError("returns: returns by underlying are needed: {'BTC': [...], ...}")
@@ -290,6 +297,7 @@ class HistoricalVaR(ScenarioModel):
                 "concentration": [None] * underlyings,
                 "margin_floor": one_number("margin_floor", margin_floor),
                 "initial_factor": one_number("initial_factor", initial_factor),
+                "in_scenario": names.of_assets(in_scenario),
             },
         )
 
@@ -316,6 +324,23 @@ class _Underlyings:
         for name, value in said.items():
             values[self.row(what, name)] = value
         return values
+
+    def of_assets(self, said: Sequence[Id] | Mapping[Any, Any]) -> list[int | None]:
+        """Return by asset the row of the underlying that it moves with inside the scenarios, if it does."""
+        if isinstance(said, str) or not isinstance(said, Mapping | Sequence):
+            raise ParameterError(
+                f"in_scenario: assets are needed, ['BTC', ...] or {{'stETH': 'ETH', ...}}, not {said!r}"
+            )
+        pairs = said if isinstance(said, Mapping) else {name: name for name in said}
+        assets = {name: row for row, name in enumerate(self._universe.assets)}
+        rows: list[int | None] = [None] * len(assets)
+        for asset, underlying in pairs.items():
+            if asset not in assets:
+                raise UnknownIdError(
+                    f"in_scenario: no asset {asset!r}{hint(str(asset), [str(known) for known in assets])}"
+                )
+            rows[assets[asset]] = self.row(f"in_scenario of {asset!r}", underlying)
+        return rows
 
     def concentration(self, said: Mapping[Any, Any] | None) -> list[tuple[float, float] | None]:
         """Return rate and depth of every underlying."""

@@ -25,6 +25,11 @@ class RiskArrays:
 
     ``losses`` has shape (I, S): weights counted, scenarios of all sets one after the other. A portfolio's loss in a
     scenario is the sum of quantity times loss: anyone can replicate its margin.
+
+    After the instruments come the assets that move inside the scenarios (``in_scenario``), with what one unit of a
+    net balance loses: cash with interest, less entry cost. A contract that settles in one and moves together with it
+    loses its present value as well, at the shocked index price; where it moves apart, its present value belongs to the
+    net balance.
     """
 
     instruments: list[Id]
@@ -112,9 +117,9 @@ class PortfolioReport(MarginReport):
         scenarios = self._risk.scenarios()
         return ScenarioLosses(
             account=account,
-            instruments=[instrument for instrument, _, _ in legs],
-            quantity=np.array([quantity for _, quantity, _ in legs]),
-            losses=np.array([losses for _, _, losses in legs]).reshape(len(legs), scenarios),
+            instruments=[name if what == "position" else f"{name} {what}" for name, what, _, _ in legs],
+            quantity=np.array([quantity for _, _, quantity, _ in legs]),
+            losses=np.array([losses for *_, losses in legs]).reshape(len(legs), scenarios),
         )
 
     def worst(self, n: int = 10) -> PortfolioReport:

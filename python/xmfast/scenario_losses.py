@@ -29,9 +29,10 @@ class ScenarioLosses:
     account : str or int
         Whose positions they are; isolated ones are apart.
     instruments : list of ids
-        What it has positions in, L of them.
+        What it has positions in, L of them; then balances, entry costs and present values in assets that move inside
+        the scenarios, named so: ``"BTC balance"``.
     quantity : ndarray of shape (L,)
-        Contracts, negative when short.
+        Contracts, negative when short; units of the asset.
     losses : ndarray of shape (L, S)
         Quantity times risk array.
     """

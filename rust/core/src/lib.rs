@@ -90,8 +90,8 @@ pub use risk::{
     Concentration, Offsets, RiskModel, RiskParameters, RiskTable, ScenarioSet, SetLosses, Shocks,
     VolatilityShock,
 };
-pub use risk_layout::{RiskGroup, loss_row};
-pub use risk_report::{RiskEvaluated, RiskFigures, evaluate_risk, requirement_lines};
+pub use risk_layout::{LossOf, MovingAssets, RiskGroup, loss_row};
+pub use risk_report::{RiskEvaluated, RiskFigures, evaluate_risk, pool_losses, requirement_lines};
 pub use risk_scan::risk_column;
 pub use settle::{Line, LineKind, Settled, Settlement, Subject};
 pub use summary::{Summary, summarize};

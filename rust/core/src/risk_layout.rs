@@ -2,10 +2,12 @@
 
 use crate::book::{Block, Holdings};
 use crate::error::Result;
+use crate::exact::Number;
 use crate::kernel::{BlockUnits, Fold, RowId};
 use crate::layout::Gathered;
 use crate::pool::{self, Stop};
-use crate::units::{Leg, Unit};
+use crate::table::LegKind;
+use crate::units::{AccountUnits, Key, Leg, Reader, Unit};
 use crate::universe::Universe;
 
 /// Which positions are added up in a scenario before the worst one is taken.
@@ -44,7 +46,7 @@ pub struct RiskLayout {
     pub instruments: Vec<usize>,
     /// Whether anybody has open orders that may add to a position.
     pub has_orders: bool,
-    /// The largest number of positions of an account.
+    /// The largest number of legs of an account, or more.
     pub widest: usize,
 }
 
@@ -60,6 +62,185 @@ pub(crate) fn doubt_row(universe: &Universe) -> usize {
     loss_row(universe.specs().len())
 }
 
+/// Assets whose index price moves in the scenarios: what is held in them is at risk like a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovingAssets {
+    /// By asset, the underlying that its price moves with.
+    pub underlying: Vec<Option<usize>>,
+    /// Whether all underlyings move together.
+    pub joint: bool,
+}
+
+impl MovingAssets {
+    /// The underlying that moves what an instrument settles in, and whether it moves with the instrument's own price:
+    /// then the product of both is revalued, else each has its own group.
+    #[must_use]
+    pub fn of_instrument(&self, universe: &Universe, instrument: usize) -> Option<(usize, bool)> {
+        let spec = &universe.specs()[instrument];
+        let moved_by = self.underlying[spec.settlement as usize]?;
+        let together = self.joint || spec.underlying as usize == moved_by;
+        Some((moved_by, together))
+    }
+}
+
+/// What is held in an asset that moves in the scenarios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Deposit,
+    Loan,
+    IsolatedMargin,
+    Cost,
+}
+
+impl Held {
+    pub(crate) const ALL: [Self; 4] = [Self::Deposit, Self::Loan, Self::IsolatedMargin, Self::Cost];
+
+    /// The asset and what is held of it, if a leg is that.
+    fn of(kind: LegKind) -> Option<(usize, Self)> {
+        match kind {
+            LegKind::Deposit(asset) | LegKind::NettedDeposit(asset) => Some((asset, Self::Deposit)),
+            LegKind::Loan(asset) | LegKind::NettedLoan(asset) => Some((asset, Self::Loan)),
+            LegKind::IsolatedMargin(asset) => Some((asset, Self::IsolatedMargin)),
+            LegKind::Cost(asset) => Some((asset, Self::Cost)),
+            LegKind::Position(_) | LegKind::Exposure(_) => None,
+        }
+    }
+}
+
+/// Row of what is held in an asset.
+#[must_use]
+pub(crate) fn asset_row(universe: &Universe, asset: usize, held: Held) -> usize {
+    doubt_row(universe) + 1 + Held::ALL.len() * asset + held as usize
+}
+
+/// Row of the present value of a contract, which moves with the asset in which it settles.
+#[must_use]
+pub(crate) fn value_row(universe: &Universe, instrument: usize) -> usize {
+    asset_row(universe, universe.assets().len(), Held::Deposit) + instrument
+}
+
+/// What a row of a table of losses stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossOf {
+    /// A contract.
+    Instrument(usize),
+    /// The present value of a contract, which moves with the asset in which it settles.
+    PresentValue(usize),
+    /// A balance.
+    Balance(usize),
+    /// What is posted for an isolated position.
+    IsolatedMargin(usize),
+    /// Entry cost of positions.
+    Cost(usize),
+}
+
+impl LossOf {
+    /// What a row stands for.
+    ///
+    /// # Panics
+    /// If it is the all-zero row or that of doubt.
+    pub(crate) fn of(universe: &Universe, row: usize) -> Self {
+        if row < doubt_row(universe) {
+            return Self::Instrument(row - 1);
+        }
+        let first = asset_row(universe, 0, Held::Deposit);
+        match row.checked_sub(value_row(universe, 0)) {
+            Some(instrument) => Self::PresentValue(instrument),
+            None => {
+                let asset = (row - first) / Held::ALL.len();
+                match Held::ALL[(row - first) % Held::ALL.len()] {
+                    Held::Deposit | Held::Loan => Self::Balance(asset),
+                    Held::IsolatedMargin => Self::IsolatedMargin(asset),
+                    Held::Cost => Self::Cost(asset),
+                }
+            }
+        }
+    }
+}
+
+/// Rows of a table of losses.
+#[must_use]
+pub(crate) fn loss_rows(universe: &Universe, moving: Option<&MovingAssets>) -> usize {
+    match moving {
+        Some(_) => value_row(universe, universe.specs().len()),
+        None => doubt_row(universe) + 1,
+    }
+}
+
+/// How an account's legs are found and grouped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LegReader<'a> {
+    pub(crate) group: RiskGroup,
+    pub(crate) moving: Option<&'a MovingAssets>,
+    pub(crate) universe: &'a Universe,
+}
+
+impl LegReader<'_> {
+    fn key(self, underlying: usize) -> usize {
+        match self.group {
+            RiskGroup::Underlying => underlying + 1,
+            RiskGroup::Account => 0,
+        }
+    }
+
+    /// Legs of a pool, or of one isolated position, by group: group (underlying + 1, or 0), row and quantity, in order of
+    /// group; positions before assets. All legs of an isolated position are one group, that of its underlying.
+    pub(crate) fn read<N: Number>(
+        self,
+        holdings: Holdings<'_>,
+        position: Option<usize>,
+        legs: &mut Vec<(usize, Leg<N>)>,
+    ) {
+        legs.clear();
+        let universe = self.universe;
+        let alone = position.map(|place| {
+            let instrument = holdings.instrument[place] as usize;
+            self.key(universe.specs()[instrument].underlying as usize)
+        });
+        for (place, &instrument) in holdings.instrument.iter().enumerate() {
+            let mine = match position {
+                None => !holdings.is_isolated(place),
+                Some(position) => place == position,
+            };
+            let quantity = N::given(holdings.quantity.get(place));
+            if !mine || quantity == N::decimal(0.0) {
+                continue;
+            }
+            let instrument = instrument as usize;
+            let moving = |moving: &MovingAssets| moving.of_instrument(universe, instrument);
+            if let Some((moved_by, false)) = self.moving.and_then(moving) {
+                let key = alone.unwrap_or(self.key(moved_by));
+                let row = value_row(universe, instrument);
+                let quantity = quantity.clone();
+                legs.push((key, Leg { row, quantity }));
+            }
+            let key = self.key(universe.specs()[instrument].underlying as usize);
+            let row = loss_row(instrument);
+            legs.push((key, Leg { row, quantity }));
+        }
+        if let Some(moving) = self.moving {
+            let reader = Reader::new(universe, Key::SettlementAsset);
+            let mut units = AccountUnits::<N>::default();
+            match position {
+                None => units.read(reader, holdings),
+                Some(position) => units.read_position(reader, holdings, position),
+            }
+            for leg in units.legs() {
+                let held = reader.rows.kind(leg.row).and_then(Held::of);
+                let Some((asset, held)) = held else { continue };
+                let moved_by = moving.underlying[asset];
+                let Some(moved_by) = moved_by.filter(|_| leg.quantity != N::decimal(0.0)) else {
+                    continue;
+                };
+                let row = asset_row(universe, asset, held);
+                let quantity = leg.quantity.clone();
+                legs.push((alone.unwrap_or(self.key(moved_by)), Leg { row, quantity }));
+            }
+        }
+        legs.sort_by_key(|(key, _)| *key);
+    }
+}
+
 impl RiskLayout {
     /// Packs the positions of all accounts.
     ///
@@ -67,31 +248,32 @@ impl RiskLayout {
     /// [`Error::Interrupted`](crate::Error::Interrupted).
     pub fn new(
         group: RiskGroup,
+        moving: Option<&MovingAssets>,
         universe: &Universe,
         blocks: &[Block],
         stop: Stop<'_>,
     ) -> Result<Self> {
-        if u16::try_from(doubt_row(universe)).is_ok() {
-            Self::packed(group, universe, blocks, RiskBlocks::Narrow, stop)
+        let reader = LegReader {
+            group,
+            moving,
+            universe,
+        };
+        if u16::try_from(loss_rows(universe, moving)).is_ok() {
+            Self::packed(reader, blocks, RiskBlocks::Narrow, stop)
         } else {
-            Self::packed(group, universe, blocks, RiskBlocks::Wide, stop)
+            Self::packed(reader, blocks, RiskBlocks::Wide, stop)
         }
     }
 
     fn packed<R: RowId>(
-        group: RiskGroup,
-        universe: &Universe,
+        reader: LegReader<'_>,
         blocks: &[Block],
         wrap: fn(RiskPacked<R>) -> RiskBlocks,
         stop: Stop<'_>,
     ) -> Result<Self> {
-        let packed = pool::map(
-            blocks.len(),
-            |block| pack(group, universe, &blocks[block]),
-            stop,
-        )?;
+        let packed = pool::map(blocks.len(), |block| pack(reader, &blocks[block]), stop)?;
         let (mut pools, mut isolated) = (Vec::new(), Vec::new());
-        let mut held = vec![false; universe.specs().len()];
+        let mut held = vec![false; reader.universe.specs().len()];
         let mut widest = 0;
         for (block, units) in blocks.iter().zip(packed) {
             pools.push(units.0);
@@ -101,6 +283,10 @@ impl RiskLayout {
             }
             let counts = (0..block.len()).map(|slot| block.positions(slot).1.len());
             widest = widest.max(counts.max().unwrap_or(0));
+        }
+        if reader.moving.is_some() {
+            // Each position may have its value apart, and each asset cash and cost.
+            widest = 2 * widest + 2 * reader.universe.assets().len();
         }
         Ok(Self {
             blocks: wrap(RiskPacked { pools, isolated }),
@@ -136,42 +322,14 @@ impl<R: RowId> RiskPacked<R> {
     }
 }
 
-/// Positions of a pool by group: group (underlying + 1, or 0), row and quantity, in order of group and instrument.
-pub(crate) fn pool_legs(
-    group: RiskGroup,
-    universe: &Universe,
-    holdings: Holdings<'_>,
-    legs: &mut Vec<(usize, Leg<f64>)>,
-) {
-    legs.clear();
-    for (place, &instrument) in holdings.instrument.iter().enumerate() {
-        let quantity = holdings.quantity.floats()[place];
-        if quantity == 0.0 || holdings.is_isolated(place) {
-            continue;
-        }
-        let instrument = instrument as usize;
-        let key = match group {
-            RiskGroup::Underlying => universe.specs()[instrument].underlying as usize + 1,
-            RiskGroup::Account => 0,
-        };
-        let row = loss_row(instrument);
-        legs.push((key, Leg { row, quantity }));
-    }
-    legs.sort_by_key(|(key, _)| *key);
-}
-
-fn pack<R: RowId>(
-    group: RiskGroup,
-    universe: &Universe,
-    block: &Block,
-) -> (BlockUnits<R>, BlockUnits<R>) {
-    let doubt = doubt_row(universe);
+fn pack<R: RowId>(reader: LegReader<'_>, block: &Block) -> (BlockUnits<R>, BlockUnits<R>) {
+    let doubt = doubt_row(reader.universe);
     let (mut whole, mut parts, mut folds) = (Gathered::default(), Gathered::default(), Vec::new());
     let (mut alone, mut positions) = (Gathered::default(), 0);
     let (mut keyed, mut legs) = (Vec::new(), Vec::new());
     for slot in 0..block.len() {
         let holdings = block.holdings(slot);
-        pool_legs(group, universe, holdings, &mut keyed);
+        reader.read(holdings, None, &mut keyed);
         let units = keyed.chunk_by(|a, b| a.0 == b.0);
         let count = units.clone().count();
         for unit in units {
@@ -194,26 +352,23 @@ fn pack<R: RowId>(
                 parts: count as u32,
             });
         }
-        for (place, &instrument) in holdings.instrument.iter().enumerate() {
-            if holdings.is_isolated(place) {
-                let leg = Leg {
-                    row: loss_row(instrument as usize),
-                    quantity: holdings.quantity.floats()[place],
-                };
-                let home = match group {
-                    RiskGroup::Underlying => {
-                        universe.specs()[instrument as usize].underlying as usize + 1
-                    }
-                    RiskGroup::Account => 0,
-                };
+        for place in 0..holdings.instrument.len() {
+            if !holdings.is_isolated(place) {
+                continue;
+            }
+            reader.read(holdings, Some(place), &mut keyed);
+            legs.clear();
+            legs.extend(keyed.iter().map(|(_, leg)| leg.clone()));
+            // Nothing is at risk with a position of 0 contracts.
+            if let Some(&(home, _)) = keyed.first() {
                 let unit = Unit {
                     home,
-                    legs: &[leg],
+                    legs: &legs,
                     exposures: &[],
                 };
                 alone.push(unit, doubt, 0.0, positions);
-                positions += 1;
             }
+            positions += 1;
         }
     }
     let pools = BlockUnits {

@@ -13,11 +13,11 @@ use crate::market::Market;
 use crate::pool::Stop;
 use crate::report::{Beside, Evaluated, Evaluation, table_of};
 use crate::risk::{RiskModel, RiskTable, settle_risk};
-use crate::risk_layout::{RiskBlocks, RiskLayout};
+use crate::risk_layout::{LegReader, LossOf, RiskBlocks, RiskGroup, RiskLayout};
 use crate::risk_scan::{ROUNDINGS, RiskScan, charge_row, risk_column};
 use crate::settle::{Settlement, Subject};
 use crate::table::Table;
-use crate::units::Key;
+use crate::units::{Key, Leg};
 
 /// What an evaluation of portfolio risk says.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub(crate) struct RiskInputs<'a> {
     pub(crate) table: Table,
     pub(crate) risk_table: Arc<RiskTable>,
     /// Positions as each set groups them.
-    pub(crate) layouts: Vec<&'a RiskLayout>,
+    pub(crate) layouts: Vec<Arc<RiskLayout>>,
 }
 
 impl<'a> RiskInputs<'a> {
@@ -157,7 +157,7 @@ impl<'a> RiskInputs<'a> {
         let risk_table = Arc::new(risk_table(model, book, market, &mut *stop)?);
         let mut layouts = Vec::with_capacity(risk_table.sets.len());
         for set in &risk_table.sets {
-            layouts.push(book.risk_layout(set.group, &mut *stop)?);
+            layouts.push(book.risk_layout(set.group, model.moving(), &mut *stop)?);
         }
         Ok(Self {
             model,
@@ -193,7 +193,7 @@ fn risk_table(
     stop: Stop<'_>,
 ) -> Result<RiskTable> {
     let group = model.group(&model.parameters.sets[0]);
-    let layout = book.risk_layout(group, stop)?;
+    let layout = book.risk_layout(group, model.moving(), stop)?;
     let holder = |instrument: usize| {
         let instrument = instrument as u32;
         let holds = (0..book.accounts().len()).find(|&account| {
@@ -218,7 +218,7 @@ fn risk_table(
 pub(crate) struct RiskOfBook<'a> {
     pub(crate) scan: RiskScan<'a>,
     book: &'a Book,
-    layouts: &'a [&'a RiskLayout],
+    layouts: &'a [Arc<RiskLayout>],
     layout: &'a Layout,
     pools: Vec<Mutex<FiguresOfBlock<'a>>>,
     isolated: Vec<Mutex<&'a mut [Row]>>,
@@ -432,6 +432,31 @@ fn ordered_risk<N: Number>(
         }
     }
     largest
+}
+
+/// What an account's pool is at risk with: each leg, its quantity, and what it loses in every scenario of all sets.
+#[must_use]
+pub fn pool_losses(
+    model: &RiskModel,
+    table: &RiskTable,
+    book: &Book,
+    account: usize,
+) -> Vec<(LossOf, f64, Vec<f64>)> {
+    let reader = LegReader {
+        group: RiskGroup::Account,
+        moving: model.moving(),
+        universe: model.universe(),
+    };
+    let mut legs = Vec::new();
+    reader.read::<f64>(book.holdings(account), None, &mut legs);
+    let losses = |(_, leg): &(usize, Leg<f64>)| {
+        let sets = table.sets.iter();
+        let of_one = sets.flat_map(|set| set.losses.losses(leg.row));
+        let losses = of_one.map(|loss| leg.quantity * loss).collect();
+        let what = LossOf::of(model.universe(), leg.row);
+        (what, leg.quantity, losses)
+    };
+    legs.iter().map(losses).collect()
 }
 
 /// What an account's pool or isolated position requires, line by line, in exact numbers: kind, maintenance margin, initial

@@ -6,9 +6,9 @@ use pyo3::prelude::*;
 use xmfast_core::exact::Rational;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    CrossMargin, Key, Measure, Offsets, ResultRows, RiskFigures, RiskParameters, RiskTable,
+    CrossMargin, Key, LossOf, Measure, Offsets, ResultRows, RiskFigures, RiskParameters, RiskTable,
     ScenarioSet, Shocks, Subject, VolatilityShock, evaluate_risk, liquidatable, loss_row,
-    requirement_lines,
+    pool_losses, requirement_lines,
 };
 
 use crate::book::Book;
@@ -29,11 +29,16 @@ pub(crate) struct RiskModel {
     collateral: Py<LinearModel>,
 }
 
-/// Rows of the universe, and an array for each set.
-type LabelledArrays<'py> = (Vec<usize>, Vec<Bound<'py, PyArray2<f64>>>);
+/// Instruments and assets, by row of the universe, and an array for each set.
+type LabelledArrays<'py> = (Vec<usize>, Vec<usize>, Vec<Bound<'py, PyArray2<f64>>>);
 
-/// Instrument, contracts, losses by scenario.
-type Leg<'py> = (Bound<'py, PyAny>, f64, Bound<'py, PyArray1<f64>>);
+/// Instrument or asset, what is held of it, how much, losses by scenario.
+type Leg<'py> = (
+    Bound<'py, PyAny>,
+    &'static str,
+    f64,
+    Bound<'py, PyArray1<f64>>,
+);
 
 /// Price shocks and volatility shocks by scenario.
 type ShockColumns = (Vec<f64>, Vec<f64>);
@@ -94,6 +99,8 @@ struct Parameters {
     concentration: Vec<Option<(f64, f64)>>,
     margin_floor: f64,
     initial_factor: f64,
+    /// By asset, the underlying that it moves with.
+    in_scenario: Vec<Option<usize>>,
 }
 
 #[pymethods]
@@ -122,6 +129,7 @@ impl RiskModel {
                 .collect(),
             margin_floor: parameters.margin_floor,
             initial_factor: parameters.initial_factor,
+            in_scenario: parameters.in_scenario,
         };
         let model = LinearModel {
             model: collateral.clone(),
@@ -170,8 +178,8 @@ impl RiskModel {
         Ok(flags.into_pyarray(py))
     }
 
-    /// Losses of one long contract of every instrument that has a mark price, set by set: rows of the universe, and an
-    /// array of shape (I, S) for each set.
+    /// Losses of one long contract of every instrument that has a mark price, set by set: rows of the universe, those
+    /// of the assets that move in the scenarios, and an array of shape (I, S) for each set, instruments before assets.
     fn risk_arrays<'py>(
         &self,
         py: Python<'py>,
@@ -186,17 +194,20 @@ impl RiskModel {
             .map(|(row, _)| row)
             .collect();
         let table = RiskTable::new(&self.model, market, &priced, (1, false), |_| String::new())?;
-        let arrays = table.sets.iter().map(|set| {
+        let assets = table.asset_losses(&self.model);
+        let arrays = table.sets.iter().enumerate().map(|(number, set)| {
             let rows = priced
                 .iter()
                 .flat_map(|&row| set.losses.losses(loss_row(row)).iter());
-            let shape = (priced.len(), set.losses.scenarios());
-            Array2::from_shape_vec(shape, rows.copied().collect())
-                .expect("a loss for every instrument and scenario")
+            let of_assets = assets.iter().flat_map(|(_, losses)| losses[number].iter());
+            let shape = (priced.len() + assets.len(), set.losses.scenarios());
+            Array2::from_shape_vec(shape, rows.chain(of_assets).copied().collect())
+                .expect("a loss for every instrument, asset and scenario")
                 .into_pyarray(py)
         });
         let arrays = arrays.collect();
-        Ok((priced, arrays))
+        let assets = assets.iter().map(|(asset, _)| *asset).collect();
+        Ok((priced, assets, arrays))
     }
 }
 
@@ -267,22 +278,23 @@ impl Risk {
         sets.map(|set| set.losses.scenarios()).sum()
     }
 
-    /// Positions of a row's pool: instrument, contracts, and what they lose in each scenario, through all sets.
+    /// Legs of a row's pool: positions, and what is held in assets that move: what they lose in each scenario, through all sets.
     fn legs<'py>(&self, py: Python<'py>, row: usize) -> Result<Vec<Leg<'py>>> {
         let account = self.numbers.as_ref().map_or(row, |numbers| numbers[row]);
         let book = self.origin.book();
-        let holdings = book.holdings(account);
-        let pooled = |&place: &usize| !holdings.is_isolated(place);
-        let legs = (0..holdings.instrument.len()).filter(pooled).map(|place| {
-            let instrument = holdings.instrument[place] as usize;
-            let quantity = holdings.quantity.floats()[place];
-            let sets = self.table.sets.iter();
-            let losses = sets.flat_map(|set| set.losses.losses(loss_row(instrument)));
-            let losses: Vec<f64> = losses.map(|loss| quantity * loss).collect();
-            let id = id_object(py, book.universe().instruments().get(instrument))?;
-            Ok((id, quantity, losses.into_pyarray(py)))
-        });
-        legs.collect()
+        let universe = book.universe();
+        let legs = pool_losses(&self.model.get().model, &self.table, book, account);
+        let leg = |(what, quantity, losses): (LossOf, f64, Vec<f64>)| {
+            let (id, what) = match what {
+                LossOf::Instrument(row) => (universe.instruments().get(row), "position"),
+                LossOf::PresentValue(row) => (universe.instruments().get(row), "present value"),
+                LossOf::Balance(row) => (universe.assets().get(row), "balance"),
+                LossOf::IsolatedMargin(row) => (universe.assets().get(row), "isolated margin"),
+                LossOf::Cost(row) => (universe.assets().get(row), "entry cost"),
+            };
+            Ok((id_object(py, id)?, what, quantity, losses.into_pyarray(py)))
+        };
+        legs.into_iter().map(leg).collect()
     }
 
     /// What a row's account (or its isolated position in an instrument) requires, in exact numbers: lines of kind,

@@ -6,14 +6,14 @@ mod sort;
 pub use frames::{Accounts, Balances, Orders, Positions};
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::error::{Place, Result};
 use crate::exact::{Given, GivenColumn, GivenRef, GivenSlice};
 use crate::ids::{Id, Ids};
 use crate::layout::Layout;
 use crate::pool::{self, Stop};
-use crate::risk_layout::{RiskGroup, RiskLayout};
+use crate::risk_layout::{MovingAssets, RiskGroup, RiskLayout};
 use crate::units::Key;
 use crate::universe::{Universe, unknown};
 use frames::AccountIds;
@@ -202,9 +202,19 @@ pub struct Book {
     orders: usize,
     by_settlement_asset: OnceLock<Layout>,
     by_position: OnceLock<Layout>,
-    risk_by_underlying: OnceLock<RiskLayout>,
-    risk_by_account: OnceLock<RiskLayout>,
+    risk_layouts: Mutex<Vec<KeptRisk>>,
 }
+
+/// Positions grouped for scenarios, and how.
+#[derive(Debug)]
+struct KeptRisk {
+    group: RiskGroup,
+    moving: Option<MovingAssets>,
+    layout: Arc<RiskLayout>,
+}
+
+/// So many are kept; the oldest goes first.
+const KEPT_RISKS: usize = 4;
 
 impl Book {
     /// Checks the frames and sorts their rows into blocks.
@@ -326,8 +336,7 @@ impl Book {
             orders,
             by_settlement_asset: OnceLock::new(),
             by_position: OnceLock::new(),
-            risk_by_underlying: OnceLock::new(),
-            risk_by_account: OnceLock::new(),
+            risk_layouts: Mutex::default(),
         })
     }
 
@@ -414,16 +423,38 @@ impl Book {
     ///
     /// # Errors
     /// [`Error::Interrupted`](crate::Error::Interrupted).
-    pub fn risk_layout(&self, group: RiskGroup, stop: Stop<'_>) -> Result<&RiskLayout> {
-        let kept = match group {
-            RiskGroup::Underlying => &self.risk_by_underlying,
-            RiskGroup::Account => &self.risk_by_account,
+    pub fn risk_layout(
+        &self,
+        group: RiskGroup,
+        moving: Option<&MovingAssets>,
+        stop: Stop<'_>,
+    ) -> Result<Arc<RiskLayout>> {
+        let same = |kept: &&KeptRisk| kept.group == group && kept.moving.as_ref() == moving;
+        let kept = || {
+            self.risk_layouts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
         };
-        if kept.get().is_none() {
-            let layout = RiskLayout::new(group, &self.universe, &self.blocks, stop)?;
-            let _ = kept.set(layout);
+        if let Some(found) = kept().iter().find(same) {
+            return Ok(Arc::clone(&found.layout));
         }
-        Ok(kept.get().expect("set above"))
+        let layout = Arc::new(RiskLayout::new(
+            group,
+            moving,
+            &self.universe,
+            &self.blocks,
+            stop,
+        )?);
+        let mut kept = kept();
+        if kept.len() == KEPT_RISKS {
+            kept.remove(0);
+        }
+        kept.push(KeptRisk {
+            group,
+            moving: moving.cloned(),
+            layout: Arc::clone(&layout),
+        });
+        Ok(layout)
     }
 
     /// Bytes held by the holdings, by the layouts (0 before first use) and by the account ids.
@@ -432,8 +463,11 @@ impl Book {
         let book = self.blocks.iter().map(Block::memory).sum();
         let layouts = [Key::SettlementAsset, Key::Position]
             .map(|key| self.kept(key).get().map_or(0, Layout::memory));
-        let risk = [&self.risk_by_underlying, &self.risk_by_account]
-            .map(|kept| kept.get().map_or(0, RiskLayout::memory));
+        let kept = self
+            .risk_layouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let risk = kept.iter().map(|kept| kept.layout.memory());
         let layouts = layouts.into_iter().chain(risk).sum();
         (book, layouts, self.accounts.memory())
     }

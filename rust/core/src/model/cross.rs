@@ -75,6 +75,12 @@ impl CrossMargin {
         Ok(model)
     }
 
+    /// Whether what is held in an asset counts at its index price, whatever its size and sign.
+    #[must_use]
+    pub(crate) fn counts_in_full(&self, asset: usize) -> bool {
+        self.collateral[asset] == Collateral::default()
+    }
+
     /// Whether positions are charged by rates.
     #[must_use]
     pub(crate) fn charges(&self) -> bool {

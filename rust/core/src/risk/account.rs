@@ -8,7 +8,7 @@ use super::{Offsets, RiskModel};
 use crate::book::Holdings;
 use crate::exact::Number;
 use crate::kernel::{Measure, NO_SCENARIO, charge};
-use crate::risk_layout::{RiskGroup, loss_row};
+use crate::risk_layout::LegReader;
 use crate::units::Leg;
 
 /// A requirement on its way, in any kind of number.
@@ -177,26 +177,13 @@ fn settle_set<N: Number>(
     holdings: Holdings<'_>,
     position: Option<usize>,
 ) -> AccountRisk<N> {
-    let universe = model.universe();
     let mut legs: Vec<(usize, Leg<N>)> = Vec::new();
-    for (place, &instrument) in holdings.instrument.iter().enumerate() {
-        let mine = match position {
-            None => !holdings.is_isolated(place),
-            Some(position) => place == position,
-        };
-        let quantity = N::given(holdings.quantity.get(place));
-        if !mine || quantity == N::decimal(0.0) {
-            continue;
-        }
-        let instrument = instrument as usize;
-        let key = match set.group {
-            RiskGroup::Underlying => universe.specs()[instrument].underlying as usize + 1,
-            RiskGroup::Account => 0,
-        };
-        let row = loss_row(instrument);
-        legs.push((key, Leg { row, quantity }));
-    }
-    legs.sort_by_key(|(key, _)| *key);
+    let reader = LegReader {
+        group: set.group,
+        moving: model.moving(),
+        universe: model.universe(),
+    };
+    reader.read(holdings, position, &mut legs);
     let units: Vec<(usize, Vec<N>, [N; 4])> = legs
         .chunk_by(|a, b| a.0 == b.0)
         .map(|unit| {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::expiry::open_part;
 use super::scenarios::ScenarioSet;
-use super::{RiskModel, Shocks, options};
+use super::{RiskModel, Shocks, moving, options};
 use crate::error::{Error, Place, Result};
 use crate::kernel::{LossTable, Measure, charge};
 use crate::market::Market;
-use crate::risk_layout::{RiskGroup, doubt_row, loss_row};
+use crate::risk_layout::{Held, RiskGroup, asset_row, doubt_row, loss_row, loss_rows, value_row};
+use crate::units::COST_CANCELLATION;
+use crate::universe::Universe;
 
 /// Losses of one set of scenarios.
 #[derive(Clone, Debug)]
@@ -28,8 +30,7 @@ impl SetLosses {
     /// What one contract, long or short, can add to a requirement at most.
     pub(crate) fn most(&self, model: &RiskModel, instrument: usize) -> f64 {
         let row = loss_row(instrument);
-        let losses = self.losses.losses(row).iter();
-        let largest = losses.fold(0.0, |largest: f64, loss| largest.max(loss.abs()));
+        let largest = largest(self.losses.losses(row));
         let charges = self.losses.charges(row);
         let underlying = model.universe().specs()[instrument].underlying as usize;
         let concentration = model.parameters.concentration[underlying];
@@ -72,7 +73,7 @@ impl RiskTable {
         let error = (widest as f64 + 32.0) * f64::EPSILON;
         let mut sets = Vec::with_capacity(model.parameters.sets.len());
         for set in &model.parameters.sets {
-            let mut losses = LossTable::new(doubt_row(universe) + 1, set.len());
+            let mut losses = LossTable::new(loss_rows(universe, model.moving()), set.len());
             let alone_count = if has_orders {
                 universe.specs().len()
             } else {
@@ -92,13 +93,13 @@ impl RiskTable {
                         &holder,
                     )?;
                 }
+                moving::at_shocked_index(model, market, set, instrument, losses.losses_mut(row));
                 if has_orders {
+                    // What is bought at mark is worth what is paid: its present value cancels.
                     alone[instrument] = stand_alone(set.measure, losses.losses(row));
                 }
-                let largest = losses
-                    .losses(row)
-                    .iter()
-                    .fold(0.0, |a: f64, b| a.max(b.abs()));
+                moving::add_present_value(model, market, set, instrument, &mut losses)?;
+                let largest = largest(losses.losses(row));
                 charge(model, market, instrument, losses.charges_mut(row), &holder)?;
                 // What a contract adds to any sum, by its size: sums may cancel, their roundings do not.
                 let charges = losses.charges_mut(row);
@@ -109,6 +110,10 @@ impl RiskTable {
                     largest + charges[charge::SHORT_OPTION] + rate * charges[charge::DELTA].abs();
                 charges[charge::BOUND] = 2.0 * error * parts;
             }
+            moving::fill_assets(model, market, set, &mut losses)?;
+            if model.moving().is_some() {
+                bound_assets(universe, error, &mut losses);
+            }
             losses.charges_mut(doubt_row(universe))[charge::BOUND] = LOST_BY_UNDERFLOW;
             sets.push(SetLosses {
                 group: model.group(set),
@@ -118,6 +123,34 @@ impl RiskTable {
             });
         }
         Ok(Self { sets })
+    }
+}
+
+/// The largest loss by size.
+fn largest(losses: &[f64]) -> f64 {
+    losses
+        .iter()
+        .fold(0.0, |largest: f64, loss| largest.max(loss.abs()))
+}
+
+/// Says what the rows of assets and of present values add to any sum, by their size.
+fn bound_assets(universe: &Universe, error: f64, losses: &mut LossTable) {
+    let mut bound = |row: usize, roundings: f64| {
+        let largest = largest(losses.losses(row));
+        losses.charges_mut(row)[charge::BOUND] = 2.0 * error * roundings * largest;
+    };
+    for asset in 0..universe.assets().len() {
+        for held in Held::ALL {
+            let roundings = if held == Held::Cost {
+                COST_CANCELLATION
+            } else {
+                1.0
+            };
+            bound(asset_row(universe, asset, held), roundings);
+        }
+    }
+    for instrument in 0..universe.specs().len() {
+        bound(value_row(universe, instrument), 1.0);
     }
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod expiry;
 mod losses;
+mod moving;
 mod options;
 mod scenarios;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Place, Result, finite};
 use crate::model::CrossMargin;
-use crate::risk_layout::RiskGroup;
+use crate::risk_layout::{MovingAssets, RiskGroup};
 use crate::universe::Universe;
 
 /// What gains on one underlying may pay of losses on another of the same product group, in one scenario.
@@ -52,11 +53,15 @@ pub struct RiskParameters {
     pub margin_floor: f64,
     /// Initial margin is the requirement times this; at least 1.
     pub initial_factor: f64,
+    /// By asset, the underlying that its index price moves with inside the scenarios, instead of being cut by a haircut;
+    /// empty if none does.
+    pub in_scenario: Vec<Option<usize>>,
 }
 
 /// A model whose requirement is the risk of a portfolio; collateral counts as under cross margin.
 #[derive(Clone, Debug)]
 pub struct RiskModel {
+    moving: Option<MovingAssets>,
     /// What collateral counts; it charges no position.
     pub(crate) collateral: CrossMargin,
     pub(crate) parameters: RiskParameters,
@@ -103,10 +108,18 @@ impl RiskModel {
                 problem: "it is charged by underlying, but all underlyings move together in joint scenarios".to_owned(),
             });
         }
+        let moving = moving::checked(&collateral, &parameters)?;
         Ok(Self {
+            moving,
             collateral,
             parameters,
         })
+    }
+
+    /// Assets that move in the scenarios, if any does.
+    #[must_use]
+    pub fn moving(&self) -> Option<&MovingAssets> {
+        self.moving.as_ref()
     }
 
     /// Whether every set has shocks for what an instrument follows.

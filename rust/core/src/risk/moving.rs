@@ -1,0 +1,206 @@
+//! Losses of what is held in assets whose index price moves inside the scenarios.
+//!
+//! What an account has of such an asset, cash and unrealized profit, counts in full as collateral, and loses in a scenario
+//! what its index price loses. A contract that settles in it is worth `u X` now and `u_s (X + dX)` in the scenario: both
+//! prices move, and the product of the moves counts.
+
+use super::losses::{RiskTable, impossible, not_finite};
+use super::{RiskModel, RiskParameters, ScenarioSet};
+use crate::error::{Error, Place, Result};
+use crate::kernel::LossTable;
+use crate::market::Market;
+use crate::model::CrossMargin;
+use crate::risk_layout::{Held, MovingAssets, asset_row, loss_row, value_row};
+
+/// The assets that move, if any does.
+///
+/// # Errors
+/// One that is cut by a haircut as well; one that follows an underlying of which a set says nothing.
+pub(super) fn checked(
+    collateral: &CrossMargin,
+    parameters: &RiskParameters,
+) -> Result<Option<MovingAssets>> {
+    if parameters.in_scenario.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let universe = collateral.universe();
+    for (asset, underlying) in parameters.in_scenario.iter().enumerate() {
+        let Some(underlying) = *underlying else {
+            continue;
+        };
+        let id = universe.assets().get(asset);
+        let refused = |problem: String| Error::Parameter {
+            place: Place::frame("in_scenario").id(id),
+            problem,
+        };
+        if asset == universe.numeraire() {
+            return Err(refused(
+                "it is the numeraire, which all is counted in: it never moves".to_owned(),
+            ));
+        }
+        if !collateral.counts_in_full(asset) {
+            return Err(refused(
+                "collateral cuts it by a haircut, tier, cap, liability weight or share of gains; it moves in the scenarios or is cut, never both".to_owned(),
+            ));
+        }
+        let mut sets = parameters.sets.iter();
+        if sets.any(|set| set.shocks(underlying).is_none()) {
+            let name = universe.underlyings().get(underlying);
+            return Err(refused(format!(
+                "no shock or return of underlying {name}, which it moves with"
+            )));
+        }
+    }
+    Ok(Some(MovingAssets {
+        underlying: parameters.in_scenario.clone(),
+        joint: parameters.sets.iter().all(|set| set.joint),
+    }))
+}
+
+/// By how much an asset's index price changes in each scenario.
+fn changes(set: &ScenarioSet, underlying: usize, price: f64) -> impl Iterator<Item = f64> + '_ {
+    let shocks = set.shocks(underlying).expect("checked with the model");
+    let change = move |&shock: &f64| if set.absolute { shock } else { price * shock };
+    shocks.price.iter().map(change)
+}
+
+/// Fills in the rows of cash and cost.
+pub(super) fn fill_assets(
+    model: &RiskModel,
+    market: &Market,
+    set: &ScenarioSet,
+    losses: &mut LossTable,
+) -> Result<()> {
+    let Some(moving) = model.moving() else {
+        return Ok(());
+    };
+    let universe = model.universe();
+    for (asset, underlying) in moving.underlying.iter().enumerate() {
+        let Some(underlying) = *underlying else {
+            continue;
+        };
+        // Without a price nobody holds it, or the table of collateral was refused.
+        let Some(price) = market.index::<f64>(asset) else {
+            continue;
+        };
+        for (scenario, change) in changes(set, underlying, price).enumerate() {
+            let shocked = price + change;
+            // Without a price, what is settled in it would be worth nothing now and something then.
+            if shocked < 0.0 || (price == 0.0 && change != 0.0) {
+                let id = universe.assets().get(asset).to_string();
+                return Err(impossible(set, scenario, &id, shocked));
+            }
+        }
+        for held in Held::ALL {
+            let amount = match held {
+                Held::Deposit => market.deposit_index().floats()[asset],
+                Held::Loan => market.borrow_index().floats()[asset],
+                Held::IsolatedMargin => 1.0,
+                Held::Cost => -1.0,
+            };
+            let row = losses.losses_mut(asset_row(universe, asset, held));
+            let changes = changes(set, underlying, price);
+            for (scenario, (loss, change)) in row.iter_mut().zip(changes).enumerate() {
+                // Adding 0 makes -0 and 0 the same.
+                *loss = -(amount * change) * set.weight[scenario] + 0.0;
+                if !loss.is_finite() {
+                    let id = universe.assets().get(asset).to_string();
+                    return Err(not_finite("", &id, scenario, *loss));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets the losses of a contract at the present index price happen at the shocked one.
+pub(super) fn at_shocked_index(
+    model: &RiskModel,
+    market: &Market,
+    set: &ScenarioSet,
+    instrument: usize,
+    losses: &mut [f64],
+) {
+    let Some((underlying, price)) = together(model, market, instrument) else {
+        return;
+    };
+    for (loss, change) in losses.iter_mut().zip(changes(set, underlying, price)) {
+        if price != 0.0 {
+            *loss += *loss * (change / price);
+        }
+    }
+}
+
+/// Lets the present value of a contract move with the asset in which it settles: in its own row where both move
+/// together, else in a row for that.
+pub(super) fn add_present_value(
+    model: &RiskModel,
+    market: &Market,
+    set: &ScenarioSet,
+    instrument: usize,
+    losses: &mut LossTable,
+) -> Result<()> {
+    let universe = model.universe();
+    let found = model
+        .moving()
+        .and_then(|moving| moving.of_instrument(universe, instrument));
+    let Some((underlying, is_product)) = found else {
+        return Ok(());
+    };
+    let spec = &universe.specs()[instrument];
+    let (Ok(mark), Some(price)) = (
+        model.collateral.mark_value::<f64>(instrument, market),
+        market.index::<f64>(spec.settlement as usize),
+    ) else {
+        return Ok(());
+    };
+    let funding = spec.funding_value(market.cumulative_funding().floats()[instrument]);
+    let value = mark.value - funding;
+    let row = if is_product {
+        loss_row(instrument)
+    } else {
+        value_row(universe, instrument)
+    };
+    let changes = changes(set, underlying, price);
+    let row = losses.losses_mut(row);
+    for (scenario, (loss, change)) in row.iter_mut().zip(changes).enumerate() {
+        let own = if is_product { *loss } else { 0.0 };
+        *loss = own - value * change * set.weight[scenario] + 0.0;
+        if !loss.is_finite() {
+            let id = universe.instruments().get(instrument).to_string();
+            return Err(not_finite("", &id, scenario, *loss));
+        }
+    }
+    Ok(())
+}
+
+/// What moves the asset in which an instrument settles, and its price, if both prices move together.
+fn together(model: &RiskModel, market: &Market, instrument: usize) -> Option<(usize, f64)> {
+    let universe = model.universe();
+    let (underlying, is_product) = model.moving()?.of_instrument(universe, instrument)?;
+    let settlement = universe.specs()[instrument].settlement as usize;
+    let price = market.index::<f64>(settlement)?;
+    is_product.then_some((underlying, price))
+}
+
+impl RiskTable {
+    /// Assets that move in the scenarios, and what one unit of a net balance loses, set by set; weighted.
+    #[must_use]
+    pub fn asset_losses(&self, model: &RiskModel) -> Vec<(usize, Vec<Vec<f64>>)> {
+        let universe = model.universe();
+        let Some(moving) = model.moving() else {
+            return Vec::new();
+        };
+        let losses = |asset: usize| {
+            let row = asset_row(universe, asset, Held::IsolatedMargin);
+            let sets = self.sets.iter();
+            sets.map(|set| set.losses.losses(row).to_vec()).collect()
+        };
+        let assets = 0..moving.underlying.len();
+        let moves = |asset: &usize| moving.underlying[*asset].is_some();
+        assets
+            .filter(moves)
+            .map(|asset| (asset, losses(asset)))
+            .collect()
+    }
+}
