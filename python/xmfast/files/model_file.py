@@ -109,7 +109,7 @@ def _portfolio(path: str, document: dict[str, Any], venue: Venue) -> PortfolioMa
         "offsets": _offsets,
         "product_groups": by_name(text, names),
         "concentration": by_name(_concentration, names),
-        **_common(names),
+        **_common(venue),
     }
     return _made(PortfolioMargin, path, values(path, document, reads, ("scenarios",)), venue)
 
@@ -125,7 +125,7 @@ def _historical_var(path: str, document: dict[str, Any], venue: Venue) -> Histor
         "holding_period": whole,
         "filtered": flag,
         "ewma_lambda": number,
-        **_common(names),
+        **_common(venue),
     }
     given = values(path, document, reads)
     called = {}
@@ -153,12 +153,22 @@ def _made(
         raise told_of_key(error, path, given, called or {}) from None
 
 
-def _common(names: list[Any]) -> dict[str, Read]:
+def _common(venue: Venue) -> dict[str, Read]:
+    names = venue.universe.underlyings
     return {
         "short_option_minimum": one_or_by_name(number, names),
         "margin_floor": number,
         "initial_factor": number,
+        "in_scenario": _in_scenario,
     }
+
+
+def _in_scenario(place: str, value: Any) -> list[str] | dict[str, str]:
+    if isinstance(value, dict):
+        return {asset: text(f"{place[:-1]}.{asset}'", underlying) for asset, underlying in value.items()}
+    if not isinstance(value, list):
+        raise ColumnError(f"{place}: a list of assets or a table of underlyings by asset is needed, not {shown(value)}")
+    return [text(f"{place}, entry {at}", asset) for at, asset in enumerate(value)]
 
 
 def _offsets(place: str, value: Any) -> str | float:
