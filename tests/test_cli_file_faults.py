@@ -85,29 +85,29 @@ FAULTS: list[tuple[str, str, str, str]] = [
     ),
     (
         "prices.csv",
-        "BTC,90000,,,",
+        "BTC,90000,,,,,",
         "BTX,90000,,,",
         "prices.csv, column 'id', line 4: no asset, underlying or instrument 'BTX'; did you mean 'BTC'?",
     ),
     (
         "prices.csv",
-        "BTC,90000,,,",
-        "BTC,90000,,,\nBTC,90001,,,",
+        "BTC,90000,,,,,",
+        "BTC,90000,,,,,\nBTC,90001,,,,,",
         "prices.csv, column 'id', line 5: a second row for 'BTC'; the first is line 4",
     ),
     (
         "prices.csv",
-        "BTC,90000,,,",
+        "BTC,90000,,,,,",
         "BTC,,,,",
         "prices.csv, column 'price', line 4 ('BTC'): null: every row needs a price",
     ),
     (
         "prices.csv",
-        "BTC,90000,,,",
+        "BTC,90000,,,,,",
         ",90000,,,",
         "prices.csv, column 'id', line 4: null: every row needs a value",
     ),
-    ("prices.csv", "BTC,90000,,,", "BTC,-1,,,", "prices.csv, column 'price', line 4 ('BTC'): -1 is negative"),
+    ("prices.csv", "BTC,90000,,,,,", "BTC,-1,,,", "prices.csv, column 'price', line 4 ('BTC'): -1 is negative"),
     (
         "prices.csv",
         "USD,1,",
@@ -122,7 +122,7 @@ FAULTS: list[tuple[str, str, str, str]] = [
     ),
     (
         "prices.csv",
-        "BTC,90000,,,",
+        "BTC,90000,,,,,",
         "BTC,90000,,,0.5",
         "prices.csv, column 'cumulative_funding', line 4 ('BTC'): only an instrument has one; leave it empty",
     ),
@@ -141,11 +141,11 @@ FAULTS: list[tuple[str, str, str, str]] = [
     ),
     (
         "prices.csv",
-        "\nBTC-INVERSE,90050,,,",
+        "\nBTC-INVERSE,90050,,,,,",
         "",
         "prices.csv: no mark price of 'BTC-INVERSE', which account 'carol' needs",
     ),
-    ("prices.csv", "\nETH,3000,,,", "", "prices.csv: no index price of 'ETH', which account 'dave' needs"),
+    ("prices.csv", "\nETH,3000,,,,,", "", "prices.csv: no index price of 'ETH', which account 'dave' needs"),
     (
         "venue.toml",
         '[[margin]]\ninstrument = "BTC-INVERSE"\ninitial_rate = 0.02\nmaintenance_rate = 0.01\n',

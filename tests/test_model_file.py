@@ -77,24 +77,20 @@ MODELS: dict[str, tuple[str | None, Any]] = {
         'kind = "span"\nprice_range = { BTC = 0.12, ETH = 0.15 }\nvolatility_range = 0.25\nextreme = 3\ncover = 0.3\n'
         'volatility = "absolute"\n',
         portfolio(
-            scenarios=xm.Scenarios.span(
-                {"BTC": 0.12, "ETH": 0.15}, 0.25, extreme=3, cover=0.3, volatility="absolute"
-            ),
+            scenarios=xm.Scenarios.span({"BTC": 0.12, "ETH": 0.15}, 0.25, extreme=3, cover=0.3, volatility="absolute"),
             offsets="full",
             product_groups={"BTC": "coins", "ETH": "coins"},
             short_option_minimum={"BTC": 0.1},
         ),
     ),
     "tims": (
-        'kind = "portfolio"\nin_scenario = ["BTC"]\nscenarios = { kind = "tims", price_range = 0.15 }\n',
-        portfolio(scenarios=xm.Scenarios.tims(0.15), in_scenario=["BTC"]),
+        'kind = "portfolio"\nscenarios = { kind = "tims", price_range = 0.15 }\n',
+        portfolio(scenarios=xm.Scenarios.tims(0.15)),
     ),
     "shocks": (
         'kind = "portfolio"\n[scenarios]\nkind = "shocks"\nprice_shock = [-0.1, 0, 0.1]\n'
         "volatility_shock = [0.2, 0.1, 0.3]\nweight = [1, 0.5, 1]\nvolatility_floor = 0.05\n",
-        portfolio(
-            scenarios=xm.Scenarios([-0.1, 0, 0.1], [0.2, 0.1, 0.3], [1, 0.5, 1], volatility_floor=0.05)
-        ),
+        portfolio(scenarios=xm.Scenarios([-0.1, 0, 0.1], [0.2, 0.1, 0.3], [1, 0.5, 1], volatility_floor=0.05)),
     ),
     "joint": (
         'kind = "portfolio"\n[scenarios]\nkind = "joint"\nprice_shock = { BTC = [-0.3, 0.2], ETH = [-0.4, 0.3] }\n',
@@ -159,13 +155,36 @@ def test_json_and_explanation(venue: Run) -> None:
     assert max(map(len, done.out.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("said", ['["ETH"]', '{ ETH = "ETH" }'])
+def test_assets_inside_the_scenarios(venue: Run, said: str) -> None:
+    text = Path("venue.toml").read_text()
+    before, _, table = text.partition('[[collateral]]\nasset = "ETH"')
+    Path("venue.toml").write_text(before + "\n# Margin" + table.partition("\n# Margin")[2])
+    Path("portfolio.toml").write_text(f"in_scenario = {said}\n{SPAN}")
+    done = venue("evaluate", *INPUTS, "--model", "portfolio.toml", "--out", "report.parquet")
+    assert done.code == 0, done.err
+    dave = pl.read_parquet("report.parquet").row(by_predicate=pl.col("account") == "dave", named=True)
+    # 40 ETH and 15 contracts, but for the entry cost in USD; SPAN's worst: a tenth down.
+    assert dave["scan_risk"] == pytest.approx(40 * 300 + 15 * 300.12)
+
+
 PORTFOLIO_FAULTS: list[tuple[str, str]] = [
     ('kin = "portfolio"\n', "portfolio.toml: no key 'kind'; it has: kin"),
     ('kind = "portfolo"\n', "portfolio.toml, key 'kind': no such choice as 'portfolo'; did you mean 'portfolio'?"),
     ('kind = "portfolio"\n', "portfolio.toml: no key 'scenarios'"),
     (SPAN + "margin_flor = 1\n", "portfolio.toml, key 'margin_flor': unexpected; did you mean 'margin_floor'?"),
     (SPAN + 'margin_floor = "1"\n', "portfolio.toml, key 'margin_floor': a finite number is needed, not '1'"),
-    (SPAN + "offsets = true\n", "portfolio.toml, key 'offsets': 'none', 'full' or a share of gains is needed, not true"),
+    (
+        SPAN + "offsets = true\n",
+        "portfolio.toml, key 'offsets': 'none', 'full' or a share of gains is needed, not true",
+    ),
+    (
+        SPAN.replace("scen", 'in_scenario = ["BTC"]\nscen'),
+        "portfolio.toml, key 'in_scenario' ('BTC'): collateral cuts it by a haircut, tier, cap, liability weight or share "
+        "of gains; it moves in the scenarios or is cut, never both",
+    ),
+    (SPAN + "in_scenario = [1]\n", "portfolio.toml, key 'in_scenario', entry 0: a text in quotes is needed, not 1"),
+    (SPAN + 'in_scenario = ["BTV"]\n', "portfolio.toml, key 'in_scenario': no asset 'BTV'; did you mean 'BTC'?"),
     (
         SPAN + "short_option_minimum = { BTV = 0.1 }\n",
         "portfolio.toml, key 'short_option_minimum': no underlying 'BTV'; did you mean 'BTC'?",
@@ -174,8 +193,14 @@ PORTFOLIO_FAULTS: list[tuple[str, str]] = [
         SPAN + "concentration = { BTC = { rate = 0.1 } }\n",
         "portfolio.toml, key 'concentration.BTC': no key 'depth'; it has: rate",
     ),
-    (SPAN.replace("0.1", "-0.1"), "portfolio.toml, [scenarios], key 'price_range': -0.1 is below 0; it says how far, up and down"),
-    (SPAN.replace("span", "spam"), "portfolio.toml, [scenarios], key 'kind': no such choice as 'spam'; did you mean 'span'?"),
+    (
+        SPAN.replace("0.1", "-0.1"),
+        "portfolio.toml, [scenarios], key 'price_range': -0.1 is below 0; it says how far, up and down",
+    ),
+    (
+        SPAN.replace("span", "spam"),
+        "portfolio.toml, [scenarios], key 'kind': no such choice as 'spam'; did you mean 'span'?",
+    ),
     (
         SPAN.replace("price_range", "price_rang"),
         "portfolio.toml, [scenarios], key 'price_rang': unexpected; did you mean 'price_range'?",
@@ -186,13 +211,17 @@ PORTFOLIO_FAULTS: list[tuple[str, str]] = [
     ),
     (
         SPAN.replace("0.1", "{ BTC = 0.1 }"),
-        "portfolio.toml, scenarios: no shocks for underlying 'ETH'",
+        "portfolio.toml, scenarios: no shock or return of underlying 'ETH', which 'ETH-PERP' follows and "
+        "account 'alice' holds",
     ),
     (
         'kind = "portfolio"\nscenarios = { kind = "shocks", price_shock = [0.1, 0.2], weight = [1] }\n',
         "portfolio.toml, [scenarios], key 'weight': 1 values for 2 scenarios",
     ),
-    ('kind = "cross"\noffsets = 1\n', "portfolio.toml, key 'offsets': the rates of cross margin stand in the venue's file"),
+    (
+        'kind = "cross"\noffsets = 1\n',
+        "portfolio.toml, key 'offsets': the rates of cross margin stand in the venue's file",
+    ),
     ('kind = "historical_var"\n', "portfolio.toml: no key 'returns' or 'prices'"),
     ('kind = "historical_var"\nprices = "gone.csv"\n', "gone.csv: No such file or directory"),
     (
@@ -220,7 +249,12 @@ def test_faults_of_the_model(venue: Run, text: str, said: str) -> None:
 
 
 FILE_FAULTS: list[tuple[str, str, str, str]] = [
-    ("history.csv", "88000.0", "0", "history.csv, column 'BTC', line 3: 0.0 is no price that returns can be made of; above 0 is needed"),
+    (
+        "history.csv",
+        "88000.0",
+        "0",
+        "history.csv, column 'BTC', line 3: 0.0 is no price that returns can be made of; above 0 is needed",
+    ),
     ("history.csv", "88000.0", "", "history.csv, column 'BTC', line 3: null: every row needs a value"),
     ("history.csv", "88000.0", "x", "history.csv, column 'BTC', line 3: 'x' is not a number such as -1.5 or 2e6"),
     ("history.csv", "ETH", "ETX", "history.csv, column 'ETX': no underlying 'ETX'; did you mean 'ETH'?"),
@@ -230,7 +264,12 @@ FILE_FAULTS: list[tuple[str, str, str, str]] = [
         "2026-11-01",
         "history.csv, column 'date', line 4: 2026-11-01 is not after 2026-11-02; oldest first",
     ),
-    ("prices.csv", "2026-11-20T08:00:00Z", "noon", "prices.csv, column 'time', line 2: 'noon' is no time such as 2026-12-25T08:00:00Z"),
+    (
+        "prices.csv",
+        "2026-11-20T08:00:00Z",
+        "noon",
+        "prices.csv, column 'time', line 2: 'noon' is no time such as 2026-12-25T08:00:00Z",
+    ),
     (
         "prices.csv",
         "USDT,0.9995,,,,,",
@@ -244,9 +283,25 @@ FILE_FAULTS: list[tuple[str, str, str, str]] = [
         "USDT,0.9995,,,,0.5,",
         "prices.csv, column 'implied_volatility', line 3 ('USDT'): only an instrument has one; leave it empty",
     ),
-    ("prices.csv", "0.48", "-0.48", "prices.csv, column 'implied_volatility', line 9 ('BTC-29JAN27-100000-C'): "),
-    ("prices.csv", "0.48", "", "prices.csv"),
-    ("prices.csv", "2026-11-20T08:00:00Z", "", "prices.csv"),
+    (
+        "prices.csv",
+        "0.48",
+        "-0.48",
+        "prices.csv, column 'implied_volatility', line 9 ('BTC-29JAN27-100000-C'): -0.48 is negative",
+    ),
+    (
+        "prices.csv",
+        "0.48",
+        "",
+        "prices.csv: no implied volatility of 'BTC-29JAN27-100000-C', which account 'alice' needs",
+    ),
+    (
+        "prices.csv",
+        "2026-11-20T08:00:00Z",
+        "",
+        "prices.csv: no time to count the expiry from, for the sake of 'BTC-29JAN27-100000-C', which account 'alice' "
+        "needs",
+    ),
 ]
 
 

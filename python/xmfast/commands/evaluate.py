@@ -65,9 +65,7 @@ class InputPaths:
             "orders": self.orders,
             "accounts": self.accounts,
         }
-        return read_inputs(
-            universe=self.universe, model=self.model, prices=self.prices, frames=frames, steps=steps
-        )
+        return read_inputs(universe=self.universe, model=self.model, prices=self.prices, frames=frames, steps=steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

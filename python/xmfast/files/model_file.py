@@ -44,8 +44,8 @@ def read_model(path: str | os.PathLike[str], venue: Venue) -> MarginModel:
     Parameters
     ----------
     path : str or path
-        A file with ``kind``: ``"cross"``, ``"isolated"``, ``"portfolio"`` or ``"historical_var"``, and the parameters of
-        :class:`PortfolioMargin` or :class:`HistoricalVaR` as keys; rates of the first two stand in the venue's file.
+        A file with ``kind``: ``"cross"``, ``"isolated"``, ``"portfolio"`` or ``"historical_var"``, and the parameters
+        of :class:`PortfolioMargin` or :class:`HistoricalVaR` as keys; rates of the first two stand in the venue's file.
         What is said by underlying is a table. ``[scenarios]`` has its own ``kind``: ``"span"``, ``"grid"``, ``"tims"``,
         ``"shocks"`` (those of :class:`Scenarios`) or ``"joint"``. A concentration is ``{ rate = ..., depth = ... }``,
         tails are a list of ``{ move = ..., weight = ... }``. Of a history, ``returns`` or ``prices`` names a Parquet,
@@ -97,7 +97,9 @@ def read_model(path: str | os.PathLike[str], venue: Venue) -> MarginModel:
     kind = one_of(*_KINDS)(f"{path}, key 'kind'", document.pop("kind"))
     if kind in ("cross", "isolated"):
         if document:
-            raise ColumnError(f"{path}, key '{next(iter(document))}': the rates of {kind} margin stand in the venue's file")
+            raise ColumnError(
+                f"{path}, key '{next(iter(document))}': the rates of {kind} margin stand in the venue's file"
+            )
         return venue.cross if kind == "cross" else venue.isolated
     return (_portfolio if kind == "portfolio" else _historical_var)(path, document, venue)
 

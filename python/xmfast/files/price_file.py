@@ -37,8 +37,8 @@ def read_market(universe: Universe, table: FileTable) -> Market:
     table : FileTable
         Columns ``id`` and ``price``: the index price of an asset or underlying, the mark price of an instrument, each
         where the name is one. Optional: ``deposit_index``, ``borrow_index`` and ``discount_rate`` (assets),
-        ``cumulative_funding``, ``implied_volatility``, ``forward`` and ``settlement_average`` (instruments); empty where
-        there is none. And ``time``, the same wherever it stands: when the prices were true.
+        ``cumulative_funding``, ``implied_volatility``, ``forward`` and ``settlement_average`` (instruments); empty
+        where there is none. And ``time``, the same wherever it stands: when the prices were true.
 
     Raises
     ------
@@ -50,7 +50,10 @@ def read_market(universe: Universe, table: FileTable) -> Market:
     owners = {
         "index_price": set(universe.index_names),
         "mark_price": set(universe.instruments),
-        **{name: set(universe.assets if owner == "an asset" else universe.instruments) for name, owner in _OPTIONAL.items()},
+        **{
+            name: set(universe.assets if owner == "an asset" else universe.instruments)
+            for name, owner in _OPTIONAL.items()
+        },
     }
     figures: dict[str, Any] = {}
     for name, owned in owners.items():

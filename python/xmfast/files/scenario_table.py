@@ -32,8 +32,8 @@ def read_scenarios(place: str, table: Any, underlyings: Collection[str]) -> Scen
     place : str
         What errors call the table.
     table : dict
-        ``kind`` and the parameters of what makes scenarios of that kind: :meth:`Scenarios.span`, :meth:`Scenarios.grid`,
-        :meth:`Scenarios.tims`, :class:`Scenarios` ("shocks") or :meth:`Scenarios.joint`.
+        ``kind`` and the parameters of what makes scenarios of that kind: :meth:`Scenarios.span`,
+        :meth:`Scenarios.grid`, :meth:`Scenarios.tims`, :class:`Scenarios` ("shocks") or :meth:`Scenarios.joint`.
     underlyings : collection of str
         What shocks and ranges may be said of.
     """
