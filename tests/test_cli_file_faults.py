@@ -85,29 +85,29 @@ FAULTS: list[tuple[str, str, str, str]] = [
     ),
     (
         "prices.csv",
-        "BTC,90000,,,,,",
+        "BTC,90000,,,",
         "BTX,90000,,,",
         "prices.csv, column 'id', line 4: no asset, underlying or instrument 'BTX'; did you mean 'BTC'?",
     ),
     (
         "prices.csv",
-        "BTC,90000,,,,,",
+        "BTC,90000,,,",
         "BTC,90000,,,,,\nBTC,90001,,,,,",
         "prices.csv, column 'id', line 5: a second row for 'BTC'; the first is line 4",
     ),
     (
         "prices.csv",
-        "BTC,90000,,,,,",
+        "BTC,90000,,,",
         "BTC,,,,",
         "prices.csv, column 'price', line 4 ('BTC'): null: every row needs a price",
     ),
     (
         "prices.csv",
-        "BTC,90000,,,,,",
+        "BTC,90000,,,",
         ",90000,,,",
         "prices.csv, column 'id', line 4: null: every row needs a value",
     ),
-    ("prices.csv", "BTC,90000,,,,,", "BTC,-1,,,", "prices.csv, column 'price', line 4 ('BTC'): -1 is negative"),
+    ("prices.csv", "BTC,90000,,,", "BTC,-1,,,", "prices.csv, column 'price', line 4 ('BTC'): -1 is negative"),
     (
         "prices.csv",
         "USD,1,",
@@ -122,7 +122,7 @@ FAULTS: list[tuple[str, str, str, str]] = [
     ),
     (
         "prices.csv",
-        "BTC,90000,,,,,",
+        "BTC,90000,,,",
         "BTC,90000,,,0.5",
         "prices.csv, column 'cumulative_funding', line 4 ('BTC'): only an instrument has one; leave it empty",
     ),

@@ -180,8 +180,8 @@ PORTFOLIO_FAULTS: list[tuple[str, str]] = [
     ),
     (
         SPAN.replace("scen", 'in_scenario = ["BTC"]\nscen'),
-        "portfolio.toml, key 'in_scenario' ('BTC'): collateral cuts it by a haircut, tier, cap, liability weight or share "
-        "of gains; it moves in the scenarios or is cut, never both",
+        "portfolio.toml, key 'in_scenario' ('BTC'): collateral cuts it by a haircut, tier, cap, liability weight or "
+        "share of gains; it moves in the scenarios or is cut, never both",
     ),
     (SPAN + "in_scenario = [1]\n", "portfolio.toml, key 'in_scenario', entry 0: a text in quotes is needed, not 1"),
     (SPAN + 'in_scenario = ["BTV"]\n', "portfolio.toml, key 'in_scenario': no asset 'BTV'; did you mean 'BTC'?"),

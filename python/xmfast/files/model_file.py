@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from xmfast.cross import CrossMargin, IsolatedMargin
 from xmfast.errors import ColumnError, InputError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MarginModel", "read_model"]
 
+Model = TypeVar("Model", PortfolioMargin, HistoricalVaR)
 MarginModel: TypeAlias = CrossMargin | IsolatedMargin | PortfolioMargin | HistoricalVaR
 
 _KINDS = ("cross", "isolated", "portfolio", "historical_var")
@@ -105,7 +106,7 @@ def read_model(path: str | os.PathLike[str], venue: Venue) -> MarginModel:
 
 
 def _portfolio(path: str, document: dict[str, Any], venue: Venue) -> PortfolioMargin:
-    names = venue.universe.underlyings
+    names = _names(venue)
     reads: dict[str, Read] = {
         "scenarios": lambda place, table: read_scenarios(f"{path}, [scenarios]", table, names),
         "offsets": _offsets,
@@ -113,11 +114,12 @@ def _portfolio(path: str, document: dict[str, Any], venue: Venue) -> PortfolioMa
         "concentration": by_name(_concentration, names),
         **_common(venue),
     }
-    return _made(PortfolioMargin, path, values(path, document, reads, ("scenarios",)), venue)
+    given = values(path, document, reads, ("scenarios",))
+    return _made(PortfolioMargin, path, given, venue)
 
 
 def _historical_var(path: str, document: dict[str, Any], venue: Venue) -> HistoricalVaR:
-    names = venue.universe.underlyings
+    names = _names(venue)
     folder = os.path.dirname(path)
     files: dict[str, Read] = dict.fromkeys(("returns", "prices", "stressed_returns", "stressed_prices"), text)
     reads: dict[str, Read] = {
@@ -147,16 +149,21 @@ def _historical_var(path: str, document: dict[str, Any], venue: Venue) -> Histor
 
 
 def _made(
-    model: Callable[..., Any], path: str, given: dict[str, Any], venue: Venue, called: dict[str, str] | None = None
-) -> Any:
+    kind: Callable[..., Model], path: str, given: dict[str, Any], venue: Venue, called: dict[str, str] | None = None
+) -> Model:
     try:
-        return model(venue.universe, venue.collateral, **given)
+        return kind(venue.universe, venue.collateral, **given)
     except InputError as error:
         raise told_of_key(error, path, given, called or {}) from None
 
 
+def _names(venue: Venue) -> list[str]:
+    # Ids of a venue's file are texts.
+    return [str(name) for name in venue.universe.underlyings]
+
+
 def _common(venue: Venue) -> dict[str, Read]:
-    names = venue.universe.underlyings
+    names = _names(venue)
     return {
         "short_option_minimum": one_or_by_name(number, names),
         "margin_floor": number,
