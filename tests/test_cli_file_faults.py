@@ -92,7 +92,7 @@ FAULTS: list[tuple[str, str, str, str]] = [
     (
         "prices.csv",
         "BTC,90000,,,",
-        "BTC,90000,,,,,\nBTC,90001,,,,,",
+        "BTC,90000,,,,,\nBTC,90001,,,",
         "prices.csv, column 'id', line 5: a second row for 'BTC'; the first is line 4",
     ),
     (
