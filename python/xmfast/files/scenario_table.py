@@ -58,12 +58,13 @@ def told_of_key(error: InputError, place: str, keys: Collection[str], called: Ma
     ``called`` says which key of the file stands for a parameter of another name.
     """
     message = str(error)
+    what, _, rest = message.partition(", column ")
+    if rest and what == "scenarios":
+        table = place if place.endswith("[scenarios]") else f"{place}, [scenarios]"
+        return told_again(error, f"{table}, key {rest}")
     for key in keys:
         if message.startswith(key) and not message[len(key) :][:1].isidentifier():
             return told_again(error, f"{place}, key '{called.get(key, key)}'{message[len(key) :]}")
-    what, _, rest = message.partition(", column ")
-    if rest and what == "scenarios":
-        return told_again(error, f"{place}, key {rest}")
     return told_again(error, f"{place}: {message}")
 
 
