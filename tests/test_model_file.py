@@ -222,6 +222,12 @@ PORTFOLIO_FAULTS: list[tuple[str, str]] = [
         'kind = "cross"\noffsets = 1\n',
         "portfolio.toml, key 'offsets': the rates of cross margin stand in the venue's file",
     ),
+    (
+        'kind = "portfolio"\nscenarios = { kind = "shocks", price_shock = [0.1], weight = [-1] }\n',
+        "portfolio.toml, [scenarios], key 'weight', row 0: -1 is below 0",
+    ),
+    (SPAN + "margin_floor = -1\n", "portfolio.toml, key 'margin_floor': -1 is below 0"),
+    (SPAN + "offsets = 1.5\n", "portfolio.toml, key 'offsets': 1.5 is above 1: no gain pays more than itself"),
     ('kind = "historical_var"\n', "portfolio.toml: no key 'returns' or 'prices'"),
     ('kind = "historical_var"\nprices = "gone.csv"\n', "gone.csv: No such file or directory"),
     (
