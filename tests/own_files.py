@@ -12,7 +12,7 @@ import pytest
 from xmfast.cli import main
 from xmfast.files.frame_file import read_table, write_table
 
-NAMES = ("venue.toml", "balances.csv", "positions.csv", "prices.csv", "orders.csv")
+NAMES = ("venue.toml", "balances.csv", "positions.csv", "prices.csv", "orders.csv", "portfolio.toml")
 FRAMES = ("balances", "positions", "prices", "orders")
 INPUTS = ["--universe", "venue.toml", *(word for name in FRAMES for word in (f"--{name}", f"{name}.csv"))]
 

@@ -92,7 +92,7 @@ FAULTS: list[tuple[str, str, str, str]] = [
     (
         "prices.csv",
         "BTC,90000,,,",
-        "BTC,90000,,,\nBTC,90001,,,",
+        "BTC,90000,,,,,\nBTC,90001,,,",
         "prices.csv, column 'id', line 5: a second row for 'BTC'; the first is line 4",
     ),
     (
@@ -141,11 +141,11 @@ FAULTS: list[tuple[str, str, str, str]] = [
     ),
     (
         "prices.csv",
-        "\nBTC-INVERSE,90050,,,",
+        "\nBTC-INVERSE,90050,,,,,",
         "",
         "prices.csv: no mark price of 'BTC-INVERSE', which account 'carol' needs",
     ),
-    ("prices.csv", "\nETH,3000,,,", "", "prices.csv: no index price of 'ETH', which account 'dave' needs"),
+    ("prices.csv", "\nETH,3000,,,,,", "", "prices.csv: no index price of 'ETH', which account 'dave' needs"),
     (
         "venue.toml",
         '[[margin]]\ninstrument = "BTC-INVERSE"\ninitial_rate = 0.02\nmaintenance_rate = 0.01\n',

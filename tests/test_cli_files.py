@@ -259,7 +259,7 @@ def test_leverage_caps(venue: Run) -> None:
 def test_an_underlying_that_is_an_asset_is_priced_once(venue: Run) -> None:
     """One row named BTC is the price of the asset and of what the perpetuals follow; an underlying may stand alone."""
     edit("venue.toml", 'underlying = "ETH"', 'underlying = "ETHEREUM"')
-    edit("prices.csv", "ETH,3000,,,", "ETH,3000,,,\nETHEREUM,3000,,,")
+    edit("prices.csv", "ETH,3000,,,,,", "ETH,3000,,,,,\nETHEREUM,3000,,,,,")
     assert venue("evaluate", *INPUTS).code == 0
 
 

@@ -49,6 +49,7 @@ from xmfast.errors import (
     XmfastError,
 )
 from xmfast.explanation import ExplainedLine, Explanation
+from xmfast.files.model_file import read_model
 from xmfast.files.venue_file import Venue, read_venue
 from xmfast.isolated import IsolatedReport
 from xmfast.limits import (
@@ -140,6 +141,7 @@ __all__ = [
     "liquidation_price",
     "liquidation_prices",
     "num_threads",
+    "read_model",
     "read_venue",
     "set_num_threads",
     "set_simd",

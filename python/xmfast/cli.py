@@ -175,7 +175,13 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
     files = command.add_argument_group("files to read")
     for option, required, what in (
         ("universe", True, "TOML: assets, instruments, and what margin they need"),
-        ("prices", True, "id, price; deposit_index, borrow_index, cumulative_funding"),
+        ("model", False, "TOML: another margin model than the universe's, such as scenarios or a history"),
+        (
+            "prices",
+            True,
+            "id, price; deposit_index, borrow_index, cumulative_funding, and for scenarios of options time, "
+            "implied_volatility, forward, discount_rate, settlement_average",
+        ),
         ("balances", False, "account, asset, balance"),
         ("positions", False, "account, instrument, quantity, entry_price; entry_funding, isolated_margin"),
         ("orders", False, "account, instrument, quantity, price; reduce_only"),

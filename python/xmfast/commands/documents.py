@@ -9,7 +9,9 @@ from dataclasses import fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from xmfast.commands.risk_columns import risk_document
 from xmfast.explanation import FIGURES
+from xmfast.portfolio_report import PortfolioReport
 from xmfast.tables import state
 
 if TYPE_CHECKING:
@@ -49,10 +51,11 @@ def worst_documents(report: MarginReport, count: int) -> list[dict[str, Any]]:
     """Return the accounts with the lowest health, each with its state."""
     worst = report.worst(count)
     rows = []
-    for account in worst.accounts.tolist():
+    for row, account in enumerate(worst.accounts.tolist()):
         margin = worst[account]
         word = state(margin.initial_health, margin.liquidatable, margin.bankrupt)
-        rows.append(account_document(margin) | {"state": word})
+        risk = risk_document(worst, row) if isinstance(worst, PortfolioReport) else {}
+        rows.append(account_document(margin) | risk | {"state": word})
     return rows
 
 

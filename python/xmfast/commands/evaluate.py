@@ -11,12 +11,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from xmfast.commands.documents import isolated_documents, print_document, worst_documents
 from xmfast.commands.reasons import reasons
-from xmfast.cross import CrossMargin
+from xmfast.commands.risk_columns import risk_lines, risk_table
+from xmfast.cross import CrossMargin, IsolatedMargin
 from xmfast.display import isolated_text, report_text, summary_text
-from xmfast.errors import FileError
+from xmfast.errors import FileError, InputError
 from xmfast.files.frame_file import format_of, write_table
 from xmfast.files.inputs import read_inputs
 from xmfast.files.output_file import binary_output
+from xmfast.portfolio import HistoricalVaR, PortfolioMargin, ScenarioModel
+from xmfast.portfolio_report import PortfolioReport
 from xmfast.tables import id_text, plural
 from xmfast.terminal import Lines, Progress
 
@@ -25,6 +28,19 @@ if TYPE_CHECKING:
     from xmfast.files.frame_file import Steps
     from xmfast.files.inputs import Inputs
     from xmfast.report import MarginReport
+
+_KINDS: dict[type, str] = {
+    CrossMargin: "cross",
+    IsolatedMargin: "isolated",
+    PortfolioMargin: "portfolio",
+    HistoricalVaR: "historical_var",
+}
+_TITLES = {
+    "cross": "cross margin",
+    "isolated": "isolated margin",
+    "portfolio": "portfolio margin",
+    "historical_var": "margin by historical VaR",
+}
 
 __all__ = ["InputPaths", "OutputPaths", "run_evaluate", "run_explain"]
 
@@ -35,6 +51,7 @@ class InputPaths:
 
     universe: str
     prices: str
+    model: str | None = None
     balances: str | None = None
     positions: str | None = None
     orders: str | None = None
@@ -48,7 +65,7 @@ class InputPaths:
             "orders": self.orders,
             "accounts": self.accounts,
         }
-        return read_inputs(universe=self.universe, prices=self.prices, frames=frames, steps=steps)
+        return read_inputs(universe=self.universe, model=self.model, prices=self.prices, frames=frames, steps=steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +120,7 @@ def run_evaluate(
                 if path is not None
             }
             given = inputs.read(steps)
+            _refuse_prices_by_scenarios(given, outputs)
             read = time.perf_counter()
             steps("evaluating", 0, 1)
             report = given.evaluate()
@@ -165,7 +183,7 @@ def _write(files: dict[str, tuple[str, IO[bytes]]], given: Inputs, report: Margi
     for name, (path, file) in files.items():
         table: Any
         if name == "report":
-            table = report
+            table = risk_table(report) if isinstance(report, PortfolioReport) else report
         elif name == "isolated":
             table = report.isolated
         else:
@@ -177,15 +195,23 @@ def _write(files: dict[str, tuple[str, IO[bytes]]], given: Inputs, report: Margi
         write_table(table, path, file)
 
 
+def _refuse_prices_by_scenarios(given: Inputs, outputs: OutputPaths) -> None:
+    if outputs.liquidation_prices is not None and isinstance(given.model, ScenarioModel):
+        raise InputError(
+            f"--liquidation-prices: cross or isolated margin is needed; {given.model_path} says {_TITLES[_kind(given)]}"
+        )
+
+
 def _kind(given: Inputs) -> str:
-    return "cross" if isinstance(given.venue.model, CrossMargin) else "isolated"
+    return _KINDS[type(given.model)]
 
 
 def _print(
     lines: Lines, given: Inputs, report: MarginReport, worst: int, why: Reasons | None, outputs: OutputPaths
 ) -> None:
     universe, book = given.venue.universe, given.book
-    lines.write(f"{given.venue_path}: {_kind(given)} margin in {id_text(universe.numeraire)}", "bold")
+    paths = ", ".join(dict.fromkeys((given.venue_path, given.model_path)))
+    lines.write(f"{paths}: {_TITLES[_kind(given)]} in {id_text(universe.numeraire)}", "bold")
     counts = [plural(book.balance_count, "balance"), plural(book.position_count, "position")]
     counts.append(plural(book.order_count, "order"))
     lines.write(f"{plural(len(book), 'account')} with {counts[0]}, {counts[1]} and {counts[2]}\n")
@@ -198,6 +224,10 @@ def _print(
         if worst and count:
             lines.write(f"\nThe worst {title}", "bold")
             for line in text.partition("\n\n")[2].splitlines():
+                lines.write(line)
+        if worst and count and isinstance(report, PortfolioReport) and title == "accounts":
+            lines.write("\nTheir risk", "bold")
+            for line in risk_lines(report, worst):
                 lines.write(line)
     if why is not None:
         lines.write()

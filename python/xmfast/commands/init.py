@@ -22,6 +22,9 @@ _FILES = {
 }
 
 
+_MODEL = "portfolio.toml"
+
+
 def run_init(folder: str, *, force: bool) -> int:
     """Write the files and print what to type next.
 
@@ -43,18 +46,21 @@ def run_init(folder: str, *, force: bool) -> int:
         One of the files stands there already; nothing is written then.
     """
     paths = {option: os.path.join(folder, name) if folder != "." else name for option, name in _FILES.items()}
+    model = os.path.join(folder, _MODEL) if folder != "." else _MODEL
+    written = {**{path: _FILES[option] for option, path in paths.items()}, model: _MODEL}
     if not force:
-        for path in paths.values():
+        for path in written:
             if os.path.lexists(path):
                 raise FileError(f"{path}: stands there already, and nothing was written; --force replaces it")
     os.makedirs(folder, exist_ok=True)
     template = files("xmfast.commands") / "template"
-    for option, path in paths.items():
+    for path, name in written.items():
         with binary_output(path) as file:
-            file.write((template / _FILES[option]).read_bytes())
-    print(f"Wrote {', '.join(_FILES.values())}" + ("." if folder == "." else f" in {folder}."))
+            file.write((template / name).read_bytes())
+    print(f"Wrote {', '.join(written.values())}" + ("." if folder == "." else f" in {folder}."))
     print("\nWhat the venue is worth and who is in danger:")
     print("  xmfast evaluate " + " ".join(f"--{option} {shlex.quote(path)}" for option, path in paths.items()))
+    print(f"\nWith --model {shlex.quote(model)} behind it: the same under margin by scenarios.")
     print("\nThen put your own assets, instruments and rates into the first, your own data into the others.")
     if find_spec("pyarrow") is None:
         print("Reading them needs pyarrow, which is not installed: pip install 'xmfast[frames]'")

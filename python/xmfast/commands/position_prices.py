@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xmfast.cross import CrossMargin, IsolatedMargin
 from xmfast.liquidation import bankruptcy_price, liquidation_price
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def position_prices(inputs: Inputs) -> Any:
     """
     import pyarrow
 
-    book, market, model = inputs.book, inputs.market, inputs.venue.model
+    book, market, model = inputs.book, inputs.market, inputs.model
+    if not isinstance(model, CrossMargin | IsolatedMargin):
+        raise TypeError(f"cross or isolated margin is needed, not {type(model).__name__}")
     positions = book.positions
     mark_prices = dict(zip(book.universe.instruments, market.mark_price.tolist(), strict=True))
     instruments = positions["instrument"].tolist()

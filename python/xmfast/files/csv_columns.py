@@ -22,6 +22,10 @@ _NUMBERS = {
     "deposit_index",
     "borrow_index",
     "cumulative_funding",
+    "implied_volatility",
+    "forward",
+    "discount_rate",
+    "settlement_average",
 }
 _FLAGS = {"reduce_only"}
 
@@ -58,14 +62,19 @@ def typed(name: str, texts: Any, place: Callable[[int], str]) -> Any:
         A cell that is no number or no flag.
     """
     if name in _NUMBERS:
-        _refuse(texts, _NUMBER, "is not a number such as -1.5 or 2e6", place)
-        return exact_numbers(texts)
+        return checked_numbers(texts, place)
     if name in _FLAGS:
         _refuse(texts, _FLAG, "is neither true nor false", place)
         import pyarrow.compute as compute
 
         return compute.equal(compute.utf8_lower(texts), "true")
     return _integers(texts) if name == "account" else texts
+
+
+def checked_numbers(texts: Any, place: Callable[[int], str]) -> Any:
+    """Return a column of numbers, or say which cell is none; see `typed`."""
+    _refuse(texts, _NUMBER, "is not a number such as -1.5 or 2e6", place)
+    return exact_numbers(texts)
 
 
 def exact_numbers(texts: Any) -> Any:

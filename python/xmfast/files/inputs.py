@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xmfast.book import Book
-from xmfast.errors import InputError, MissingParameterError, MissingPriceError
+from xmfast.errors import InputError, MissingParameterError, MissingPriceError, ParameterError
 from xmfast.files.fault_places import Fault, told_again
 from xmfast.files.frame_file import FileTable, read_table
+from xmfast.files.model_file import read_model
 from xmfast.files.price_file import read_market
 from xmfast.files.venue_file import Venue, read_venue
+from xmfast.portfolio import ScenarioModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from xmfast.files.frame_file import Steps
+    from xmfast.files.model_file import MarginModel
     from xmfast.market import Market
     from xmfast.report import MarginReport
 
@@ -29,38 +32,46 @@ class Inputs:
     Attributes
     ----------
     venue : Venue
-        Universe and model.
+        Universe, collateral and margin rates.
+    model : MarginModel
+        That of a file of its own, else the venue's.
     book : Book
         Who holds what.
     market : Market
         Prices.
-    venue_path, prices_path : str
-        Where universe and prices come from.
+    venue_path, model_path, prices_path : str
+        Where universe, model and prices come from.
     """
 
     venue: Venue
+    model: MarginModel
     book: Book
     market: Market
     venue_path: str
+    model_path: str
     prices_path: str
 
     def evaluate(self) -> MarginReport:
         """Return the report; an error about what is missing names the file that lacks it."""
         try:
-            return self.venue.model.evaluate(self.book, self.market)
+            return self.model.evaluate(self.book, self.market)
         except MissingPriceError as error:
             raise told_again(error, f"{self.prices_path}{Fault.of(error).problem}") from None
-        except MissingParameterError as error:
-            raise told_again(error, f"{self.venue_path}, {error}") from None
+        except (MissingParameterError, ParameterError) as error:
+            raise told_again(error, f"{self.model_path}, {error}") from None
 
 
-def read_inputs(*, universe: str, prices: str, frames: Mapping[str, str | None], steps: Steps) -> Inputs:
+def read_inputs(
+    *, universe: str, model: str | None, prices: str, frames: Mapping[str, str | None], steps: Steps
+) -> Inputs:
     """Read all files.
 
     Parameters
     ----------
     universe : str
         TOML file, see `read_venue`.
+    model : str or None
+        TOML file, see `read_model`; None for the model that the venue's file says.
     prices : str
         Table, see `read_market`.
     frames : mapping
@@ -70,12 +81,22 @@ def read_inputs(*, universe: str, prices: str, frames: Mapping[str, str | None],
         See `read_table`.
     """
     venue = read_venue(universe)
+    margin_model = venue.model if model is None else read_model(model, venue)
     # Prices are few, and an error in them should not wait for the others.
     market = read_market(venue.universe, read_table(prices, steps))
     tables = {frame: read_table(path, steps) for frame, path in frames.items() if path is not None}
     steps("building the book", 0, 1)
     book = _book(venue, tables)
-    return Inputs(venue=venue, book=book, market=market, venue_path=universe, prices_path=prices)
+    return Inputs(
+        venue=venue,
+        model=margin_model,
+        book=book,
+        market=market,
+        venue_path=universe,
+        # Rates of margin by brackets stand in the venue's file, whoever says the kind.
+        model_path=model if model is not None and isinstance(margin_model, ScenarioModel) else universe,
+        prices_path=prices,
+    )
 
 
 def _book(venue: Venue, tables: Mapping[str, FileTable]) -> Book:

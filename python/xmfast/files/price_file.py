@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xmfast.close_names import hint
 from xmfast.errors import ColumnError, DuplicateError, InputError, UnknownIdError
 from xmfast.files.fault_places import told_again
+from xmfast.frames import read_time
 from xmfast.market import Market
 
 if TYPE_CHECKING:
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
 
 _REQUIRED = ("id", "price")
 # Columns that only some ids have, and what those are called.
-_OPTIONAL = {"deposit_index": "an asset", "borrow_index": "an asset", "cumulative_funding": "an instrument"}
+_OPTIONAL = {
+    "deposit_index": "an asset",
+    "borrow_index": "an asset",
+    "cumulative_funding": "an instrument",
+    "implied_volatility": "an instrument",
+    "forward": "an instrument",
+    "discount_rate": "an asset",
+    "settlement_average": "an instrument",
+}
 
 
 def read_market(universe: Universe, table: FileTable) -> Market:
@@ -27,8 +36,9 @@ def read_market(universe: Universe, table: FileTable) -> Market:
         What the ids refer to.
     table : FileTable
         Columns ``id`` and ``price``: the index price of an asset or underlying, the mark price of an instrument, each
-        where the name is one. Optional: ``deposit_index`` and ``borrow_index`` (assets), ``cumulative_funding``
-        (instruments); empty where there is none.
+        where the name is one. Optional: ``deposit_index``, ``borrow_index`` and ``discount_rate`` (assets),
+        ``cumulative_funding``, ``implied_volatility``, ``forward`` and ``settlement_average`` (instruments); empty
+        where there is none. And ``time``, the same wherever it stands: when the prices were true.
 
     Raises
     ------
@@ -40,9 +50,10 @@ def read_market(universe: Universe, table: FileTable) -> Market:
     owners = {
         "index_price": set(universe.index_names),
         "mark_price": set(universe.instruments),
-        "deposit_index": set(universe.assets),
-        "borrow_index": set(universe.assets),
-        "cumulative_funding": set(universe.instruments),
+        **{
+            name: set(universe.assets if owner == "an asset" else universe.instruments)
+            for name, owner in _OPTIONAL.items()
+        },
     }
     figures: dict[str, Any] = {}
     for name, owned in owners.items():
@@ -60,8 +71,9 @@ def read_market(universe: Universe, table: FileTable) -> Market:
                 raise InputError(f"{table.cell(column, row)} ('{id}'): only {has_one} has one; leave it empty")
             given[id] = value
         figures[name] = given
+    time = _time(table, columns["time"]) if "time" in columns else None
     try:
-        return Market(universe, **figures)
+        return Market(universe, **figures, time=time)
     except InputError as error:
         raise _told_of_row(error, universe, table, figures, ids) from None
 
@@ -82,8 +94,30 @@ def _told_of_row(
     return told_again(error, f"{table.path}: {error}")
 
 
+def _time(table: FileTable, times: list[Any]) -> Any:
+    """Return the time of all prices; None where no row says one."""
+    first, nanoseconds = None, None
+    for row, time in enumerate(times):
+        if time is None:
+            continue
+        try:
+            moment = read_time(time)
+        except InputError:
+            raise InputError(
+                f"{table.cell('time', row)}: {str(time)!r} is no time such as 2026-12-25T08:00:00Z"
+            ) from None
+        if first is None:
+            first, nanoseconds = row, moment
+        elif moment != nanoseconds:
+            raise InputError(
+                f"{table.cell('time', row)}: {time} is another time than {times[first]} of {table.place(first)}; "
+                "prices are those of one moment"
+            )
+    return None if first is None else times[first]
+
+
 def _columns(table: FileTable) -> dict[str, list[Any]]:
-    known = (*_REQUIRED, *_OPTIONAL)
+    known = (*_REQUIRED, *_OPTIONAL, "time")
     for column in table.columns:
         if column not in known:
             raise ColumnError(f"{table.path}: unexpected column '{column}'{hint(column, known)}")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from xmfast.close_names import hint
 from xmfast.cross import CrossMargin, IsolatedMargin
-from xmfast.errors import ColumnError, FileError, InputError
+from xmfast.errors import ColumnError, InputError
 from xmfast.files.fault_places import Fault, told_again
+from xmfast.files.toml_file import check_keys, is_number, parsed, shown
 from xmfast.universe import Universe
 
 __all__ = ["Venue", "read_venue"]
@@ -25,10 +23,11 @@ class Venue:
     """What a file says of a venue; made by :func:`read_venue`.
 
     ``model`` is that of the file's ``kind``; ``cross`` and ``isolated`` are both kinds of the same parameters, so that
-    :func:`compare` can set them side by side.
+    :func:`compare` can set them side by side. ``collateral`` is the frame of haircuts, for other models of the venue.
     """
 
     universe: Universe
+    collateral: dict[str, list[Any]]
     cross: CrossMargin
     isolated: IsolatedMargin
     kind: str
@@ -165,12 +164,12 @@ def read_venue(path: str | os.PathLike[str]) -> Venue:
 class _Reader:
     def __init__(self, path: str) -> None:
         self.path = path
-        self.document = _parsed(path)
+        self.document = parsed(path)
         # By name of a frame: what each of its rows is called in the file.
         self.rows: dict[str, list[tuple[str, str]]] = {}
 
     def venue(self) -> Venue:
-        self._check_keys(self.path, self.document, _TOP_LEVEL)
+        check_keys(self.path, self.document, _TOP_LEVEL)
         numeraire = self._value(self.path, self.document, "numeraire", _Key("text", required=True))
         kind = self._kind()
         assets = self._frame("assets", self._assets(), _ASSETS)
@@ -181,6 +180,7 @@ class _Reader:
             universe = Universe.from_frames(assets, instruments, numeraire)
             return Venue(
                 universe=universe,
+                collateral=collateral,
                 cross=CrossMargin.from_frames(universe, collateral, margin),
                 isolated=IsolatedMargin.from_frames(universe, collateral, margin),
                 kind=kind,
@@ -207,7 +207,7 @@ class _Reader:
             raise ColumnError(f"{self.path}: no table [model]; add one with kind = 'cross' or kind = 'isolated'")
         if not isinstance(table, dict):
             raise ColumnError(f"{place}: a table is needed, with kind = 'cross' or kind = 'isolated'")
-        self._check_keys(place, table, ("kind",))
+        check_keys(place, table, ("kind",))
         kind: str = self._value(place, table, "kind", _Key("text", required=True, choices=_KINDS))
         return kind
 
@@ -249,14 +249,14 @@ class _Reader:
         """Return the rows that a table means: one, or one for each of its steps."""
         place = f"{self.path}, {_called(name, id)}"
         if kind.steps_key not in table:
-            self._check_keys(place, table, (*kind.keys, *filter(None, [kind.steps_key])))
+            check_keys(place, table, (*kind.keys, *filter(None, [kind.steps_key])))
             row = {key: self._value(place, table, key, what) for key, what in kind.keys.items()}
             return [{floor: 0 for floor in kind.steps[:1]} | row]
         for key in kind.steps:
             if key in table:
                 raise ColumnError(f"{place}, key '{key}': stands in each of the {kind.steps_key}, not beside them")
         own = {key: what for key, what in kind.keys.items() if key not in kind.steps}
-        self._check_keys(place, table, (*own, kind.steps_key))
+        check_keys(place, table, (*own, kind.steps_key))
         row = {key: self._value(place, table, key, what) for key, what in own.items()}
         steps = table[kind.steps_key]
         if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
@@ -265,14 +265,9 @@ class _Reader:
         rows = []
         for at, step in enumerate(steps):
             step_place = f"{self.path}, {_called(f'{name}.{kind.steps_key}[{at}]', id)}"
-            self._check_keys(step_place, step, kind.steps)
+            check_keys(step_place, step, kind.steps)
             rows.append(row | {key: self._value(step_place, step, key, _Key("number", True)) for key in kind.steps})
         return rows
-
-    def _check_keys(self, place: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-        for key in table:
-            if key not in known:
-                raise ColumnError(f"{place}, key '{key}': unexpected{hint(key, known)}")
 
     def _value(self, place: str, table: Mapping[str, Any], key: str, what: _Key) -> Any:
         if key not in table:
@@ -282,7 +277,7 @@ class _Reader:
             return what.default
         value = table[key]
         if not _is(what.kind, value):
-            raise ColumnError(f"{place}, key '{key}': {_NEEDED[what.kind]} is needed, not {_shown(value)}")
+            raise ColumnError(f"{place}, key '{key}': {_NEEDED[what.kind]} is needed, not {shown(value)}")
         if what.choices and value not in what.choices:
             raise InputError(f"{place}, key '{key}': no {key} '{value}'{hint(value, what.choices)}")
         return value
@@ -294,29 +289,6 @@ def _called(name: str, id: str) -> str:
 
 def _is(kind: str, value: Any) -> bool:
     if kind == "number":
-        return (isinstance(value, int) and not isinstance(value, bool)) or (
-            isinstance(value, Decimal) and value.is_finite()
-        )
+        return is_number(value)
     types: dict[str, type] = {"text": str, "flag": bool, "time": datetime.date}
     return isinstance(value, types[kind])
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Decimal | datetime.date | datetime.time):
-        return str(value)
-    kinds: dict[Any, str] = {dict: "a table", list: "a list"}
-    return kinds.get(type(value)) or repr(value)
-
-
-def _parsed(path: str) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file, parse_float=Decimal)
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path}: not UTF-8 text (byte {error.object[error.start]:#04x}); save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        match = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", str(error), re.DOTALL)
-        problem, where = (match[1], match[2]) if match else (str(error), "")
-        raise FileError(f"{path}{', ' + where if where else ''}: no TOML: {problem}") from None
