@@ -93,8 +93,8 @@ class ScenarioModel:
             raise TypeError(f"market: a Market is needed, not {type(market).__name__}")
         rows, assets, arrays = self._core.risk_arrays(market._core)
         instruments, names = self._universe.instruments, self._universe.assets
-        ids = [*(instruments[row] for row in rows), *(names[row] for row in assets)]
-        return RiskArrays(instruments=ids, losses=np.concatenate(arrays, axis=1))
+        ids = [*map(instruments.__getitem__, rows), *map(names.__getitem__, assets)]
+        return RiskArrays(instruments=ids, losses=arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._universe!r})"

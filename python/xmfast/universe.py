@@ -11,8 +11,9 @@ from xmfast.frames import Frame, Id, read_frame
 class Universe:
     """Assets, instruments and underlyings. Make one with :meth:`from_frames`; everything else is built on it."""
 
-    __slots__ = ("_core",)
+    __slots__ = ("_core", "_instruments")
     _core: _core.Universe
+    _instruments: tuple[Id, ...] | None
 
     @classmethod
     def from_frames(cls, assets: Frame, instruments: Frame | None = None, numeraire: Id = "USD") -> Universe:
@@ -99,6 +100,7 @@ class Universe:
             read_frame("instruments", instruments, times=("expiry",), texts=("right",)),
             numeraire,
         )
+        universe._instruments = None
         return universe
 
     def __init__(self) -> None:
@@ -112,7 +114,10 @@ class Universe:
     @property
     def instruments(self) -> list[Id]:
         """Ids of the instruments, in order."""
-        return self._core.instruments()
+        # Thousands of strings are made once.
+        if self._instruments is None:
+            self._instruments = tuple(self._core.instruments())
+        return list(self._instruments)
 
     @property
     def underlyings(self) -> list[Id]:

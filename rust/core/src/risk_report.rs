@@ -193,7 +193,7 @@ fn risk_table(
     stop: Stop<'_>,
 ) -> Result<RiskTable> {
     let group = model.group(&model.parameters.sets[0]);
-    let layout = book.risk_layout(group, model.moving(), stop)?;
+    let layout = book.risk_layout(group, model.moving(), &mut *stop)?;
     let holder = |instrument: usize| {
         let instrument = instrument as u32;
         let holds = (0..book.accounts().len()).find(|&account| {
@@ -211,6 +211,7 @@ fn risk_table(
         &layout.instruments,
         (layout.widest, layout.has_orders),
         holder,
+        stop,
     )
 }
 

@@ -193,15 +193,22 @@ impl RiskModel {
             .filter(|&(row, mark)| !mark.is_nan() && self.model.speaks_of(row))
             .map(|(row, _)| row)
             .collect();
-        let table = RiskTable::new(&self.model, market, &priced, (1, false), |_| String::new())?;
+        let table = run(py, |stop| {
+            let nobody = |_: usize| String::new();
+            RiskTable::new(&self.model, market, &priced, (1, false), nobody, stop)
+        })?;
         let assets = table.asset_losses(&self.model);
         let arrays = table.sets.iter().enumerate().map(|(number, set)| {
-            let rows = priced
-                .iter()
-                .flat_map(|&row| set.losses.losses(loss_row(row)).iter());
-            let of_assets = assets.iter().flat_map(|(_, losses)| losses[number].iter());
-            let shape = (priced.len() + assets.len(), set.losses.scenarios());
-            Array2::from_shape_vec(shape, rows.chain(of_assets).copied().collect())
+            let rows = priced.len() + assets.len();
+            let mut losses = Vec::with_capacity(rows * set.losses.scenarios());
+            for &row in &priced {
+                losses.extend_from_slice(set.losses.losses(loss_row(row)));
+            }
+            for (_, of_asset) in &assets {
+                losses.extend_from_slice(&of_asset[number]);
+            }
+            let shape = (rows, set.losses.scenarios());
+            Array2::from_shape_vec(shape, losses)
                 .expect("a loss for every instrument, asset and scenario")
                 .into_pyarray(py)
         });

@@ -1,6 +1,8 @@
 //! From the risk of an account's groups to its requirement; in f64 for the kernel's results, in exact numbers for
 //! decisions.
 
+use std::cmp::Ordering;
+
 use smallvec::SmallVec;
 
 use super::losses::{RiskTable, SetLosses};
@@ -248,7 +250,7 @@ fn decisive<N: Number>(
         let least = *at_rank - 2.0 * error;
         for (matters, &loss) in matters.iter_mut().zip(losses) {
             // What is not comparable is kept.
-            *matters |= !(loss < least);
+            *matters |= loss.partial_cmp(&least) != Some(Ordering::Less);
         }
     };
     let rank = match set.measure {

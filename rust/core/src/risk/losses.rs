@@ -8,6 +8,7 @@ use super::{RiskModel, Shocks, moving, options};
 use crate::error::{Error, Place, Result};
 use crate::kernel::{LossTable, Measure, charge};
 use crate::market::Market;
+use crate::pool::Stop;
 use crate::risk_layout::{Held, RiskGroup, asset_row, doubt_row, loss_row, loss_rows, value_row};
 use crate::units::COST_CANCELLATION;
 use crate::universe::Universe;
@@ -54,13 +55,14 @@ impl RiskTable {
     ///
     /// # Errors
     /// [`Error::UniverseMismatch`]; [`Error::MissingPrice`]; an underlying of which a set says nothing; a shock that takes a price where the
-    /// instrument cannot have it; [`Error::Range`] for a loss that f64 cannot hold.
+    /// instrument cannot have it; [`Error::Range`] for a loss that f64 cannot hold; [`Error::Interrupted`].
     pub fn new(
         model: &RiskModel,
         market: &Market,
         instruments: &[usize],
         (widest, has_orders): (usize, bool),
         holder: impl Fn(usize) -> String,
+        stop: Stop<'_>,
     ) -> Result<Self> {
         let universe = model.universe();
         if !Arc::ptr_eq(universe, market.universe()) {
@@ -80,7 +82,15 @@ impl RiskTable {
                 0
             };
             let mut alone = vec![[0.0; 2]; alone_count];
-            options::fill(model, market, set, instruments, &mut losses, &holder)?;
+            options::fill(
+                model,
+                market,
+                set,
+                instruments,
+                &mut losses,
+                &holder,
+                &mut *stop,
+            )?;
             for &instrument in instruments {
                 let row = loss_row(instrument);
                 if !universe.specs()[instrument].is_option() {
@@ -128,9 +138,11 @@ impl RiskTable {
 
 /// The largest loss by size.
 fn largest(losses: &[f64]) -> f64 {
-    losses
-        .iter()
-        .fold(0.0, |largest: f64, loss| largest.max(loss.abs()))
+    let larger = |largest: f64, loss: &f64| {
+        let size = loss.abs();
+        if size > largest { size } else { largest }
+    };
+    losses.iter().fold(0.0, larger)
 }
 
 /// Says what the rows of assets and of present values add to any sum, by their size.

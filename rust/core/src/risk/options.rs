@@ -11,7 +11,7 @@ use crate::options::{
     Averaging, Greeks, OptionColumns, OptionModel, ShockSet, ShockedOption, YEAR_NS, option_greeks,
     revalue,
 };
-use crate::pool::never;
+use crate::pool::{Stop, never};
 use crate::risk_layout::loss_row;
 use crate::table::Missing;
 use crate::universe::Right;
@@ -42,10 +42,12 @@ impl PaidPerAverage {
         option: &ShockedOption,
         certain: f64,
     ) -> Result<Self> {
+        let options = std::slice::from_ref(option);
+        let value = greeks(options, OptionModel::Black76, option.inverse, &mut never)?[0].value;
         Ok(Self {
             fixed: averaging.passed * average,
             open: averaging.open(),
-            value: option.scale * (greeks(option, OptionModel::Black76)?.value + certain),
+            value: option.scale * (value + certain),
         })
     }
 
@@ -74,6 +76,7 @@ pub(super) fn fill(
     instruments: &[usize],
     losses: &mut LossTable,
     holder: &impl Fn(usize) -> String,
+    stop: Stop<'_>,
 ) -> Result<()> {
     let universe = model.universe();
     let is_option = |instrument: &&usize| universe.specs()[**instrument].is_option();
@@ -92,8 +95,8 @@ pub(super) fn fill(
     for &instrument in &held {
         let shocks = shocks_of(model, set, instrument, holder)?;
         let spec = &universe.specs()[instrument];
-        let id = universe.instruments().get(instrument).to_string();
         if spec.inverse {
+            let id = universe.instruments().get(instrument).to_string();
             if set.absolute {
                 return Err(Error::Parameter {
                     place: Place::frame("scenarios"),
@@ -122,63 +125,83 @@ pub(super) fn fill(
     }
     let lanes = set.len().div_ceil(8);
     let mut gains = vec![Row::default(); options.len() * lanes];
-    let named = |error: Error| named(error, model, &held);
+    let of_held = |error: Error| named(error, model, &held);
     revalue(
         &options,
         &shock_sets,
         set.volatility.floor,
         &mut gains,
-        &mut never,
+        &mut *stop,
     )
-    .map_err(named)?;
+    .map_err(of_held)?;
     for (at, per_average) in &averaged {
         let shocks = shocks_of(model, set, held[*at], holder)?;
         let gains = &mut gains[at * lanes..][..lanes];
         per_average.convert(options[*at].forward, &shocks.price, gains);
     }
     for (&instrument, gains) in held.iter().zip(gains.chunks(lanes)) {
-        let gains = gains.iter().flat_map(|row| row.0);
+        let gains: &[f64] = bytemuck::cast_slice(gains);
         let to = losses.losses_mut(loss_row(instrument));
-        for (scenario, (loss, gain)) in to.iter_mut().zip(gains).enumerate() {
-            *loss = -gain * set.weight[scenario] + 0.0;
-            if !loss.is_finite() {
-                let id = universe.instruments().get(instrument).to_string();
-                return Err(not_finite(&holder(instrument), &id, scenario, *loss));
-            }
+        let mut is_finite = true;
+        for ((loss, gain), weight) in to.iter_mut().zip(gains).zip(&set.weight) {
+            *loss = -gain * weight + 0.0;
+            is_finite &= loss.is_finite();
+        }
+        if !is_finite {
+            let bad = to
+                .iter()
+                .position(|loss| !loss.is_finite())
+                .expect("one is not");
+            let id = universe.instruments().get(instrument).to_string();
+            return Err(not_finite(&holder(instrument), &id, bad, to[bad]));
         }
     }
-    let charged = |instrument: usize| {
-        let underlying = universe.specs()[instrument].underlying as usize;
+    let charged = |at: &usize| {
+        let underlying = universe.specs()[held[*at]].underlying as usize;
         model.parameters.concentration[underlying].is_some()
     };
-    for (at, (&instrument, option)) in held.iter().zip(&options).enumerate() {
-        if charged(instrument) {
-            let mut change = delta_notional(option, of).map_err(named)?;
-            if let Some((_, per_average)) = averaged.iter().find(|(of, _)| *of == at) {
-                change = per_average.delta_notional(option.forward, change);
+    // Linear and inverse options differ in what a delta is; each kind is one call for all of them.
+    for inverse in [false, true] {
+        let is_kind = |at: &usize| options[*at].inverse == inverse;
+        let kind: Vec<usize> = (0..held.len()).filter(charged).filter(is_kind).collect();
+        if kind.is_empty() {
+            continue;
+        }
+        let rows: Vec<usize> = kind.iter().map(|&at| held[at]).collect();
+        let kind_options: Vec<ShockedOption> = kind.iter().map(|&at| options[at]).collect();
+        let found = greeks(&kind_options, of, inverse, &mut *stop);
+        let found = found.map_err(|error| named(error, model, &rows))?;
+        for ((&at, option), greeks) in kind.iter().zip(&kind_options).zip(found) {
+            // What a rise of the forward by all of itself would add at the present delta; the scale discounts.
+            let mut change = option.scale * option.forward * greeks.delta;
+            if let Ok(place) = averaged.binary_search_by_key(&at, |(of, _)| *of) {
+                change = averaged[place].1.delta_notional(option.forward, change);
             }
-            losses.charges_mut(loss_row(instrument))[charge::DELTA] = change;
+            losses.charges_mut(loss_row(held[at]))[charge::DELTA] = change;
         }
     }
     Ok(())
 }
 
-/// What a rise of the forward by all of itself would add at the present delta; the scale discounts.
-fn delta_notional(option: &ShockedOption, of: OptionModel) -> Result<f64> {
-    Ok(option.scale * option.forward * greeks(option, of)?.delta)
-}
-
-/// Value and greeks of one unit, undiscounted.
-fn greeks(option: &ShockedOption, of: OptionModel) -> Result<Greeks<f64>> {
+/// Value and greeks of one unit of each option, undiscounted; all of them `inverse`, or none.
+fn greeks(
+    options: &[ShockedOption],
+    of: OptionModel,
+    inverse: bool,
+    stop: Stop<'_>,
+) -> Result<Vec<Greeks<f64>>> {
+    let column =
+        |value: fn(&ShockedOption) -> f64| -> Vec<f64> { options.iter().map(value).collect() };
+    let is_call: Vec<bool> = options.iter().map(|option| option.is_call).collect();
     let columns = OptionColumns {
-        forward: &[option.forward],
-        strike: &[option.strike],
-        volatility: &[option.volatility],
-        expiry_years: &[option.expiry_years],
-        rate: &[0.0],
-        is_call: &[option.is_call],
+        forward: &column(|option| option.forward),
+        strike: &column(|option| option.strike),
+        volatility: &column(|option| option.volatility),
+        expiry_years: &column(|option| option.expiry_years),
+        rate: &vec![0.0; options.len()],
+        is_call: &is_call,
     };
-    Ok(option_greeks(columns, of, option.inverse, &mut never)?[0])
+    option_greeks(columns, of, inverse, stop)
 }
 
 /// One option as the scenarios see it; while its settlement price is averaged, that on what is still open, and if it pays
