@@ -2,6 +2,10 @@
 
 What accounts are worth comes from `reference`, what contracts lose from `reference_scenarios`; here losses are added up
 by group, offset, floored and charged. Nothing here knows xmfast.
+
+What an account has of an asset that moves inside the scenarios, unrealized profit counted, is a loss of its own: minus
+the net amount times the change of its index price, in the group of the underlying that it moves with. A contract that
+settles in it then loses its change in value at the shocked index price where both are in one group, else at today's.
 """
 
 from __future__ import annotations
@@ -159,7 +163,7 @@ class Portfolio:
             profile=profile,
             short_option_minimum=minimums,
             concentration=concentration,
-            margin_floor=max(0.0, self.rules.margin_floor - required) if groups else 0.0,
+            margin_floor=max(0.0, self.rules.margin_floor - required) if held else 0.0,
             parts=parts + required,
         )
 

@@ -126,6 +126,32 @@ def test_orders_are_charged_what_filling_them_at_mark_could_lose() -> None:
     assert model.evaluate(one, market(of)).initial_margin[0] == pytest.approx(PRICE / 2)
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_the_floor_is_of_accounts_with_positions(joint: bool) -> None:
+    """Coins alone are at risk, but no position."""
+    of = universe()
+    scenarios = xm.Scenarios.joint({"BTC": [-0.1], "ETH": [-0.1]}) if joint else xm.Scenarios(price_shock=[-0.1])
+    model = xm.PortfolioMargin(of, scenarios=scenarios, in_scenario=["BTC", "ETH"], margin_floor=9_000.0)
+    report = model.evaluate(book(of, {"BTC": 1.0, "ETH": 0.5}, {}), market(of))
+    assert report.maintenance_margin[0] == pytest.approx(0.1 * (PRICE + 1_000))
+    assert report.contingencies["margin_floor"][0] == 0
+    report = model.evaluate(book(of, {"BTC": 1.0, "ETH": 0.5}, {"ETH-PERP": (0.01, 2_000.0)}), market(of))
+    assert report.maintenance_margin[0] == pytest.approx(9_000)
+    assert sum(line.maintenance_margin for line in report.explain("ann").lines) == 9_000
+
+
+@pytest.mark.parametrize("inside", [[], ["BTC"]], ids=["haircut", "in scenario"])
+def test_the_floor_counts_no_coins_even_where_the_decision_is_exact(inside: list[str]) -> None:
+    """Health is exactly 0 without the floor, and a sign in f64 is nobody's."""
+    of = universe()
+    scenarios = xm.Scenarios(price_shock=[-0.5])
+    model = xm.PortfolioMargin(of, scenarios=scenarios, in_scenario=inside, margin_floor=30_000.0)
+    held = book(of, {"BTC": 1.0, "USD": -PRICE / 2 if inside else -PRICE}, {})
+    report = model.evaluate(held, market(of))
+    assert (report.health[0], report.liquidatable[0], report.exact_decisions) == (0, False, 1)
+    assert not model.liquidatable(held, market(of))[0]
+
+
 def test_flags_alone_are_those_of_the_report() -> None:
     of = universe()
     model = xm.PortfolioMargin(of, scenarios=xm.Scenarios(price_shock=[-0.5, 0.25]), in_scenario=["BTC"])
@@ -148,7 +174,8 @@ def test_what_is_refused() -> None:
     assert refused(in_scenario=["BTX"]) == "in_scenario: no asset 'BTX'; did you mean 'BTC'?"
     assert refused(in_scenario=["stETH"]) == "in_scenario of 'stETH': no underlying 'stETH'; did you mean 'ETH'?"
     assert refused(in_scenario={"stETH": "ETC"}) == "in_scenario of 'stETH': no underlying 'ETC'; did you mean 'ETH'?"
-    assert "['BTC', ...]" in refused(in_scenario="BTC")
+    for said in ("BTC", b"BTC", None, 5, [["BTC"]], {"BTC": ["BTC"]}):
+        assert "['BTC', ...]" in refused(in_scenario=said)
     cut = {"asset": ["BTC"], "initial_haircut": [0.1], "maintenance_haircut": [0.0]}
     assert "moves in the scenarios or is cut, never both" in refused(collateral=cut, in_scenario=["BTC"])
     assert "it never moves" in refused(in_scenario={"USD": "BTC"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -159,6 +159,24 @@ class PortfolioMargin(ScenarioModel):
     for a day at 60 %. Under Bachelier that is exact. A coin is counted at the expected average, not at its price when
     it is paid: at the money that is up to 2 % of a coin-settled option's value for a day at 80 %, 0.3 % for half an
     hour.
+
+    An asset ``a`` of ``in_scenario`` counts in full, whatever its size and sign: no haircut, tier, cap, liability
+    weight or share of gains. What an account has of it is at risk instead. With ``X`` its index price and ``dX`` what
+    its underlying's shock makes of that (``X x shock``, or ``shock`` if absolute), ``v`` the value of a contract in
+    ``a`` now and ``v_s`` in the scenario::
+
+        net                 = balance x interest index - entry cost                                       (in a)
+        loss of the net     = -net x dX                     a loan loses where its asset gains
+        loss of a contract  = v x X - v_s x (X + dX)        joint, or its underlying is the one that a moves with
+        loss of a contract  = (v - v_s) x X                 in the group of its own underlying, else; and
+                              -v x dX                       in the group of the one that a moves with
+
+    Together these are what the account's equity loses, so coins hedge a coin-settled short without a rest. The same
+    underlying's volatility shocks say nothing of ``a``. What is posted for an isolated position in ``a`` moves as well,
+    all that stands behind it in one group. An open order is charged as if it filled at mark, where its value is its
+    cost: ``(v - v_s) x (X + dX)``, or ``x X`` where both move apart. Neither the concentration charge nor the floor
+    counts balances: an account without positions has no floor. Venues differ in whether spot enters the stress: Bybit
+    where spot hedging is on, OKX as part of a coin's risk unit, Derive for collateral that cancels risk.
 
     Examples
     --------
@@ -327,7 +345,9 @@ class _Underlyings:
 
     def of_assets(self, said: Sequence[Id] | Mapping[Any, Any]) -> list[int | None]:
         """Return by asset the row of the underlying that it moves with inside the scenarios, if it does."""
-        if isinstance(said, str) or not isinstance(said, Mapping | Sequence):
+        are_ids = isinstance(said, Mapping | Sequence) and not isinstance(said, str | bytes)
+        ids = (*said, *said.values()) if isinstance(said, Mapping) else said
+        if not are_ids or not all(isinstance(name, Hashable) for name in ids):
             raise ParameterError(
                 f"in_scenario: assets are needed, ['BTC', ...] or {{'stETH': 'ETH', ...}}, not {said!r}"
             )

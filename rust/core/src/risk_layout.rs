@@ -62,6 +62,12 @@ pub(crate) fn doubt_row(universe: &Universe) -> usize {
     loss_row(universe.specs().len())
 }
 
+/// Whether a row of a table of losses is that of a contract; a position has such a leg, whatever else it has.
+#[must_use]
+pub(crate) fn is_position(universe: &Universe, row: usize) -> bool {
+    (loss_row(0)..doubt_row(universe)).contains(&row)
+}
+
 /// Assets whose index price moves in the scenarios: what is held in them is at risk like a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MovingAssets {

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use crate::kernel::{
-    BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Sieve, Simd, UnitRisk, charge, column,
-    scan_block, worst_of_pools,
+    BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Sieve, Simd, UnitFacts, UnitRisk, charge,
+    column, scan_block, worst_of_pools,
 };
 use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine};
+use crate::risk_layout::is_position;
 
 /// Columns of a risk row.
 pub mod risk_column {
@@ -114,21 +115,28 @@ impl<'a> RiskScan<'a> {
                 set.measure,
                 (whole, parts),
             );
-            let group = |key: usize, risk: &UnitRisk, losses| Group {
+            let group = |key: usize, risk: &UnitRisk, has_position: bool, losses| Group {
                 key,
                 loss: risk.loss,
                 worst: risk.worst,
+                has_position,
                 charges: risk.charges,
                 losses,
             };
+            // Where no asset moves in the scenarios, all units are positions.
+            let assets_move = self.model.moving().is_some();
+            let universe = self.model.universe();
+            let has_position = |rows: &[R]| {
+                !assets_move || rows.iter().any(|row| is_position(universe, row.index()))
+            };
             let scan_alone = self.model.is_scan_alone() && number == 0;
-            for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
+            for ((facts, rows, _), risk) in units.whole.iter().zip(&*whole) {
                 let at = facts.target as usize;
                 if scan_alone {
                     // What `combine` says of one group.
                     out[at] = scan_row(risk);
                 } else {
-                    let group = group(facts.home.index(), risk, &[][..]);
+                    let group = group(facts.home.index(), risk, has_position(rows), &[][..]);
                     raise(out, at, &[group]);
                 }
             }
@@ -149,7 +157,10 @@ impl<'a> RiskScan<'a> {
                 }
                 return;
             }
-            let homes: Vec<usize> = units.parts.iter().map(|unit| unit.0.home.index()).collect();
+            let of_part = |(facts, rows, _): (UnitFacts<R>, &[R], &[f64])| {
+                (facts.home.index(), has_position(rows))
+            };
+            let homes: Vec<(usize, bool)> = units.parts.iter().map(of_part).collect();
             let shares = matches!(self.model.parameters.offsets, Offsets::Share(_));
             let losses = if shares {
                 part_losses(units, set)
@@ -167,7 +178,8 @@ impl<'a> RiskScan<'a> {
                     } else {
                         &[]
                     };
-                    groups.push(group(homes[place], &parts[place], losses));
+                    let (home, has_position) = homes[place];
+                    groups.push(group(home, &parts[place], has_position, losses));
                 }
                 start += fold.parts as usize;
                 raise(out, fold.target as usize, &groups);

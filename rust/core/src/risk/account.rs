@@ -10,7 +10,7 @@ use super::{Offsets, RiskModel};
 use crate::book::Holdings;
 use crate::exact::Number;
 use crate::kernel::{Measure, NO_SCENARIO, charge};
-use crate::risk_layout::LegReader;
+use crate::risk_layout::{LegReader, is_position};
 use crate::units::Leg;
 
 /// A requirement on its way, in any kind of number.
@@ -47,6 +47,8 @@ pub(crate) struct Group<'a, N> {
     /// The measure of its losses.
     pub(crate) loss: N,
     pub(crate) worst: u32,
+    /// Whether there is a position in it, not only what is held in an asset.
+    pub(crate) has_position: bool,
     /// Sums of the charge columns.
     pub(crate) charges: [N; 4],
     /// Its losses in the scenarios that are looked at, where gains on other underlyings may pay for them.
@@ -144,7 +146,7 @@ pub(crate) fn combine<N: Number>(
             risk.concentration = risk.concentration.clone() + positive(beyond) * rate;
         }
     }
-    if !groups.is_empty() {
+    if groups.iter().any(|group| group.has_position) {
         let least = N::decimal(parameters.margin_floor);
         risk.margin_floor = positive(least - risk.requirement());
     }
@@ -208,6 +210,9 @@ fn settle_set<N: Number>(
                 key: unit[0].0,
                 loss,
                 worst,
+                has_position: unit
+                    .iter()
+                    .any(|(_, leg)| is_position(model.universe(), leg.row)),
                 charges: charges(set, unit),
                 losses,
             }

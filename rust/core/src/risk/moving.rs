@@ -2,7 +2,12 @@
 //!
 //! What an account has of such an asset, cash and unrealized profit, counts in full as collateral, and loses in a scenario
 //! what its index price loses. A contract that settles in it is worth `u X` now and `u_s (X + dX)` in the scenario: both
-//! prices move, and the product of the moves counts.
+//! prices move, and the product of the moves counts. Where the contract's underlying is another one than that its asset
+//! moves with, and each takes its own worst scenario, the product has no meaning: `(u - u_s) X` is lost in the group of the
+//! contract's underlying, `-u dX` in the group of the asset's.
+//!
+//! All is linear in balances, costs and contracts, so each is a row of the loss table and exact decisions and error bounds
+//! are those of positions. Deposits and loans have rows of their own, because interest makes different amounts of them.
 
 use super::losses::{RiskTable, impossible, not_finite};
 use super::{RiskModel, RiskParameters, ScenarioSet};
