@@ -159,7 +159,7 @@ def test_exact_figures_are_those_of_all_scenarios(case: str, kind: str) -> None:
     arrays = model.risk_arrays(market)
     lost = {name: [Fraction(repr(float(loss))) for loss in arrays[name]] for name in NAMES}
     right = {}
-    for account in dict.fromkeys(positions["account"]):
+    for account in dict.fromkeys(holder for holder, _, _ in rows):
         groups: dict[str, list[Losses]] = {}
         for holder, name, quantity in rows:
             if holder == account:
