@@ -145,6 +145,14 @@ pub enum Error {
         /// Which figure left the range, and by which leg.
         problem: String,
     },
+    /// An event that is well formed, but that the state does not allow.
+    #[error("{place}: {problem}")]
+    Refused {
+        /// What was asked for.
+        place: Place,
+        /// Why not.
+        problem: String,
+    },
     /// The caller asked for an end (Ctrl-C).
     #[error("interrupted")]
     Interrupted,

@@ -35,6 +35,21 @@ pub fn widened(value: f32) -> f64 {
         .expect("a printed float can be read")
 }
 
+/// `(digits, exponent)` of the shortest decimal `digits x 10^exponent` that prints as a finite float.
+pub(crate) fn shortest_digits(value: f64) -> (i64, i32) {
+    let text = printed!(value);
+    let (digits, exponent) = text
+        .split_once('e')
+        .expect("a finite float prints with an exponent");
+    let exponent: i32 = exponent.parse().expect("a short integer");
+    let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
+    let digits = format!("{whole}{places}").parse();
+    (
+        digits.expect("at most 17 digits"),
+        exponent - places.len() as i32,
+    )
+}
+
 /// An exact ratio of whole numbers of any size.
 pub type Rational = BigRational;
 
@@ -84,15 +99,8 @@ impl Number for f64 {
 impl Number for Rational {
     const EXACT: bool = true;
     fn decimal(value: f64) -> Self {
-        let text = printed!(value);
-        let (digits, exponent) = text
-            .split_once('e')
-            .expect("a finite float prints with an exponent");
-        let places = digits
-            .split_once('.')
-            .map_or(0, |(_, fraction)| fraction.len() as i32);
-        let exponent = exponent.parse::<i32>().expect("a short integer") - places;
-        let digits: BigInt = digits.replace('.', "").parse().expect("decimal digits");
+        let (digits, exponent) = shortest_digits(value);
+        let digits = BigInt::from(digits);
         let power = BigInt::from(10).pow(exponent.unsigned_abs());
         if exponent >= 0 {
             Self::from_integer(digits * power)
@@ -151,9 +159,20 @@ impl Given {
         if !float.is_finite() || (!exact.is_zero() && !float.is_normal()) {
             return None;
         }
+        Some(Self::of_exact(exact))
+    }
+
+    /// An exact number that f64 is near.
+    ///
+    /// # Panics
+    /// If it is beyond the range of f64.
+    #[must_use]
+    pub fn of_exact(exact: Rational) -> Self {
+        let float = nearest(&exact);
+        assert!(float.is_finite(), "a number that f64 is near");
         let same = Rational::decimal(float) == exact;
         let exact = if same { None } else { Some(Box::new(exact)) };
-        Some(Self { float, exact })
+        Self { float, exact }
     }
 
     /// The nearest f64.
@@ -220,6 +239,12 @@ impl GivenColumn {
             self.exact.push((self.floats.len() as u32, *exact));
         }
         self.floats.push(given.float);
+    }
+
+    /// Forgets all rows; the memory is kept.
+    pub(crate) fn clear(&mut self) {
+        self.floats.clear();
+        self.exact.clear();
     }
 
     /// Replaces a row.

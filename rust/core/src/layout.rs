@@ -55,7 +55,12 @@ impl Layout {
     ///
     /// # Errors
     /// [`Error::Interrupted`](crate::Error::Interrupted).
-    pub fn new(key: Key, universe: &Universe, blocks: &[Block], stop: Stop<'_>) -> Result<Self> {
+    pub fn new(
+        key: Key,
+        universe: &Universe,
+        blocks: &[Arc<Block>],
+        stop: Stop<'_>,
+    ) -> Result<Self> {
         let reader = Reader::new(universe, key);
         if u16::try_from(reader.rows.count()).is_ok() {
             Self::packed(reader, blocks, LayoutBlocks::Narrow, stop)
@@ -66,7 +71,7 @@ impl Layout {
 
     fn packed<R: RowId>(
         reader: Reader<'_>,
-        blocks: &[Block],
+        blocks: &[Arc<Block>],
         wrap: fn(Packed<R>) -> LayoutBlocks,
         stop: Stop<'_>,
     ) -> Result<Self> {
@@ -172,6 +177,7 @@ impl Marks {
 }
 
 /// A unit on its way into a run.
+#[derive(Debug)]
 struct GatheredUnit {
     slots: usize,
     legs: (usize, usize),
@@ -181,7 +187,7 @@ struct GatheredUnit {
 }
 
 /// Units gathered in any order, to be sorted into runs.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Gathered {
     legs: Vec<Leg<f64>>,
     exposures: Vec<Exposure<f64>>,
@@ -195,6 +201,13 @@ impl Gathered {
     /// Number of units.
     pub(crate) fn len(&self) -> usize {
         self.units.len()
+    }
+
+    /// Forgets all units; the memory is kept.
+    pub(crate) fn clear(&mut self) {
+        self.legs.clear();
+        self.exposures.clear();
+        self.units.clear();
     }
 
     pub(crate) fn push(&mut self, unit: Unit<'_, f64>, doubt: usize, least_rate: f64, target: u32) {
@@ -227,7 +240,7 @@ impl Gathered {
         });
     }
 
-    pub(crate) fn into_units<R: RowId>(mut self) -> Units<R> {
+    pub(crate) fn packed<R: RowId>(&mut self) -> Units<R> {
         // Stable: within a run, units stay in the order of their targets.
         self.units.sort_by_key(|unit| unit.slots);
         let slots = self.units.iter().map(|unit| unit.slots).sum();
@@ -294,7 +307,7 @@ struct PackedBlock<R> {
     used: Marks,
 }
 
-fn pack<R: RowId>(reader: Reader<'_>, number: usize, blocks: &[Block]) -> PackedBlock<R> {
+fn pack<R: RowId>(reader: Reader<'_>, number: usize, blocks: &[Arc<Block>]) -> PackedBlock<R> {
     let block = &blocks[number];
     let first = blocks[0].len() * number;
     let mut account = AccountUnits::default();
@@ -336,13 +349,13 @@ fn pack<R: RowId>(reader: Reader<'_>, number: usize, blocks: &[Block]) -> Packed
     }
     PackedBlock {
         pools: BlockUnits {
-            whole: whole.into_units(),
-            parts: parts.into_units(),
+            whole: whole.packed(),
+            parts: parts.packed(),
             folds,
         },
         isolated: BlockUnits {
-            whole: alone.into_units(),
-            parts: Gathered::default().into_units(),
+            whole: alone.packed(),
+            parts: Gathered::default().packed(),
             folds: Vec::new(),
         },
         positions,

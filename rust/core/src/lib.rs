@@ -27,11 +27,13 @@
 
 // Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layouts:
 // error exact concave kernel pool buffer contract ids universe options market table units|layout|risk_layout|book model risk
-// settle share explain positions summary report risk_scan risk_report flags liquidation_price price_path limits.
+// settle share explain positions summary report risk_scan risk_report flags liquidation_price price_path limits
+// ledger engine.
 mod book;
 mod buffer;
 mod concave;
 mod contract;
+mod engine;
 mod error;
 pub mod exact;
 mod explain;
@@ -39,6 +41,7 @@ mod flags;
 mod ids;
 pub mod kernel;
 mod layout;
+mod ledger;
 mod limits;
 mod liquidation_price;
 mod market;
@@ -62,6 +65,10 @@ mod universe;
 pub use book::{Accounts, BLOCK, Balances, Block, Book, Frames, Holdings, Orders, Positions};
 pub use buffer::ResultRows;
 pub use contract::contract_table;
+pub use engine::{
+    AccountId, Accrual, Applied, Engine, Event, Fill, Latency, Limits, MarginModel, Metrics,
+    NewOrder, OrderCheck, Payment, Price, Reason, Rejudged, Snapshot,
+};
 pub use error::{Error, Place, Result};
 pub use explain::{About, ExplainedLine, Parts};
 pub use flags::liquidatable;
@@ -69,6 +76,9 @@ pub use ids::{Id, IdColumn, Ids};
 pub use kernel::{Measure, NO_SCENARIO};
 pub use kernel::{Row, Simd, column, result};
 pub use layout::IsolatedPosition;
+pub use ledger::{
+    Cash, MOST_DECIMALS, OpenOrder, Pool, Position, QUANTITY_DECIMALS, Totals, is_conserved,
+};
 pub use limits::{
     BuyingPower, Lock, Offer, Transferable, buying_power, buying_power_of_all, cheapest_collateral,
     transferable, withdrawable, withdrawable_of_all,

@@ -48,8 +48,12 @@ pub fn position_facts(
         let entry_funding = holdings
             .entry_funding
             .map_or(0.0, |column| column.floats()[at]);
-        let entry =
-            spec.price_value(holdings.entry_price.floats()[at]) - spec.funding_value(entry_funding);
+        // Of one contract.
+        let paid = match holdings.entry_cost {
+            Some(cost) if quantity != 0.0 => cost.floats()[at] / quantity,
+            _ => spec.price_value(holdings.entry_price.floats()[at]),
+        };
+        let entry = paid - spec.funding_value(entry_funding);
         let posted = holdings.isolated_margin.map(|margin| margin.floats()[at]);
         Ok(PositionFacts {
             quantity,

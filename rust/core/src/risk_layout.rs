@@ -1,5 +1,7 @@
 //! Positions of every account, packed for scenarios: grouped by underlying, or all of an account together.
 
+use std::sync::Arc;
+
 use crate::book::{Block, Holdings};
 use crate::error::Result;
 use crate::exact::Number;
@@ -256,7 +258,7 @@ impl RiskLayout {
         group: RiskGroup,
         moving: Option<&MovingAssets>,
         universe: &Universe,
-        blocks: &[Block],
+        blocks: &[Arc<Block>],
         stop: Stop<'_>,
     ) -> Result<Self> {
         let reader = LegReader {
@@ -273,7 +275,7 @@ impl RiskLayout {
 
     fn packed<R: RowId>(
         reader: LegReader<'_>,
-        blocks: &[Block],
+        blocks: &[Arc<Block>],
         wrap: fn(RiskPacked<R>) -> RiskBlocks,
         stop: Stop<'_>,
     ) -> Result<Self> {
@@ -297,7 +299,7 @@ impl RiskLayout {
         Ok(Self {
             blocks: wrap(RiskPacked { pools, isolated }),
             instruments: (0..held.len()).filter(|&row| held[row]).collect(),
-            has_orders: blocks.iter().any(Block::has_orders),
+            has_orders: blocks.iter().any(|block| block.has_orders()),
             widest,
         })
     }
@@ -378,13 +380,13 @@ fn pack<R: RowId>(reader: LegReader<'_>, block: &Block) -> (BlockUnits<R>, Block
         }
     }
     let pools = BlockUnits {
-        whole: whole.into_units(),
-        parts: parts.into_units(),
+        whole: whole.packed(),
+        parts: parts.packed(),
         folds,
     };
     let isolated = BlockUnits {
-        whole: alone.into_units(),
-        parts: Gathered::default().into_units(),
+        whole: alone.packed(),
+        parts: Gathered::default().packed(),
         folds: Vec::new(),
     };
     (pools, isolated)

@@ -128,6 +128,11 @@ impl Rows {
         (self.netted_cash(asset, 0.0), self.cost(asset))
     }
 
+    /// All rows of an asset.
+    pub(crate) fn of_asset(self, asset: usize) -> std::ops::Range<usize> {
+        1 + PER_ASSET * asset..1 + PER_ASSET * (asset + 1)
+    }
+
     /// Row of a position.
     #[must_use]
     pub fn position(self, row: PositionRow) -> usize {

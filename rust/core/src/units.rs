@@ -247,9 +247,16 @@ impl<N: Number> AccountUnits<N> {
             self.entries.len() - 1
         });
         let entry = &mut self.entries[at];
-        let price = holdings.entry_price.get(position);
-        let mut unit_value = spec.price_value(N::given(price));
-        let mut unit_gross = spec.price_value(price.float).abs();
+        let (mut unit_value, mut unit_gross) = (N::decimal(0.0), 0.0);
+        if let Some(cost) = holdings.entry_cost {
+            let cost = cost.get(position);
+            entry.cost = entry.cost.clone() + N::given(cost);
+            entry.gross += cost.float.abs();
+        } else {
+            let price = holdings.entry_price.get(position);
+            unit_value = spec.price_value(N::given(price));
+            unit_gross = spec.price_value(price.float).abs();
+        }
         if let Some(funding) = holdings.entry_funding {
             let funding = funding.get(position);
             unit_value = unit_value - spec.funding_value(N::given(funding));

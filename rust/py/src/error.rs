@@ -54,6 +54,7 @@ fn exception(py: Python<'_>, error: &CoreError) -> PyResult<PyErr> {
         CoreError::MissingPrice { .. } => "MissingPriceError",
         CoreError::MissingParameter { .. } => "MissingParameterError",
         CoreError::Range { .. } => "RangeError",
+        CoreError::Refused { .. } => "RefusedError",
         CoreError::Interrupted => return Ok(PyKeyboardInterrupt::new_err(())),
     };
     let class = py

@@ -1,7 +1,10 @@
 //! Who holds what: the truth from which every layout is derived.
 
+mod build;
 mod frames;
 mod sort;
+
+pub(crate) use build::BookedPosition;
 
 pub use frames::{Accounts, Balances, Orders, Positions};
 
@@ -34,6 +37,7 @@ pub struct Block {
     instrument: Vec<u32>,
     quantity: GivenColumn,
     entry_price: GivenColumn,
+    entry_cost: GivenColumn,
     entry_funding: GivenColumn,
     isolated_margin: GivenColumn,
     order_ends: Vec<u32>,
@@ -56,6 +60,8 @@ pub struct Holdings<'a> {
     pub quantity: GivenSlice<'a>,
     /// Average entry price.
     pub entry_price: GivenSlice<'a>,
+    /// Signed entry cost, settlement asset, before funding; `None` if it follows from the entry price.
+    pub entry_cost: Option<GivenSlice<'a>>,
     /// Cumulative funding at entry; `None` if it is 0 for all.
     pub entry_funding: Option<GivenSlice<'a>>,
     /// Margin of isolated positions, NaN for the others; `None` if no position is isolated.
@@ -137,6 +143,7 @@ impl Block {
             instrument: &self.instrument[positions.clone()],
             quantity: self.quantity.slice(positions.clone()),
             entry_price: self.entry_price.slice(positions.clone()),
+            entry_cost: some(&self.entry_cost).then(|| self.entry_cost.slice(positions.clone())),
             entry_funding: some(&self.entry_funding)
                 .then(|| self.entry_funding.slice(positions.clone())),
             isolated_margin: some(&self.isolated_margin)
@@ -155,6 +162,7 @@ impl Block {
             &self.balance,
             &self.quantity,
             &self.entry_price,
+            &self.entry_cost,
             &self.entry_funding,
             &self.isolated_margin,
             &self.order_quantity,
@@ -196,7 +204,7 @@ pub struct Frames {
 pub struct Book {
     universe: Arc<Universe>,
     accounts: Arc<Ids>,
-    blocks: Vec<Block>,
+    blocks: Vec<Arc<Block>>,
     balances: usize,
     positions: usize,
     orders: usize,
@@ -321,15 +329,29 @@ impl Book {
             if let Some((rows, cap)) = &caps {
                 built.leverage_cap = spread(range, rows, cap);
             }
-            Ok(built)
+            Ok(Arc::new(built))
         };
         let blocks = pool::map(accounts.len().div_ceil(BLOCK), build, stop)?;
         // Of several errors, the first one: the same on every run.
-        let blocks = blocks.into_iter().collect::<Result<Vec<Block>>>()?;
-        let (balances, positions, orders) = counts;
-        Ok(Self {
+        let blocks = blocks.into_iter().collect::<Result<Vec<Arc<Block>>>>()?;
+        Ok(Self::of_blocks(
+            universe,
+            Arc::new(accounts),
+            blocks,
+            counts,
+        ))
+    }
+
+    /// A book of finished blocks; `counts` of balances, positions and orders.
+    pub(crate) fn of_blocks(
+        universe: &Arc<Universe>,
+        accounts: Arc<Ids>,
+        blocks: Vec<Arc<Block>>,
+        (balances, positions, orders): (usize, usize, usize),
+    ) -> Self {
+        Self {
             universe: Arc::clone(universe),
-            accounts: Arc::new(accounts),
+            accounts,
             blocks,
             balances,
             positions,
@@ -337,7 +359,7 @@ impl Book {
             by_settlement_asset: OnceLock::new(),
             by_position: OnceLock::new(),
             risk_layouts: Mutex::default(),
-        })
+        }
     }
 
     /// The universe that the rows refer to.
@@ -364,7 +386,7 @@ impl Book {
 
     /// The blocks in order.
     #[must_use]
-    pub fn blocks(&self) -> &[Block] {
+    pub fn blocks(&self) -> &[Arc<Block>] {
         &self.blocks
     }
 
@@ -460,7 +482,7 @@ impl Book {
     /// Bytes held by the holdings, by the layouts (0 before first use) and by the account ids.
     #[must_use]
     pub fn memory(&self) -> (usize, usize, usize) {
-        let book = self.blocks.iter().map(Block::memory).sum();
+        let book = self.blocks.iter().map(|block| block.memory()).sum();
         let layouts = [Key::SettlementAsset, Key::Position]
             .map(|key| self.kept(key).get().map_or(0, Layout::memory));
         let kept = self

@@ -127,6 +127,89 @@ fn block_in<L: Lanes, R: RowId>(
     poison.is_clean()
 }
 
+/// The sums of one account whose units are `units`, folded in order: what [`contract_block`] finishes into its row.
+///
+/// # Panics
+/// As [`contract_block`].
+pub fn contract_account<R: RowId>(
+    simd: Simd,
+    units: &Units<R>,
+    table: BlockTable<'_>,
+    scratch: &mut Scratch,
+) -> AccountSums {
+    assert!(
+        units.row_bound <= table.rows.len(),
+        "the table has too few rows"
+    );
+    assert!(simd.available(), "this machine has no {}", simd.name());
+    if scratch.parts.len() < units.len() {
+        scratch.parts.resize(units.len(), Row::default());
+    }
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `available` was asserted above.
+        Simd::Avx512 => unsafe { account_avx512(units, table, scratch) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Simd::Avx2 => unsafe { account_avx2(units, table, scratch) },
+        _ => account_in::<Scalar, R>(units, table, scratch),
+    }
+}
+
+/// One account's figures.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountSums {
+    /// Its result row.
+    pub row: Row,
+    /// What each figure can be off by.
+    pub bound: f64,
+    /// Whether the sign of each figure that decides something is proven.
+    pub proven: bool,
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn account_avx512<R: RowId>(
+    units: &Units<R>,
+    table: BlockTable<'_>,
+    scratch: &mut Scratch,
+) -> AccountSums {
+    account_in::<super::avx512::Avx512, R>(units, table, scratch)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn account_avx2<R: RowId>(
+    units: &Units<R>,
+    table: BlockTable<'_>,
+    scratch: &mut Scratch,
+) -> AccountSums {
+    account_in::<super::avx2::Avx2, R>(units, table, scratch)
+}
+
+#[inline(always)]
+fn account_in<L: Lanes, R: RowId>(
+    units: &Units<R>,
+    table: BlockTable<'_>,
+    scratch: &mut Scratch,
+) -> AccountSums {
+    let Scratch { parts, near } = scratch;
+    units_in::<L, R, PART>(units, table, parts, &mut [], near);
+    let mine = &parts[..units.len()];
+    let sum = match mine {
+        [whole] => L::load(whole),
+        _ => mine
+            .iter()
+            .fold(L::zero(), |sum, part| sum.add(L::load(part))),
+    };
+    let row = sum.finish();
+    AccountSums {
+        row: row.to_row(),
+        bound: sum.to_row().0[column::BOUND],
+        proven: row.within(sum.broadcast_bound()) & DECISIVE == 0,
+    }
+}
+
 /// Units that are part of an account: they are left as sums.
 const PART: u8 = 0;
 /// Units that are an account: their rows are finished.

@@ -26,7 +26,9 @@ mod shares;
 mod sieve;
 mod units;
 
-pub use block::{BlockResults, BlockTable, Scratch, WEIGHT_ROWS, contract_block};
+pub use block::{
+    AccountSums, BlockResults, BlockTable, Scratch, WEIGHT_ROWS, contract_account, contract_block,
+};
 pub use csr::contract_csr;
 pub use float_state::FloatState;
 pub use losses::{LossTable, charge};

@@ -52,6 +52,9 @@ impl Tiers {
 
     /// Sets a row's tiers, by ascending threshold.
     pub fn set(&mut self, row: usize, tiers: impl IntoIterator<Item = Tier>) {
+        for level in &mut self.levels {
+            level.from[row] = f64::INFINITY;
+        }
         for (at, tier) in tiers.into_iter().enumerate() {
             if at == self.levels.len() {
                 self.levels.push(Level {

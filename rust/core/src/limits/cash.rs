@@ -1,5 +1,7 @@
 //! How much of an asset may leave an account, and how much another one needs of it.
 
+use std::sync::Arc;
+
 use crate::book::{BLOCK, Block, Book, Holdings};
 use crate::concave::{Interval, Line, at_least_zero};
 use crate::error::{Error, Place, Result};
@@ -124,7 +126,7 @@ impl<'a, N: Number> Paid<'a, N> {
 /// A share outside 0..1.
 fn judging(model: &CrossMargin, unrealized_gain_share: &Given) -> Result<CrossMargin> {
     if (0.0..=1.0).contains(&unrealized_gain_share.float()) {
-        return Ok(model.with_gain_share_at_most(unrealized_gain_share));
+        return Ok(model.with_gain_share_at_most(unrealized_gain_share, |_| true));
     }
     Err(Error::Parameter {
         place: Place::frame("unrealized_gain_share"),
@@ -269,7 +271,7 @@ pub fn withdrawable_of_all(
     let mut found = vec![0.0; book.accounts().len()];
     let pools = evaluated.pools.rows().chunks(BLOCK);
     let tasks = book.blocks().iter().zip(pools).zip(found.chunks_mut(BLOCK));
-    let work = |((block, pools), found): ((&Block, &[Row]), &mut [f64])| {
+    let work = |((block, pools), found): ((&Arc<Block>, &[Row]), &mut [f64])| {
         let mut units = AccountUnits::default();
         for (slot, (pool, found)) in pools.iter().zip(found).enumerate() {
             let holdings = block.holdings(slot);

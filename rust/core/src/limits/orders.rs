@@ -1,5 +1,7 @@
 //! Buying power: the largest order that still passes.
 
+use std::sync::Arc;
+
 use crate::book::{BLOCK, Block, Book, Holdings};
 use crate::concave::{Line, at_least_zero, from_here, lines_of};
 use crate::error::{Error, Place, Result, finite};
@@ -240,7 +242,7 @@ pub fn buying_power_of_all(
             short: infinite(short),
         }
     };
-    let work = |((block, pools), found): ((&Block, &[Row]), &mut [BuyingPower])| {
+    let work = |((block, pools), found): ((&Arc<Block>, &[Row]), &mut [BuyingPower])| {
         for (slot, (pool, found)) in pools.iter().zip(found).enumerate() {
             *found = power(block.holdings(slot), pool);
         }

@@ -13,14 +13,36 @@ use crate::units::COST_CANCELLATION;
 use crate::universe::Universe;
 
 /// Roundings of a figure beside those of its legs: factors of a row, weights, netting, the two healths.
-const EXTRA_ROUNDINGS: f64 = 32.0;
+pub(crate) const EXTRA_ROUNDINGS: f64 = 32.0;
 
 /// More than an account's figures can lose where quantities are so small that products leave the normal range of f64:
 /// less than 5e-324 for each operation, times weights and prices of at most 1e120.
-const LOST_BY_UNDERFLOW: f64 = 1e-190;
+pub(crate) const LOST_BY_UNDERFLOW: f64 = 1e-190;
 
 /// What cannot be computed for lack of a price or parameter.
 pub(crate) type Known<T> = std::result::Result<T, Missing>;
+
+/// How far maintenance figures can move with what they are figures of.
+#[derive(Clone, Debug)]
+pub(crate) struct Steepness {
+    /// By asset.
+    pub(crate) assets: Vec<AssetSlopes>,
+    /// By instrument: the highest maintenance rate, whatever the size.
+    pub(crate) rates: Vec<f64>,
+}
+
+/// What one more unit of value in an asset can add to collateral value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AssetSlopes {
+    /// Where the net is positive, at most.
+    pub(crate) most: f64,
+    /// At least.
+    pub(crate) least: f64,
+    /// Part of an unrealized gain that counts.
+    pub(crate) gain_share: f64,
+    /// Where the net is negative.
+    pub(crate) debt: f64,
+}
 
 /// The cross margin model with its parameters, checked.
 #[derive(Clone, Debug)]
@@ -87,11 +109,18 @@ impl CrossMargin {
         self.charges
     }
 
-    /// The same model, but that no more than a share of unrealized gains counts in any asset.
+    /// The same model, but that no more than a share of unrealized gains counts in the assets that are meant.
     #[must_use]
-    pub(crate) fn with_gain_share_at_most(&self, share: &Given) -> Self {
+    pub(crate) fn with_gain_share_at_most(
+        &self,
+        share: &Given,
+        meant: impl Fn(usize) -> bool,
+    ) -> Self {
         let mut model = self.clone();
-        for collateral in &mut model.collateral {
+        for (asset, collateral) in model.collateral.iter_mut().enumerate() {
+            if !meant(asset) {
+                continue;
+            }
             let own = &mut collateral.unrealized_gain_share;
             if Rational::given(share.as_ref()) < Rational::given(own.as_ref()) {
                 *own = share.clone();
@@ -172,13 +201,7 @@ impl CrossMargin {
             let mark = self.mark_value(instrument, market);
             let mark = mark.map_err(|missing| by_exposure(missing, instrument))?;
             rules.marks[instrument] = mark;
-            // An option that is bought only needs no notional.
-            let notional = self.notional::<f64>(instrument, market).unwrap_or(0.0);
-            let floor = self.margin[instrument]
-                .as_ref()
-                .map_or(0.0, |margin| margin.margin_floor_per_contract.float());
-            rules.order_scale[instrument] =
-                (mark.value.abs() * mark.price).max(notional).max(floor);
+            rules.order_scale[instrument] = self.order_scale(instrument, market, &mark);
         }
         let sums_alone = rules.legs.is_empty()
             && rules.homes.is_empty()
@@ -197,6 +220,60 @@ impl CrossMargin {
         }
         table.rows[rows.doubt()].0[column::BOUND] = LOST_BY_UNDERFLOW;
         Ok(table)
+    }
+
+    /// The most that one contract ordered can be worth or be charged on.
+    pub(crate) fn order_scale(
+        &self,
+        instrument: usize,
+        market: &Market,
+        mark: &MarkValue<f64>,
+    ) -> f64 {
+        // An option that is bought only needs no notional.
+        let notional = self.notional::<f64>(instrument, market).unwrap_or(0.0);
+        let floor = self.margin[instrument]
+            .as_ref()
+            .map_or(0.0, |margin| margin.margin_floor_per_contract.float());
+        (mark.value.abs() * mark.price).max(notional).max(floor)
+    }
+
+    /// More tiers than a leg and a net together can have.
+    pub(crate) fn deepest(&self) -> usize {
+        let brackets = self
+            .margin
+            .iter()
+            .flatten()
+            .map(|margin| margin.brackets.len());
+        let tiers = self
+            .collateral
+            .iter()
+            .map(|collateral| collateral.tiers.len());
+        2 * (brackets.max().unwrap_or(0) + tiers.max().unwrap_or(0) + 2)
+    }
+
+    /// How steep an asset's collateral value and an instrument's margin can be; see [`Steepness`].
+    pub(crate) fn steepness(&self) -> Steepness {
+        let assets = (0..self.collateral.len()).map(|asset| {
+            let (pieces, _) = self.haircut_weights::<f64>(asset);
+            let collateral = &self.collateral[asset];
+            AssetSlopes {
+                most: pieces.first().map_or(0.0, |(_, weight)| *weight),
+                least: pieces.last().map_or(0.0, |(_, weight)| *weight),
+                gain_share: collateral.unrealized_gain_share.float(),
+                debt: collateral.maintenance_liability_weight.float(),
+            }
+        });
+        let steepest = |margin: &Margin| {
+            let rates = maintenance_rates::<f64>(margin).map(|(_, rate)| rate);
+            rates.fold(0.0, f64::max)
+        };
+        let rates = self.margin.iter();
+        Steepness {
+            assets: assets.collect(),
+            rates: rates
+                .map(|margin| margin.as_ref().map_or(0.0, steepest))
+                .collect(),
+        }
     }
 
     /// The row of one kind of leg: what one unit of it adds to each column.
@@ -411,13 +488,10 @@ impl CrossMargin {
     }
 
     /// How far a figure can be from exact arithmetic, per rounding and per unit of its absolute parts.
-    fn error_factor(&self, market: &Market) -> f64 {
+    pub(crate) fn error_factor(&self, market: &Market) -> f64 {
         let mut largest = 1.0_f64;
-        // Within these bounds no product of factors in a row can leave the normal range of f64 and lose bits unseen.
         let mut moderate = true;
-        let mut see = |factor: f64| {
-            moderate &= factor == 0.0 || factor.is_nan() || (1e-30..1e30).contains(&factor.abs());
-        };
+        let mut see = |factor: f64| moderate &= is_moderate(factor);
         for collateral in &self.collateral {
             largest = largest.max(collateral.initial_liability_weight.float());
             for tier in &collateral.tiers {
@@ -459,6 +533,11 @@ impl CrossMargin {
             f64::INFINITY
         }
     }
+}
+
+/// Whether a factor lies where no product of factors in a row can leave the normal range of f64 and lose bits unseen.
+pub(crate) fn is_moderate(factor: f64) -> bool {
+    factor == 0.0 || factor.is_nan() || (1e-30..1e30).contains(&factor.abs())
 }
 
 /// Adds value that is netted in its asset before it is weighed.

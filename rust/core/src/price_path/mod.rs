@@ -173,7 +173,7 @@ pub fn nearest_moves(
     let mut moves = vec![none; book.accounts().len()];
     let pools = evaluated.pools.rows().chunks(BLOCK);
     let tasks = book.blocks().iter().zip(pools).zip(moves.chunks_mut(BLOCK));
-    let work = |((block, pools), moves): ((&Block, &[Row]), &mut [Moves])| {
+    let work = |((block, pools), moves): ((&Arc<Block>, &[Row]), &mut [Moves])| {
         let mut along = AccountPath::new(&table);
         for (slot, (pool, moves)) in pools.iter().zip(moves).enumerate() {
             *moves = along.nearest(block.holdings(slot), pool.0[threshold.column()]);

@@ -14,6 +14,7 @@ pub use scenarios::{ScenarioSet, Shocks, VolatilityShock};
 use std::sync::Arc;
 
 use crate::error::{Error, Place, Result, finite};
+use crate::exact::Given;
 use crate::model::CrossMargin;
 use crate::risk_layout::{MovingAssets, RiskGroup};
 use crate::universe::Universe;
@@ -155,6 +156,18 @@ impl RiskModel {
         } else {
             RiskGroup::Underlying
         }
+    }
+
+    /// The same model, but that no more than a share of unrealized gains counts in any asset outside the scenarios.
+    ///
+    /// # Errors
+    /// None that the model itself did not have.
+    pub(crate) fn with_gain_share_at_most(&self, share: &Given) -> Result<Self> {
+        let moves = |asset: usize| self.parameters.in_scenario[asset].is_some();
+        let collateral = self
+            .collateral
+            .with_gain_share_at_most(share, |asset| !moves(asset));
+        Self::new(collateral, self.parameters.clone())
     }
 
     /// The universe that the parameters belong to.

@@ -1,0 +1,367 @@
+//! How far prices may move before an account can change sides: a box around the prices of now.
+//!
+//! Health follows prices no faster than slopes that the model's steepest weights and rates bound over the whole box. So
+//! what an account is away from 0 is given out to its prices as budgets, and as long as none of them leaves its interval
+//! the account cannot have changed sides. With `v` the value of one contract in the settlement asset, `X` that asset's
+//! index price and `N` the net of all that is settled in it, for every `v' , X'` in the box
+//!
+//! ```text
+//! |X' N' - X N| <= X_max |N' - N| + |N| |X' - X|
+//! ```
+//!
+//! and the same holds of notional. Only moves that take health towards 0 use up budget: a healthy account's long
+//! position is not watched upwards, unless margin could rise faster than value.
+
+use super::reading::Inputs;
+use super::table::LiveTable;
+use crate::kernel::column;
+use crate::market::Market;
+use crate::model::Steepness;
+use crate::table::{LegKind, Rows};
+use crate::units::{AccountUnits, Unit};
+use crate::universe::Universe;
+
+/// Which way an account may change sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It is healthy, and watched for becoming liquidatable.
+    Falls,
+    /// It is liquidatable, and watched for recovering.
+    Recovers,
+}
+
+/// How far a unit is from changing sides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnitFigures {
+    pub(crate) mode: Mode,
+    /// |health| that is proven.
+    pub(crate) slack: f64,
+}
+
+/// An interval of one price: at its ends and beyond the account must be judged again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Watch {
+    /// See [`mark_variable`] and [`index_variable`].
+    pub(crate) variable: u32,
+    /// At or below.
+    pub(crate) below: f64,
+    /// At or above.
+    pub(crate) above: f64,
+}
+
+/// What is watched of an instrument: the value of one contract in the settlement asset, which is the mark or its reciprocal.
+pub(crate) fn mark_variable(instrument: usize) -> u32 {
+    instrument as u32
+}
+
+/// What is watched of an index price: itself.
+pub(crate) fn index_variable(universe: &Universe, slot: usize) -> u32 {
+    (universe.specs().len() + slot) as u32
+}
+
+/// Number of prices that can be watched.
+pub(crate) fn variables(universe: &Universe) -> usize {
+    universe.specs().len() + universe.index_count()
+}
+
+/// A settlement asset may not rise by more than this part before its accounts are judged again, so that what is settled in
+/// it has a bound.
+const LARGEST_RISE: f64 = 0.125;
+
+/// More than f64 can err in slopes and distances, relative to their parts.
+const SAFETY: f64 = 1e-9;
+
+/// How health follows one price: per unit of it, downwards and upwards, towards 0 alone.
+#[derive(Clone, Copy, Debug)]
+struct Slope {
+    variable: u32,
+    now: f64,
+    down: f64,
+    up: f64,
+    /// Most that it may rise.
+    most_rise: f64,
+}
+
+/// The boxes of the units that were read last.
+#[derive(Debug, Default)]
+pub(crate) struct Boxes {
+    slopes: Vec<Slope>,
+    watches: Vec<Watch>,
+    /// Where each unit's watches end.
+    ends: Vec<usize>,
+}
+
+impl Boxes {
+    pub(crate) fn clear(&mut self) {
+        self.watches.clear();
+        self.ends.clear();
+    }
+
+    /// The watches of a unit, in the order of the verdicts.
+    pub(crate) fn unit(&self, unit: usize) -> &[Watch] {
+        let start = if unit == 0 { 0 } else { self.ends[unit - 1] };
+        &self.watches[start..self.ends[unit]]
+    }
+
+    /// Makes the box of what `units` holds: an account's pool, or one isolated position.
+    pub(crate) fn add(
+        &mut self,
+        inputs: Inputs<'_>,
+        table: &LiveTable,
+        units: &AccountUnits<f64>,
+        figures: UnitFigures,
+    ) {
+        self.slopes.clear();
+        let mut gathering = Gathering {
+            slopes: &mut self.slopes,
+            universe: inputs.accounts.universe(),
+            market: inputs.market,
+            steepness: table.steepness(),
+            table,
+            rows: Rows::of(inputs.accounts.universe()),
+            mode: figures.mode,
+        };
+        for unit in units.units() {
+            gathering.unit(&unit);
+        }
+        self.give_out(figures.slack, table);
+        self.ends.push(self.watches.len());
+    }
+
+    /// Gives out the slack to the prices that health follows.
+    fn give_out(&mut self, slack: f64, table: &LiveTable) {
+        let slack = slack * (1.0 - SAFETY);
+        // A price that moves little needs little; of all splits this one wakes a random walk least often.
+        let want = |slope: &Slope| {
+            let exposure = slope.down.max(slope.up) * slope.now.abs();
+            (exposure * table.liveliness(slope.variable)).powi(2).cbrt()
+        };
+        let wanted: f64 = self.slopes.iter().map(want).sum();
+        for slope in &self.slopes {
+            let budget = if wanted > 0.0 {
+                slack * (want(slope) / wanted)
+            } else {
+                0.0
+            };
+            let blur = 4.0 * f64::EPSILON * slope.now.abs();
+            let distance = |slope: f64, most: f64| {
+                let distance = if slope > 0.0 {
+                    budget / (slope * (1.0 + SAFETY))
+                } else {
+                    f64::INFINITY
+                };
+                // What rounding blurs is not given away.
+                (distance.min(most) - blur).max(0.0)
+            };
+            let (down, up) = (
+                distance(slope.down, f64::INFINITY),
+                distance(slope.up, slope.most_rise),
+            );
+            self.watches.push(Watch {
+                variable: slope.variable,
+                below: slope.now - down,
+                above: slope.now + up,
+            });
+        }
+    }
+}
+
+/// Slopes on their way.
+struct Gathering<'a> {
+    slopes: &'a mut Vec<Slope>,
+    universe: &'a Universe,
+    market: &'a Market,
+    steepness: &'a Steepness,
+    table: &'a LiveTable,
+    rows: Rows,
+    mode: Mode,
+}
+
+impl Gathering<'_> {
+    /// Adds how health follows a price that is `now`.
+    fn add(&mut self, variable: u32, now: f64, down: f64, up: f64, most_rise: f64) {
+        if down == 0.0 && up == 0.0 && most_rise == f64::INFINITY {
+            return;
+        }
+        match self
+            .slopes
+            .iter_mut()
+            .find(|slope| slope.variable == variable)
+        {
+            Some(slope) => {
+                slope.down += down;
+                slope.up += up;
+                slope.most_rise = slope.most_rise.min(most_rise);
+            }
+            None => self.slopes.push(Slope {
+                variable,
+                now,
+                down,
+                up,
+                most_rise,
+            }),
+        }
+    }
+
+    /// Adds a slope of something that grows with a price: `lowers` is what it takes from health where it falls, `raises`
+    /// what it adds at most where it rises.
+    fn add_index(&mut self, slot: usize, (down, up): (f64, f64), most_rise: f64) {
+        if slot == self.universe.numeraire() {
+            return;
+        }
+        let now = self.market.index_price().floats()[slot];
+        self.add(
+            index_variable(self.universe, slot),
+            now,
+            down,
+            up,
+            most_rise,
+        );
+    }
+
+    fn unit(&mut self, unit: &Unit<'_, f64>) {
+        let numeraire = self.universe.numeraire();
+        let home = unit.home.checked_sub(1);
+        let price = home.map_or(1.0, |asset| self.market.index_price().floats()[asset]);
+        let highest = match home {
+            Some(asset) if asset != numeraire => price * (1.0 + LARGEST_RISE),
+            _ => price,
+        };
+        let (mut net, mut cash, mut gross, mut notional) = (0.0, 0.0, 0.0, 0.0);
+        for leg in unit.legs {
+            let row = &self.table.rows()[leg.row].0;
+            let value = leg.quantity * row[column::NET];
+            net += value;
+            gross += value.abs();
+            let kind = self.rows.kind(leg.row);
+            if kind.is_some_and(LegKind::is_netted_cash) {
+                cash += value;
+            }
+            match kind {
+                Some(LegKind::Deposit(asset) | LegKind::Loan(asset)) => {
+                    self.balance(asset, leg.quantity * row[column::EQUITY]);
+                }
+                Some(LegKind::Position(position)) => {
+                    let instrument = position.instrument;
+                    notional += self.position(instrument, leg.quantity, price, highest);
+                }
+                _ => {}
+            }
+        }
+        if let Some(asset) = home {
+            let uncounted = 1.0 - self.steepness.assets[asset].gain_share;
+            let counted = net - uncounted * (net - cash).max(0.0);
+            self.home(asset, (counted, gross * SAFETY), notional, price);
+        }
+    }
+
+    /// A balance whose sign is known, of so much value.
+    fn balance(&mut self, asset: usize, value: f64) {
+        let price = self.market.index_price().floats()[asset];
+        let weights = self.steepness.assets[asset];
+        let per_unit = |weight: f64| {
+            if price > 0.0 {
+                weight * value.abs() / price
+            } else {
+                0.0
+            }
+        };
+        let slopes = match (self.mode, value < 0.0) {
+            (Mode::Falls, false) => (per_unit(weights.most), 0.0),
+            (Mode::Recovers, false) => (0.0, per_unit(weights.most)),
+            (Mode::Falls, true) => (0.0, per_unit(weights.debt)),
+            (Mode::Recovers, true) => (per_unit(weights.debt), 0.0),
+        };
+        // From 0 there is no way to say how far it may rise.
+        let most_rise = if price > 0.0 { f64::INFINITY } else { 0.0 };
+        self.add_index(asset, slopes, most_rise);
+    }
+
+    /// A position. Returns its margin at the steepest rate, which follows the index price of the settlement asset.
+    fn position(&mut self, instrument: usize, quantity: f64, price: f64, highest: f64) -> f64 {
+        let spec = &self.universe.specs()[instrument];
+        let asset = spec.settlement as usize;
+        let weights = self.steepness.assets[asset];
+        let size = quantity.abs();
+        let charged = !spec.is_paid_up_front() || quantity < 0.0;
+        let rate = if charged {
+            self.steepness.rates[instrument]
+        } else {
+            0.0
+        };
+        let mark = self.market.mark_price().floats()[instrument];
+        let now: f64 = spec.price_value(mark);
+        // Of a position that pays by the mark, notional is |v|; of an option it is not.
+        let (follows_mark, mut margin) = if spec.is_option() {
+            (0.0, 0.0)
+        } else {
+            (rate, rate * size * now.abs() * price)
+        };
+        let debt = weights.debt.max(weights.most);
+        // What lowers value hurts a healthy account; what raises it heals a liquidatable one.
+        let value_moves_up_to_0 = (self.mode == Mode::Recovers) == (quantity > 0.0);
+        let margin_moves = |up: bool| {
+            let grows = up == (now >= 0.0);
+            let matters = spec.allow_negative_price || grows == (self.mode == Mode::Falls);
+            if matters { follows_mark } else { 0.0 }
+        };
+        let slope = |up: bool| {
+            let least = weights.least * weights.gain_share;
+            let value = if up == value_moves_up_to_0 {
+                debt
+            } else {
+                -least
+            };
+            (size * highest * (value + margin_moves(up))).max(0.0)
+        };
+        self.add(
+            mark_variable(instrument),
+            now,
+            slope(false),
+            slope(true),
+            f64::INFINITY,
+        );
+        if spec.is_option() && rate > 0.0 {
+            let multiplier = spec.contract_multiplier.float();
+            margin = rate * size * multiplier * price;
+            if !spec.inverse {
+                let slot = self.universe.underlying_slot(spec.underlying);
+                let underlying = self.market.index_price().floats()[slot];
+                let slope = rate * size * multiplier * highest;
+                let slopes = match self.mode {
+                    Mode::Falls => (0.0, slope),
+                    Mode::Recovers => (slope, 0.0),
+                };
+                self.add_index(slot, slopes, f64::INFINITY);
+                margin *= underlying;
+            }
+        }
+        margin
+    }
+
+    /// What is netted and counted in an asset, of which `blur` may be rounding, and the margin of the positions that settle in it.
+    fn home(&mut self, asset: usize, (net, blur): (f64, f64), margin: f64, price: f64) {
+        if asset == self.universe.numeraire() {
+            return;
+        }
+        if price <= 0.0 {
+            self.add_index(asset, (0.0, 0.0), 0.0);
+            return;
+        }
+        let weights = self.steepness.assets[asset];
+        let (low, high) = (net - blur, net + blur);
+        // The net's own sign, and then margin against what the net gives.
+        let along = weights.most * high.max(0.0);
+        let against = if low >= 0.0 {
+            (margin - weights.least * low).max(0.0)
+        } else {
+            weights.debt * -low + margin
+        };
+        let (down, up) = match self.mode {
+            Mode::Falls => (along, against),
+            Mode::Recovers => (against, along),
+        };
+        let slopes = (down / price, up / price);
+        self.add_index(asset, slopes, LARGEST_RISE * price);
+    }
+}

@@ -1,0 +1,228 @@
+//! Everything that can happen to an engine, and which accounts must then be judged again.
+
+use std::sync::Arc;
+
+use super::model::MarginModel;
+use crate::exact::Given;
+use crate::market::Market;
+
+/// A command, a record and an input of a replay. Accounts, assets and instruments are rows; money and contracts are
+/// whole units of the ledger's scales.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An order rests, if it passes the check.
+    Place {
+        /// Number of the account.
+        account: u32,
+        /// What is ordered.
+        order: NewOrder,
+    },
+    /// An open order is replaced; it keeps its number.
+    Amend {
+        /// Number of the order.
+        order: u64,
+        /// Contracts that stay open, signed as before.
+        quantity: i128,
+        /// Limit price.
+        price: f64,
+    },
+    /// An open order is taken back.
+    Cancel {
+        /// Number of the order.
+        order: u64,
+    },
+    /// An account trades with somebody outside the book.
+    Fill(Fill),
+    /// Two accounts trade with each other.
+    Trade {
+        /// The one whose order rested; its quantity is the other's, reversed.
+        maker: Fill,
+        /// The other.
+        taker: Fill,
+    },
+    /// Money is paid in.
+    Deposit(Payment),
+    /// Money is paid out.
+    Withdraw(Payment),
+    /// Money goes from one account to another.
+    Transfer {
+        /// What leaves.
+        payment: Payment,
+        /// Where it goes.
+        to: u32,
+    },
+    /// Contracts go from one account to another at their entry cost.
+    TransferPosition {
+        /// Number of the account.
+        from: u32,
+        /// Number of the account.
+        to: u32,
+        /// Row of the instrument.
+        instrument: u32,
+        /// Contracts, at least one unit and no more than are held.
+        quantity: i128,
+    },
+    /// One asset is given for another, to somebody outside the book.
+    Exchange {
+        /// What is given.
+        sold: Payment,
+        /// Row of the asset that is got.
+        bought: u32,
+        /// Units of it.
+        amount: i128,
+        /// Units of it that the venue keeps, signed.
+        fee: i128,
+    },
+    /// Prices change; all of them before anybody is judged.
+    Tick(Vec<Price>),
+    /// Interest and funding go on, and time.
+    Accrue(Box<Accrual>),
+    /// Positions in an instrument are closed at its last price.
+    Settle {
+        /// Row of the instrument.
+        instrument: u32,
+        /// The price.
+        price: Given,
+    },
+    /// Other rules.
+    SetParameters(Arc<MarginModel>),
+    /// Somebody comes.
+    AddAccount(AccountId),
+}
+
+/// An id of an account, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountId {
+    /// An integer id.
+    Int(i64),
+    /// A string id.
+    Text(String),
+}
+
+/// An order before it has a number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NewOrder {
+    /// Row of the instrument.
+    pub instrument: u32,
+    /// Contracts, negative to sell.
+    pub quantity: i128,
+    /// Limit price.
+    pub price: f64,
+    /// Whether it may only make a position smaller.
+    pub reduce_only: bool,
+}
+
+/// One side of a trade.
+#[derive(Clone, Debug)]
+pub struct Fill {
+    /// Number of the account.
+    pub account: u32,
+    /// Row of the instrument.
+    pub instrument: u32,
+    /// Contracts, negative if sold.
+    pub quantity: i128,
+    /// Price of one.
+    pub price: Given,
+    /// Units of the settlement asset, negative for a rebate.
+    pub fee: i128,
+    /// The open order that is filled.
+    pub order: Option<u64>,
+}
+
+/// Money of one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Number of the account.
+    pub account: u32,
+    /// Row of the asset.
+    pub asset: u32,
+    /// Units, above 0.
+    pub amount: i128,
+}
+
+/// A new price.
+#[derive(Clone, Debug)]
+pub enum Price {
+    /// Mark price of an instrument, by row.
+    Mark(u32, Given),
+    /// Index price, by slot.
+    Index(u32, Given),
+}
+
+/// New interest indices, cumulative fundings and time; what is not named stays.
+#[derive(Clone, Debug, Default)]
+pub struct Accrual {
+    /// Nanoseconds since 1970 UTC.
+    pub time: Option<i64>,
+    /// Cumulative funding by row of the instrument.
+    pub funding: Vec<(u32, Given)>,
+    /// Deposit and borrow index by row of the asset.
+    pub interest: Vec<(u32, [Given; 2])>,
+}
+
+/// Which accounts an event can move across a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejudged {
+    /// Nobody: open orders never count in health.
+    Nobody,
+    /// Those whose holdings it changes.
+    Touched,
+    /// Those with a watched price that moved out of its interval.
+    Woken,
+    /// All.
+    Everybody,
+}
+
+impl Event {
+    /// Which accounts must be judged again.
+    #[must_use]
+    pub fn rejudges(&self) -> Rejudged {
+        match self {
+            Self::Place { .. } | Self::Amend { .. } | Self::Cancel { .. } => Rejudged::Nobody,
+            Self::Fill(_)
+            | Self::Trade { .. }
+            | Self::Deposit(_)
+            | Self::Withdraw(_)
+            | Self::Transfer { .. }
+            | Self::TransferPosition { .. }
+            | Self::Exchange { .. }
+            | Self::AddAccount(_) => Rejudged::Touched,
+            Self::Tick(_) => Rejudged::Woken,
+            Self::Accrue(_) | Self::Settle { .. } | Self::SetParameters(_) => Rejudged::Everybody,
+        }
+    }
+
+    /// What counts of it are kept under.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Place { .. } => "place",
+            Self::Amend { .. } => "amend",
+            Self::Cancel { .. } => "cancel",
+            Self::Fill(_) => "fill",
+            Self::Trade { .. } => "trade",
+            Self::Deposit(_) => "deposit",
+            Self::Withdraw(_) => "withdraw",
+            Self::Transfer { .. } => "transfer",
+            Self::TransferPosition { .. } => "transfer_position",
+            Self::Exchange { .. } => "exchange",
+            Self::Tick(_) => "tick",
+            Self::Accrue(_) => "accrue",
+            Self::Settle { .. } => "settle",
+            Self::SetParameters(_) => "set_parameters",
+            Self::AddAccount(_) => "add_account",
+        }
+    }
+}
+
+impl Price {
+    /// Sets it.
+    pub(crate) fn set(&self, market: &mut Market) -> crate::error::Result<()> {
+        match self {
+            Self::Mark(instrument, price) => {
+                market.set_mark_price(*instrument as usize, price.clone())
+            }
+            Self::Index(slot, price) => market.set_index_price(*slot as usize, price.clone()),
+        }
+    }
+}

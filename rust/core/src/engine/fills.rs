@@ -1,0 +1,181 @@
+//! Trades: positions change, the venue takes its fee, orders shrink.
+
+use super::event::Fill;
+use super::{Engine, refused};
+use crate::error::Result;
+use crate::exact::Given;
+use crate::ledger::{Account, Pool, VenueMoves};
+use crate::pool::Stop;
+
+impl Engine {
+    /// One side of a trade; the other is somebody outside the book.
+    pub(super) fn fill(&mut self, fill: &Fill) -> Result<()> {
+        let mut venue = VenueMoves::default();
+        let (before, mut after) = self.loaded(fill.account);
+        let cost = self.fill_draft(fill, &mut after, &mut venue)?;
+        let settlement = self.ledger.accounts().terms(fill.instrument).settlement;
+        venue.add(settlement, Pool::Street, cost)?;
+        let changes = &mut [(fill.account as usize, &before, &mut after)];
+        self.commit(changes, &venue)?;
+        self.forget_filled(&before, &after);
+        Ok(())
+    }
+
+    /// Both sides of a trade, or neither.
+    pub(super) fn trade(&mut self, maker: &Fill, taker: &Fill) -> Result<()> {
+        if maker.account == taker.account {
+            return Err(refused("trade", "an account does not trade with itself"));
+        }
+        let mut venue = VenueMoves::default();
+        let (maker_before, mut maker_after) = self.loaded(maker.account);
+        let (taker_before, mut taker_after) = self.loaded(taker.account);
+        let cost = self.fill_draft(maker, &mut maker_after, &mut venue)?
+            + self.fill_draft(taker, &mut taker_after, &mut venue)?;
+        let settlement = self.ledger.accounts().terms(taker.instrument).settlement;
+        // Each side was rounded against it.
+        venue.add(settlement, Pool::Rounding, cost)?;
+        let changes = &mut [
+            (maker.account as usize, &maker_before, &mut maker_after),
+            (taker.account as usize, &taker_before, &mut taker_after),
+        ];
+        self.commit(changes, &venue)?;
+        self.forget_filled(&maker_before, &maker_after);
+        self.forget_filled(&taker_before, &taker_after);
+        Ok(())
+    }
+
+    pub(super) fn loaded(&self, number: u32) -> (Account, Account) {
+        let mut before = Account::default();
+        self.ledger.accounts().load(number as usize, &mut before);
+        let after = before.clone();
+        (before, after)
+    }
+
+    /// What a fill does to an account; returns what its contracts cost.
+    fn fill_draft(
+        &self,
+        fill: &Fill,
+        account: &mut Account,
+        venue: &mut VenueMoves,
+    ) -> Result<i128> {
+        let accounts = self.ledger.accounts();
+        self.check_terms(fill.instrument, fill.quantity, fill.price.float())?;
+        if self.settled[fill.instrument as usize] {
+            return Err(self.refuse_settled("fill", fill.instrument));
+        }
+        if let Some(id) = fill.order {
+            take_from_order(account, id, fill)?;
+        }
+        let terms = accounts.terms(fill.instrument);
+        accounts.touch_cash(account, terms.settlement, venue)?;
+        if let Ok(at) = account.position_place(fill.instrument) {
+            accounts.touch_position(account, at, venue)?;
+        }
+        let now = accounts.interest_now(terms.settlement);
+        let cost = account.fill(terms, fill.quantity, fill.price.as_ref(), (now, venue))?;
+        if fill.fee != 0 {
+            account.add_cash(terms.settlement, -fill.fee, now)?;
+            venue.add(terms.settlement, Pool::Fees, fill.fee)?;
+        }
+        Ok(cost)
+    }
+
+    /// Forgets orders that are open no more.
+    fn forget_filled(&mut self, before: &Account, after: &Account) {
+        for order in &before.orders {
+            if after.order_place(order.id).is_none() {
+                self.order_account.remove(&order.id);
+            }
+        }
+    }
+
+    /// Closes all positions in an instrument at its last price; orders in it are taken back.
+    pub(super) fn settle(&mut self, instrument: u32, price: &Given, stop: Stop<'_>) -> Result<()> {
+        self.check_terms(instrument, 1, price.float())?;
+        if self.settled[instrument as usize] {
+            return Err(self.refuse_settled("settle", instrument));
+        }
+        let mut changed = Vec::new();
+        let mut venue = VenueMoves::default();
+        let settlement = self.ledger.accounts().terms(instrument).settlement;
+        for number in 0..self.ledger.accounts().len() {
+            let (before, mut after) = self.loaded(number as u32);
+            after.orders.retain(|order| order.instrument != instrument);
+            if let Some(position) = before.position(instrument) {
+                let close = Fill {
+                    account: number as u32,
+                    instrument,
+                    quantity: -position.quantity,
+                    price: price.clone(),
+                    fee: 0,
+                    order: None,
+                };
+                let cost = self.fill_draft(&close, &mut after, &mut venue)?;
+                venue.add(settlement, Pool::Street, cost)?;
+            }
+            if before != after {
+                changed.push((number, before, after));
+            }
+        }
+        let former = self.ledger.clone();
+        let mut changes: Vec<(usize, &Account, &mut Account)> = changed
+            .iter_mut()
+            .map(|(number, before, after)| (*number, &*before, after))
+            .collect();
+        self.ledger.commit(&mut changes, &venue)?;
+        drop(changes);
+        if let Err(error) = self.judge_all(stop) {
+            self.ledger = former;
+            return Err(error);
+        }
+        for (_, before, after) in &changed {
+            self.forget_filled(before, after);
+        }
+        self.settled[instrument as usize] = true;
+        Ok(())
+    }
+}
+
+/// Takes the contracts of a fill from its order.
+fn take_from_order(account: &mut Account, id: u64, fill: &Fill) -> Result<()> {
+    let refuse = |problem: String| refused("fill", format!("order {id}: {problem}"));
+    let Some(at) = account.order_place(id) else {
+        return Err(refuse("the account has no such open order".to_owned()));
+    };
+    let order = &mut account.orders[at];
+    if order.instrument != fill.instrument || order.quantity.signum() != fill.quantity.signum() {
+        return Err(refuse(
+            "it is in another instrument or on the other side".to_owned(),
+        ));
+    }
+    if fill.quantity.abs() > order.quantity.abs() {
+        return Err(refuse("less than that is open".to_owned()));
+    }
+    let price = fill.price.float();
+    let worse = if fill.quantity > 0 {
+        price > order.price
+    } else {
+        price < order.price
+    };
+    if worse {
+        return Err(refuse(format!(
+            "{price} is worse than its limit {}",
+            order.price
+        )));
+    }
+    order.quantity -= fill.quantity;
+    let (left, reduce_only) = (order.quantity, order.reduce_only);
+    if left == 0 {
+        account.orders.remove(at);
+    }
+    let held = account
+        .position(fill.instrument)
+        .map_or(0, |position| position.quantity);
+    let reduces = held.signum() == -fill.quantity.signum() && fill.quantity.abs() <= held.abs();
+    if reduce_only && !reduces {
+        return Err(refuse(
+            "it may only reduce, and there is less to reduce".to_owned(),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Prices at which accounts must be judged again, kept for each price like stop orders.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::boxes::Watch;
+
+/// An account's pool or isolated position, by number.
+pub(crate) type Subject = u32;
+
+/// A float as an integer of the same order.
+fn key(level: f64) -> i64 {
+    // Of two zeros there is one.
+    let bits = (level + 0.0).to_bits() as i64;
+    bits ^ ((bits >> 63) as u64 >> 1) as i64
+}
+
+/// Levels of one price.
+#[derive(Debug, Default)]
+struct RowLevels {
+    /// The highest first: what a falling price meets.
+    below: BinaryHeap<(i64, Subject)>,
+    /// The lowest first.
+    above: BinaryHeap<Reverse<(i64, Subject)>>,
+    /// How many there may be before stale ones are thrown out.
+    limit: usize,
+}
+
+/// Levels of all prices. An entry is live as long as its subject's watch says the same level; others are dropped when
+/// they are met.
+#[derive(Debug, Default)]
+pub(crate) struct Levels {
+    rows: Vec<RowLevels>,
+    /// By subject.
+    watches: Vec<Box<[Watch]>>,
+}
+
+impl Levels {
+    pub(crate) fn new(variables: usize) -> Self {
+        let mut rows = Vec::new();
+        rows.resize_with(variables, RowLevels::default);
+        Self {
+            rows,
+            watches: Vec::new(),
+        }
+    }
+
+    /// Watches a subject, and forgets what was watched for it before.
+    pub(crate) fn set(&mut self, subject: Subject, watches: &[Watch]) {
+        let at = subject as usize;
+        if self.watches.len() <= at {
+            self.watches.resize_with(at + 1, Box::default);
+        }
+        let before = std::mem::replace(&mut self.watches[at], watches.into());
+        for watch in watches {
+            let old = before.iter().find(|old| old.variable == watch.variable);
+            let row = &mut self.rows[watch.variable as usize];
+            if watch.below > f64::NEG_INFINITY && old.is_none_or(|old| old.below != watch.below) {
+                row.below.push((key(watch.below), subject));
+            }
+            if watch.above < f64::INFINITY && old.is_none_or(|old| old.above != watch.above) {
+                row.above.push(Reverse((key(watch.above), subject)));
+            }
+            if row.below.len() + row.above.len() > row.limit {
+                self.throw_out(watch.variable);
+            }
+        }
+    }
+
+    /// Throws out what is stale of one price.
+    fn throw_out(&mut self, variable: u32) {
+        let Self { rows, watches } = self;
+        let row = &mut rows[variable as usize];
+        let watch = |subject: Subject| {
+            let mine = watches.get(subject as usize)?;
+            mine.iter().find(|watch| watch.variable == variable)
+        };
+        row.below.retain(|&(level, subject)| {
+            watch(subject).is_some_and(|watch| key(watch.below) == level)
+        });
+        row.above.retain(|&Reverse((level, subject))| {
+            watch(subject).is_some_and(|watch| key(watch.above) == level)
+        });
+        row.limit = 2 * (row.below.len() + row.above.len()) + 64;
+    }
+
+    /// Takes out the subjects that must be judged again because a price is `now`; `woken` may get one twice.
+    pub(crate) fn cross(&mut self, variable: u32, now: f64, woken: &mut Vec<Subject>) {
+        let Self { rows, watches } = self;
+        let row = &mut rows[variable as usize];
+        let now = key(now);
+        let find = |watches: &mut [Box<[Watch]>], subject: Subject| {
+            let mine = watches.get_mut(subject as usize)?;
+            mine.iter().position(|watch| watch.variable == variable)
+        };
+        while let Some(&(level, subject)) = row.below.peek() {
+            if level < now {
+                break;
+            }
+            row.below.pop();
+            if let Some(at) = find(watches, subject) {
+                let watch = &mut watches[subject as usize][at];
+                if key(watch.below) == level {
+                    // The entry is gone; `set` must not think that it is still there.
+                    watch.below = f64::NAN;
+                    woken.push(subject);
+                }
+            }
+        }
+        while let Some(&Reverse((level, subject))) = row.above.peek() {
+            if level > now {
+                break;
+            }
+            row.above.pop();
+            if let Some(at) = find(watches, subject) {
+                let watch = &mut watches[subject as usize][at];
+                if key(watch.above) == level {
+                    watch.above = f64::NAN;
+                    woken.push(subject);
+                }
+            }
+        }
+    }
+
+    /// Number of levels, stale ones included, and bytes held.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        let levels = self
+            .rows
+            .iter()
+            .map(|row| row.below.len() + row.above.len())
+            .sum();
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| row.below.capacity() + row.above.capacity());
+        let watches = self
+            .watches
+            .iter()
+            .map(|mine| size_of::<Watch>() * mine.len() + 16);
+        (levels, 16 * rows.sum::<usize>() + watches.sum::<usize>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn keys_have_the_order_of_floats(a: f64, b: f64) {
+            prop_assume!(!a.is_nan() && !b.is_nan() && a != b);
+            prop_assert_eq!(key(a) < key(b), a < b);
+        }
+
+        #[test]
+        fn exactly_those_are_woken_whose_interval_a_price_leaves(
+            moves in prop::collection::vec((0..6_u32, -9..9_i32, 0..5_i32, 0..5_i32, -12..12_i32), 1..80),
+        ) {
+            let mut levels = Levels::new(1);
+            let mut intervals = [None; 6];
+            for (subject, center, down, up, now) in moves {
+                let [below, above] = [center - down, center + up].map(f64::from);
+                levels.set(subject, &[Watch { variable: 0, below, above }]);
+                intervals[subject as usize] = Some((below, above));
+                let (mut woken, now) = (Vec::new(), f64::from(now));
+                levels.cross(0, now, &mut woken);
+                woken.sort_unstable();
+                woken.dedup();
+                let mut expected = Vec::new();
+                for (subject, interval) in (0..).zip(&mut intervals) {
+                    if interval.is_some_and(|(below, above)| now <= below || now >= above) {
+                        expected.push(subject);
+                        // Nobody watches what woke until it is watched anew.
+                        *interval = interval.map(|(below, above)| {
+                            (if now <= below { f64::NAN } else { below }, if now >= above { f64::NAN } else { above })
+                        });
+                    }
+                }
+                prop_assert_eq!(woken, expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The risk table, kept while prices move: a tick makes only the rows anew that it changes.
+
+use crate::kernel::{MarkValue, Row, RuleTable, Tiers, WEIGHT_ROWS, column};
+use crate::market::Market;
+use crate::model::{
+    CrossMargin, EXTRA_ROUNDINGS, Known, LOST_BY_UNDERFLOW, Steepness, is_moderate,
+};
+use crate::table::{PositionRow, Rows, Table};
+use crate::units::AccountUnits;
+
+/// The table of a cross margin model; rows are made when somebody first holds what they stand for.
+#[derive(Debug)]
+pub(crate) struct LiveTable {
+    table: Table,
+    /// Beyond sums; always there, so that orders and brackets may come.
+    rules: RuleTable,
+    rows: Rows,
+    ready: Vec<bool>,
+    /// By instrument: whether its curve and its mark are kept.
+    ordered: Vec<bool>,
+    capped: Vec<bool>,
+    /// By index price: instruments whose rows follow it.
+    follow: Vec<Vec<u32>>,
+    widest: usize,
+    steepness: Steepness,
+}
+
+/// Legs of an account that errors are counted for at first.
+const WIDEST: usize = 256;
+
+impl LiveTable {
+    pub(crate) fn new(model: &CrossMargin, market: &Market) -> Self {
+        Self::for_width(model, market, WIDEST)
+    }
+
+    fn for_width(model: &CrossMargin, market: &Market, widest: usize) -> Self {
+        let universe = model.universe();
+        let rows = Rows::of(universe);
+        let (assets, instruments) = (universe.assets().len(), universe.specs().len());
+        let deepest = 2.0 + 4.0 * model.deepest() as f64;
+        let error_factor = (widest as f64 + EXTRA_ROUNDINGS) * model.error_factor(market) * deepest;
+        let mut follow = vec![Vec::new(); universe.index_count()];
+        for (instrument, spec) in (0u32..).zip(universe.specs()) {
+            follow[spec.settlement as usize].push(instrument);
+            if spec.is_option() {
+                follow[universe.underlying_slot(spec.underlying)].push(instrument);
+            }
+        }
+        let no_mark = MarkValue {
+            value: 0.0,
+            price: 0.0,
+        };
+        let mut live = Self {
+            table: Table {
+                rows: vec![Row::default(); rows.count()],
+                weights: vec![Row::default(); WEIGHT_ROWS * (1 + assets)],
+                rules: None,
+                error_factor,
+            },
+            rules: RuleTable {
+                legs: Tiers::none(rows.count()),
+                homes: Tiers::none(1 + assets),
+                uncounted_gain: vec![0.0; 1 + assets],
+                cash_rows: vec![(0, 0); 1 + assets],
+                marks: vec![no_mark; instruments],
+                order_scale: vec![0.0; instruments],
+                error_factor,
+                ..RuleTable::default()
+            },
+            ready: vec![false; rows.count()],
+            ordered: vec![false; instruments],
+            capped: vec![false; instruments],
+            rows,
+            follow,
+            widest,
+            steepness: model.steepness(),
+        };
+        live.rules.curves.resize_with(instruments, || None);
+        live.table.rows[rows.doubt()].0[column::BOUND] = LOST_BY_UNDERFLOW;
+        live.ready[rows.doubt()] = true;
+        for asset in 0..assets {
+            live.rules.cash_rows[asset + 1] = rows.cash_in_net(asset);
+            live.set_home(asset, model, market);
+        }
+        live
+    }
+
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.table.rows
+    }
+
+    pub(crate) fn weights(&self) -> &[Row] {
+        &self.table.weights
+    }
+
+    pub(crate) fn rules(&self) -> &RuleTable {
+        &self.rules
+    }
+
+    pub(crate) fn steepness(&self) -> &Steepness {
+        &self.steepness
+    }
+
+    /// How much a price moves compared with others, relative to itself.
+    pub(crate) fn liveliness(&self, _variable: u32) -> f64 {
+        1.0
+    }
+
+    /// Makes what an account needs and nobody needed before.
+    pub(crate) fn ensure(
+        &mut self,
+        units: &AccountUnits<f64>,
+        model: &CrossMargin,
+        market: &Market,
+    ) -> Known<()> {
+        if units.legs().len() > self.widest {
+            *self = Self::for_width(model, market, 2 * units.legs().len());
+        }
+        for leg in units.legs() {
+            if !self.ready[leg.row] {
+                self.make(leg.row, model, market)?;
+            }
+        }
+        let capped = units.least_rate > 0.0 && model.charges();
+        for exposure in units.units().flat_map(|unit| unit.exposures) {
+            let instrument = exposure.instrument;
+            if !exposure.orders.is_empty() && !self.ordered[instrument] {
+                self.set_mark(instrument, model, market)?;
+            }
+            if exposure.charged && capped && !self.capped[instrument] {
+                self.rules.curves[instrument] = Some(model.curve(instrument, market)?);
+                self.capped[instrument] = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows a mark price.
+    ///
+    /// # Panics
+    /// If something that had a price has none.
+    pub(crate) fn tick_mark(&mut self, instrument: usize, model: &CrossMargin, market: &Market) {
+        if !is_moderate(market.mark_price().floats()[instrument]) {
+            *self = Self::for_width(model, market, self.widest);
+            return;
+        }
+        self.remake(instrument, model, market);
+    }
+
+    /// Follows an index price.
+    ///
+    /// # Panics
+    /// If something that had a price has none.
+    pub(crate) fn tick_index(&mut self, slot: usize, model: &CrossMargin, market: &Market) {
+        if !is_moderate(market.index_price().floats()[slot]) {
+            *self = Self::for_width(model, market, self.widest);
+            return;
+        }
+        if slot < self.rules.uncounted_gain.len() - 1 {
+            self.set_home(slot, model, market);
+            for row in self.rows.of_asset(slot) {
+                self.remake_row(row, model, market);
+            }
+        }
+        for at in 0..self.follow[slot].len() {
+            self.remake(self.follow[slot][at] as usize, model, market);
+        }
+    }
+
+    fn remake(&mut self, instrument: usize, model: &CrossMargin, market: &Market) {
+        for short_option in [false, true] {
+            for by_exposure in [false, true] {
+                let row = PositionRow {
+                    instrument,
+                    short_option,
+                    by_exposure,
+                };
+                if !short_option || model.universe().specs()[instrument].is_paid_up_front() {
+                    self.remake_row(self.rows.position(row), model, market);
+                }
+            }
+        }
+        self.remake_row(self.rows.exposure(instrument), model, market);
+        let kept = "what had a price keeps one";
+        if self.ordered[instrument] {
+            self.set_mark(instrument, model, market).expect(kept);
+        }
+        if self.capped[instrument] {
+            self.rules.curves[instrument] = Some(model.curve(instrument, market).expect(kept));
+        }
+    }
+
+    fn remake_row(&mut self, row: usize, model: &CrossMargin, market: &Market) {
+        if self.ready[row] {
+            let made = self.make(row, model, market);
+            made.expect("what had a price keeps one");
+        }
+    }
+
+    fn make(&mut self, row: usize, model: &CrossMargin, market: &Market) -> Known<()> {
+        let kind = self.rows.kind(row).expect("no leg points to row 0");
+        let mut made = model.row::<f64>(kind, market)?;
+        made.columns[column::BOUND] *= self.table.error_factor;
+        self.table.rows[row] = Row(made.columns);
+        self.rules.legs.set(row, made.kernel_tiers());
+        self.ready[row] = true;
+        Ok(())
+    }
+
+    fn set_home(&mut self, asset: usize, model: &CrossMargin, market: &Market) {
+        let home = model.home::<f64>(asset + 1, market);
+        self.table.weights[WEIGHT_ROWS * (asset + 1)] = Row(home.positive.columns);
+        self.table.weights[WEIGHT_ROWS * (asset + 1) + 1] = Row(home.negative);
+        self.rules
+            .homes
+            .set(asset + 1, home.positive.kernel_tiers());
+        self.rules.uncounted_gain[asset + 1] = home.uncounted_gain;
+    }
+
+    fn set_mark(&mut self, instrument: usize, model: &CrossMargin, market: &Market) -> Known<()> {
+        let mark = model.mark_value(instrument, market)?;
+        self.rules.marks[instrument] = mark;
+        self.rules.order_scale[instrument] = model.order_scale(instrument, market, &mark);
+        self.ordered[instrument] = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,380 @@
+//! Who is liquidatable, and who must be judged again when: by levels under cross margin, all at once under other models.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::boxes::{index_variable, mark_variable, variables};
+use super::event::Price;
+use super::judge::{Verdict, book_of, judge};
+use super::levels::{Levels, Subject};
+use super::model::MarginModel;
+use super::reading::{Inputs, Reading};
+use super::table::LiveTable;
+use crate::book::Book;
+use crate::error::Result;
+use crate::kernel::result;
+use crate::ledger::{Account, Accounts};
+use crate::market::Market;
+use crate::pool::Stop;
+use crate::units::Key;
+
+/// Who was judged how.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Standing {
+    /// By account: whether its pool is liquidatable.
+    pools: Vec<bool>,
+    /// Liquidatable positions that stand alone: account and instrument.
+    positions: BTreeSet<(u32, u32)>,
+}
+
+/// Accounts that changed sides, each once, in the order in which they did; drained by who asks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Changes {
+    pub(crate) fallen: Vec<u32>,
+    pub(crate) recovered: Vec<u32>,
+}
+
+impl Standing {
+    pub(crate) fn accounts(&self) -> Vec<u32> {
+        let pools = (0u32..).zip(&self.pools).filter(|(_, down)| **down);
+        let mut accounts: Vec<u32> = pools.map(|(account, _)| account).collect();
+        accounts.extend(self.positions.iter().map(|(account, _)| *account));
+        accounts.sort_unstable();
+        accounts.dedup();
+        accounts
+    }
+
+    pub(crate) fn pools(&self) -> &[bool] {
+        &self.pools
+    }
+
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.positions.iter().copied()
+    }
+
+    /// Notes how an account was judged.
+    fn note(&mut self, account: u32, verdicts: &[Verdict], changes: &mut Changes) {
+        let (mut fell, mut recovered) = (false, false);
+        let was: Vec<u32> = self
+            .positions
+            .range((account, 0)..=(account, u32::MAX))
+            .map(|(_, instrument)| *instrument)
+            .collect();
+        for verdict in verdicts {
+            let now = verdict.is_liquidatable();
+            let before = match verdict.instrument {
+                None => std::mem::replace(&mut self.pools[account as usize], now),
+                Some(instrument) => was.contains(&instrument),
+            };
+            if let Some(instrument) = verdict.instrument {
+                if now {
+                    self.positions.insert((account, instrument));
+                } else {
+                    self.positions.remove(&(account, instrument));
+                }
+            }
+            fell |= now && !before;
+            recovered |= before && !now;
+        }
+        for instrument in was {
+            // What is closed is not liquidatable any more.
+            if verdicts
+                .iter()
+                .all(|verdict| verdict.instrument != Some(instrument))
+            {
+                self.positions.remove(&(account, instrument));
+                recovered = true;
+            }
+        }
+        if fell {
+            changes.fallen.push(account);
+        }
+        if recovered {
+            changes.recovered.push(account);
+        }
+    }
+}
+
+/// What watches the accounts.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    pub(crate) standing: Standing,
+    /// Under cross margin.
+    wake: Option<Wake>,
+    verdicts: Vec<Verdict>,
+}
+
+/// Watching by levels.
+#[derive(Debug)]
+struct Wake {
+    table: LiveTable,
+    reading: Reading,
+    levels: Levels,
+    /// Isolated positions: subjects after the accounts, counted down from the largest number.
+    alone: HashMap<(u32, u32), Subject>,
+    alone_of: Vec<(u32, u32)>,
+    woken: Vec<Subject>,
+    account: Account,
+}
+
+/// What everything is judged by.
+#[derive(Clone, Copy)]
+pub(crate) struct Judging<'a> {
+    pub(crate) model: &'a MarginModel,
+    pub(crate) market: &'a Market,
+    pub(crate) accounts: &'a Accounts,
+}
+
+impl Judging<'_> {
+    fn inputs<'a>(&'a self, model: &'a crate::model::CrossMargin, number: usize) -> Inputs<'a> {
+        Inputs {
+            model,
+            market: self.market,
+            accounts: self.accounts,
+            number,
+        }
+    }
+}
+
+/// Isolated positions have numbers from here on.
+const ALONE: Subject = 1 << 31;
+
+impl Watcher {
+    /// Judges everybody for the first time; nobody counts as fallen.
+    ///
+    /// # Errors
+    /// As [`MarginModel::evaluate`].
+    pub(crate) fn open(judging: Judging<'_>, book: &Book, stop: Stop<'_>) -> Result<Self> {
+        let mut watcher = Self {
+            standing: Standing::default(),
+            wake: None,
+            verdicts: Vec::new(),
+        };
+        watcher.judge_all(judging, book, &mut Changes::default(), stop)?;
+        Ok(watcher)
+    }
+
+    /// Judges everybody, and watches them anew. An error changes nothing.
+    ///
+    /// # Errors
+    /// As [`MarginModel::evaluate`].
+    pub(crate) fn judge_all(
+        &mut self,
+        judging: Judging<'_>,
+        book: &Book,
+        changes: &mut Changes,
+        stop: Stop<'_>,
+    ) -> Result<usize> {
+        let evaluated = judging.model.evaluate(book, judging.market, stop)?;
+        let health = |signs: u8| signs >> result::HEALTH & 1 == 1;
+        let mut standing = Standing {
+            pools: evaluated
+                .pools
+                .signs()
+                .iter()
+                .map(|&signs| health(signs))
+                .collect(),
+            positions: BTreeSet::new(),
+        };
+        for (position, &signs) in evaluated.positions.iter().zip(evaluated.isolated.signs()) {
+            if health(signs) {
+                let held = book.holdings(position.account as usize).instrument;
+                let instrument = held[position.position as usize];
+                standing.positions.insert((position.account, instrument));
+            }
+        }
+        self.compare(standing, changes);
+        self.wake = None;
+        if let MarginModel::Linear(model, Key::SettlementAsset) = judging.model {
+            let mut wake = Wake {
+                table: LiveTable::new(model, judging.market),
+                reading: Reading::default(),
+                levels: Levels::new(variables(model.universe())),
+                alone: HashMap::new(),
+                alone_of: Vec::new(),
+                woken: Vec::new(),
+                account: Account::default(),
+            };
+            for account in 0..judging.accounts.len() {
+                wake.watch(judging, model, account as u32, &mut self.verdicts)?;
+            }
+            self.wake = Some(wake);
+        }
+        Ok(evaluated.pools.rows().len())
+    }
+
+    /// Takes over who is liquidatable now, and notes who changed sides, by account.
+    fn compare(&mut self, now: Standing, changes: &mut Changes) {
+        let before = std::mem::replace(&mut self.standing, now);
+        let now = &self.standing;
+        let (mut fallen, mut recovered) = (BTreeSet::new(), BTreeSet::new());
+        for (account, (now, before)) in (0u32..).zip(now.pools.iter().zip(&before.pools)) {
+            if *now && !before {
+                fallen.insert(account);
+            } else if *before && !now {
+                recovered.insert(account);
+            }
+        }
+        fallen.extend(
+            now.positions
+                .difference(&before.positions)
+                .map(|(account, _)| *account),
+        );
+        recovered.extend(
+            before
+                .positions
+                .difference(&now.positions)
+                .map(|(account, _)| *account),
+        );
+        changes.fallen.extend(fallen);
+        changes.recovered.extend(recovered);
+    }
+
+    /// Judges an account as it would be, without noting it.
+    ///
+    /// # Errors
+    /// A price or parameter that is missing.
+    pub(crate) fn judge(
+        &mut self,
+        judging: Judging<'_>,
+        number: u32,
+        account: &Account,
+    ) -> Result<&[Verdict]> {
+        match (&mut self.wake, judging.model) {
+            (Some(wake), MarginModel::Linear(model, _)) => {
+                let inputs = judging.inputs(model, number as usize);
+                wake.reading.prepare(inputs, account, &mut wake.table)?;
+                wake.reading
+                    .judge(inputs, account, &wake.table, false, &mut self.verdicts);
+            }
+            _ => {
+                let id = judging.accounts.ids().get(number as usize);
+                let book = book_of(judging.accounts, id, account);
+                judge(judging.model, judging.market, &book, &mut self.verdicts)?;
+            }
+        }
+        Ok(&self.verdicts)
+    }
+
+    /// Judges accounts whose holdings changed.
+    ///
+    /// # Errors
+    /// As [`Watcher::judge`]; events make sure beforehand that there is none.
+    pub(crate) fn judge_touched(
+        &mut self,
+        judging: Judging<'_>,
+        numbers: &[u32],
+        changes: &mut Changes,
+    ) -> Result<()> {
+        self.standing.pools.resize(judging.accounts.len(), false);
+        for &number in numbers {
+            if let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) {
+                wake.watch(judging, model, number, &mut self.verdicts)?;
+            } else {
+                let mut account = Account::default();
+                judging.accounts.load(number as usize, &mut account);
+                self.judge(judging, number, &account)?;
+            }
+            self.standing.note(number, &self.verdicts, changes);
+        }
+        Ok(())
+    }
+
+    /// Follows prices, and judges those that they wake. Returns how many were woken; `None` if this model has no levels.
+    ///
+    /// # Errors
+    /// As [`Watcher::judge`]; there is none where all had prices.
+    pub(crate) fn follow(
+        &mut self,
+        judging: Judging<'_>,
+        prices: &[Price],
+        changes: &mut Changes,
+    ) -> Result<Option<usize>> {
+        let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
+            return Ok(None);
+        };
+        let universe = model.universe();
+        wake.woken.clear();
+        for price in prices {
+            match price {
+                Price::Mark(instrument, price) => {
+                    let instrument = *instrument as usize;
+                    wake.table.tick_mark(instrument, model, judging.market);
+                    let value = universe.specs()[instrument].price_value(price.float());
+                    wake.levels
+                        .cross(mark_variable(instrument), value, &mut wake.woken);
+                }
+                Price::Index(slot, price) => {
+                    let slot = *slot as usize;
+                    wake.table.tick_index(slot, model, judging.market);
+                    let variable = index_variable(universe, slot);
+                    wake.levels.cross(variable, price.float(), &mut wake.woken);
+                }
+            }
+        }
+        let mut woken = std::mem::take(&mut wake.woken);
+        for subject in &mut woken {
+            if *subject >= ALONE {
+                *subject = wake.alone_of[(*subject - ALONE) as usize].0;
+            }
+        }
+        woken.sort_unstable();
+        woken.dedup();
+        for &account in &woken {
+            wake.watch(judging, model, account, &mut self.verdicts)?;
+            self.standing.note(account, &self.verdicts, changes);
+        }
+        let count = woken.len();
+        wake.woken = woken;
+        Ok(Some(count))
+    }
+
+    /// Whether prices are watched, so that a tick wakes few.
+    pub(crate) fn has_levels(&self) -> bool {
+        self.wake.is_some()
+    }
+
+    /// Number of levels, and bytes of what watches.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        self.wake
+            .as_ref()
+            .map_or((0, 0), |wake| wake.levels.memory())
+    }
+}
+
+impl Wake {
+    /// Judges an account of the ledger and watches its prices anew.
+    fn watch(
+        &mut self,
+        judging: Judging<'_>,
+        model: &crate::model::CrossMargin,
+        number: u32,
+        verdicts: &mut Vec<Verdict>,
+    ) -> Result<()> {
+        let mut account = std::mem::take(&mut self.account);
+        judging.accounts.load(number as usize, &mut account);
+        let inputs = judging.inputs(model, number as usize);
+        let prepared = self.reading.prepare(inputs, &account, &mut self.table);
+        if prepared.is_ok() {
+            self.reading
+                .judge(inputs, &account, &self.table, true, verdicts);
+            for (unit, verdict) in verdicts.iter().enumerate() {
+                let subject = match verdict.instrument {
+                    None => number,
+                    Some(instrument) => self.subject(number, instrument),
+                };
+                self.levels.set(subject, self.reading.boxes.unit(unit));
+            }
+        }
+        self.account = account;
+        prepared
+    }
+
+    fn subject(&mut self, account: u32, instrument: u32) -> Subject {
+        let next = ALONE + self.alone_of.len() as u32;
+        let subject = *self.alone.entry((account, instrument)).or_insert(next);
+        if subject == next {
+            self.alone_of.push((account, instrument));
+        }
+        subject
+    }
+}

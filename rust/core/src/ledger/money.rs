@@ -1,0 +1,251 @@
+//! Whole units of a stated scale, and products of decimals rounded to them.
+
+use num_bigint::BigInt;
+use num_traits::{Signed, ToPrimitive};
+
+use crate::exact::{Given, GivenRef, Number, Rational, shortest_digits};
+
+/// Decimals of a quantity of contracts.
+pub const QUANTITY_DECIMALS: u32 = 8;
+
+/// The most decimals of an asset: powers of ten up to here are exact in f64.
+pub const MOST_DECIMALS: u32 = 18;
+
+/// No amount is larger, so that sums over any number of accounts fit.
+const LARGEST: i128 = 1 << 96;
+
+/// Which way an amount between two units goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// To the unit above, as everything that an account owes.
+    Up,
+    /// To the unit below, as everything that an account is paid.
+    Down,
+}
+
+/// `digits / 10^places`, for the numbers that need few digits: nearly all.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    digits: i128,
+    places: u32,
+}
+
+impl Short {
+    /// More than these digits may not be told from a neighbour by their f64.
+    const SURE: f64 = 1e15;
+    const PLACES: u32 = 8;
+
+    fn of(given: GivenRef<'_>) -> Option<Self> {
+        if given.exact.is_some() {
+            return None;
+        }
+        let power = 1e8;
+        let digits = (given.float * power).round_ties_even();
+        if digits.abs() < Self::SURE && digits / power == given.float {
+            return Some(Self {
+                digits: digits as i128,
+                places: Self::PLACES,
+            });
+        }
+        let (digits, exponent) = shortest_digits(given.float);
+        let shift = 10_i128.checked_pow(exponent.max(0) as u32)?;
+        Some(Self {
+            digits: i128::from(digits).checked_mul(shift)?,
+            places: (-exponent).max(0) as u32,
+        })
+    }
+}
+
+fn power(decimals: u32) -> i128 {
+    10_i128.pow(decimals)
+}
+
+/// An amount that is small enough to be booked.
+pub(crate) fn bookable(amount: i128) -> Option<i128> {
+    (amount.abs() <= LARGEST).then_some(amount)
+}
+
+/// `numerator / denominator`, which is above 0, in whole units.
+fn divided(numerator: i128, denominator: i128, round: Round) -> i128 {
+    let floor = numerator.div_euclid(denominator);
+    let rest = numerator.rem_euclid(denominator);
+    floor + i128::from(round == Round::Up && rest != 0)
+}
+
+/// An exact number in whole units of `10^-decimals`; `None` if it is too large to be booked.
+pub(crate) fn units(value: &Rational, decimals: u32, round: Round) -> Option<i128> {
+    let scaled = value * Rational::from_integer(power(decimals).into());
+    let whole = match round {
+        Round::Up => scaled.ceil(),
+        Round::Down => scaled.floor(),
+    };
+    whole.to_integer().to_i128().and_then(bookable)
+}
+
+/// A number as given in whole units.
+pub(crate) fn units_of(given: GivenRef<'_>, decimals: u32, round: Round) -> Option<i128> {
+    let short = || {
+        let Short { digits, places } = Short::of(given)?;
+        match 10_i128.checked_pow(decimals.abs_diff(places))? {
+            scale if decimals >= places => digits.checked_mul(scale),
+            scale => Some(divided(digits, scale, round)),
+        }
+    };
+    match short() {
+        Some(scaled) => bookable(scaled),
+        None => units(&Rational::given(given), decimals, round),
+    }
+}
+
+/// Units as the exact number that they stand for.
+pub(crate) fn exact(amount: i128, decimals: u32) -> Rational {
+    Rational::new(amount.into(), power(decimals).into())
+}
+
+/// Units as a number of the book.
+pub(crate) fn given(amount: i128, decimals: u32) -> Given {
+    if amount.unsigned_abs() < Short::SURE as u128 {
+        // Both are whole numbers that f64 holds, so the quotient is the nearest f64 and prints as these digits.
+        return Given::from(amount as f64 / power(decimals) as f64);
+    }
+    let exponent = -(decimals as i32);
+    Given::scaled(BigInt::from(amount), exponent).expect("f64 reaches further than any amount")
+}
+
+/// What contracts are worth at a price, in units of the settlement asset: `quantity x m x price`, or `-quantity x m / price`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContractValue<'a> {
+    pub(crate) multiplier: GivenRef<'a>,
+    pub(crate) reciprocal: bool,
+    /// Of the settlement asset.
+    pub(crate) decimals: u32,
+}
+
+impl ContractValue<'_> {
+    /// `None` if it is too large to be booked.
+    pub(crate) fn units(self, quantity: i128, price: GivenRef<'_>, round: Round) -> Option<i128> {
+        self.short(quantity, price, round).unwrap_or_else(|| {
+            let (price, multiplier) = (Rational::given(price), Rational::given(self.multiplier));
+            let quantity = exact(quantity, QUANTITY_DECIMALS);
+            let value = if self.reciprocal {
+                -(quantity * multiplier) / price
+            } else {
+                quantity * multiplier * price
+            };
+            units(&value, self.decimals, round)
+        })
+    }
+
+    /// In 128 bits; `None` if that is not enough.
+    fn short(self, quantity: i128, price: GivenRef<'_>, round: Round) -> Option<Option<i128>> {
+        let (price, multiplier) = (Short::of(price)?, Short::of(self.multiplier)?);
+        let contracts = quantity.checked_mul(multiplier.digits)?;
+        let places = QUANTITY_DECIMALS + multiplier.places;
+        let (numerator, denominator) = if self.reciprocal {
+            let numerator = contracts.checked_mul(power(price.places + self.decimals))?;
+            let denominator = price.digits.checked_mul(power(places))?;
+            (-numerator * denominator.signum(), denominator.abs())
+        } else {
+            let scale = power(places + price.places).checked_div(power(self.decimals));
+            (
+                contracts.checked_mul(price.digits)?,
+                scale.filter(|&scale| scale > 0)?,
+            )
+        };
+        Some(bookable(divided(numerator, denominator, round)))
+    }
+}
+
+/// `amount x part / whole`, towards 0.
+pub(crate) fn part(amount: i128, part: i128, whole: i128) -> i128 {
+    match amount.checked_mul(part) {
+        Some(product) => product / whole,
+        None => {
+            let product = BigInt::from(amount) * part / whole;
+            product.to_i128().expect("no more than the amount")
+        }
+    }
+}
+
+/// What an amount has grown to, or a debt, rounded down either way; `None` if it is too large to be booked.
+pub(crate) fn grown(amount: i128, from: GivenRef<'_>, to: GivenRef<'_>) -> Option<i128> {
+    let exact = Rational::from_integer(amount.into()) * Rational::given(to) / Rational::given(from);
+    exact.floor().to_integer().to_i128().and_then(bookable)
+}
+
+/// An amount at interest index 1, as the book has it.
+pub(crate) fn at_index_1(amount: i128, decimals: u32, index: GivenRef<'_>) -> Given {
+    if index.exact.is_none() && index.float == 1.0 {
+        return given(amount, decimals);
+    }
+    Given::of_exact(exact(amount, decimals) / Rational::given(index))
+}
+
+/// Whether a number is a whole number of units.
+pub(crate) fn is_whole(given: GivenRef<'_>, decimals: u32) -> bool {
+    let scaled = Rational::given(given).abs() * Rational::from_integer(power(decimals).into());
+    scaled.is_integer()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn value(
+        quantity: i128,
+        price: f64,
+        multiplier: f64,
+        reciprocal: bool,
+        round: Round,
+    ) -> [Option<i128>; 2] {
+        let (price, multiplier) = (Given::from(price), Given::from(multiplier));
+        let value = ContractValue {
+            multiplier: multiplier.as_ref(),
+            reciprocal,
+            decimals: 8,
+        };
+        let contracts = exact(quantity, QUANTITY_DECIMALS) * Rational::given(multiplier.as_ref());
+        let price_exact = Rational::given(price.as_ref());
+        let product = if reciprocal {
+            -contracts / price_exact
+        } else {
+            contracts * price_exact
+        };
+        [
+            value.units(quantity, price.as_ref(), round),
+            units(&product, 8, round),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn products_in_128_bits_are_exact(
+            quantity in -1_000_000_000_000_000_i128..1_000_000_000_000_000,
+            cents in 1..10_000_000_000_i64,
+            multiplier in prop::sample::select(vec![1.0, 0.001, 100.0, 0.000_1]),
+            reciprocal: bool,
+            up: bool,
+        ) {
+            let round = if up { Round::Up } else { Round::Down };
+            let [fast, slow] = value(quantity, cents as f64 / 100.0, multiplier, reciprocal, round);
+            prop_assert_eq!(fast, slow);
+        }
+
+        #[test]
+        fn units_print_as_their_digits(amount: i64, decimals in 0..=18_u32) {
+            let amount = i128::from(amount);
+            let shown = given(amount, decimals);
+            prop_assert_eq!(Rational::given(shown.as_ref()), exact(amount, decimals));
+            prop_assert_eq!(units_of(shown.as_ref(), decimals, Round::Down), Some(amount));
+        }
+    }
+
+    #[test]
+    fn what_is_owed_goes_up_and_what_is_paid_goes_down() {
+        assert_eq!(divided(7, 2, Round::Up), 4);
+        assert_eq!(divided(-7, 2, Round::Up), -3);
+        assert_eq!(divided(-7, 2, Round::Down), -4);
+        assert_eq!(part(-7, 1, 2), -3);
+    }
+}

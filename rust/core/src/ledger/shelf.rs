@@ -1,0 +1,126 @@
+//! Short lists, one for each account of a block, in one piece of memory: copied at once when a reader holds the block.
+
+/// Where one list lies.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u32,
+    len: u16,
+    room: u16,
+}
+
+/// One list for each slot.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf<T> {
+    items: Vec<T>,
+    spans: Vec<Span>,
+    /// Items of all lists, gaps not counted.
+    used: usize,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            spans: Vec::new(),
+            used: 0,
+        }
+    }
+}
+
+impl<T: Copy> Shelf<T> {
+    /// Adds a slot.
+    pub(crate) fn push(&mut self, list: &[T]) {
+        let len = u16::try_from(list.len()).expect("an account has fewer than 65,536 entries");
+        self.spans.push(Span {
+            start: self.items.len() as u32,
+            len,
+            room: len,
+        });
+        self.items.extend_from_slice(list);
+        self.used += list.len();
+    }
+
+    /// The list of a slot.
+    pub(crate) fn get(&self, slot: usize) -> &[T] {
+        let Span { start, len, .. } = self.spans[slot];
+        &self.items[start as usize..][..len as usize]
+    }
+
+    /// The list of a slot, to be changed in place.
+    pub(crate) fn get_mut(&mut self, slot: usize) -> &mut [T] {
+        let Span { start, len, .. } = self.spans[slot];
+        &mut self.items[start as usize..][..len as usize]
+    }
+
+    /// Replaces the list of a slot.
+    pub(crate) fn set(&mut self, slot: usize, list: &[T]) {
+        let span = self.spans[slot];
+        self.used = self.used - span.len as usize + list.len();
+        if list.len() <= span.room as usize {
+            self.spans[slot].len = list.len() as u16;
+            self.items[span.start as usize..][..list.len()].copy_from_slice(list);
+            return;
+        }
+        // A list that grows moves to the end, with room to grow on.
+        let room = (list.len() + list.len() / 2 + 1).min(u16::MAX.into());
+        assert!(
+            list.len() <= room,
+            "an account has fewer than 65,536 entries"
+        );
+        self.spans[slot] = Span {
+            start: self.items.len() as u32,
+            len: list.len() as u16,
+            room: room as u16,
+        };
+        self.items.extend_from_slice(list);
+        let last = list[list.len() - 1];
+        self.items
+            .resize(self.items.len() + room - list.len(), last);
+        if self.items.len() > 4 * self.used + 64 {
+            self.close_gaps();
+        }
+    }
+
+    fn close_gaps(&mut self) {
+        let mut items = Vec::with_capacity(self.used);
+        for span in &mut self.spans {
+            let list = &self.items[span.start as usize..][..span.len as usize];
+            span.start = items.len() as u32;
+            span.room = span.len;
+            items.extend_from_slice(list);
+        }
+        self.items = items;
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<T>() * self.items.capacity() + size_of::<Span>() * self.spans.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_shelf_is_a_list_of_lists(
+            mut lists in prop::collection::vec(prop::collection::vec(any::<u32>(), 0..5), 1..6),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(any::<u32>(), 0..40)), 0..60),
+        ) {
+            let mut shelf = Shelf::default();
+            for list in &lists {
+                shelf.push(list);
+            }
+            for (slot, list) in changes {
+                let slot = slot.index(lists.len());
+                shelf.set(slot, &list);
+                lists[slot] = list;
+                for (slot, list) in lists.iter().enumerate() {
+                    prop_assert_eq!(shelf.get(slot), list.as_slice());
+                }
+            }
+        }
+    }
+}
