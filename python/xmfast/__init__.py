@@ -34,6 +34,8 @@ from xmfast.book import Book
 from xmfast.comparison import Comparison, compare
 from xmfast.contraction import contract
 from xmfast.cross import CrossMargin, IsolatedMargin
+from xmfast.engine import Engine
+from xmfast.engine_figures import EngineMetrics, EventLatency, LedgerTotals
 from xmfast.errors import (
     ColumnError,
     DuplicateError,
@@ -42,8 +44,10 @@ from xmfast.errors import (
     MissingExtraError,
     MissingParameterError,
     MissingPriceError,
+    OrderRefusedError,
     ParameterError,
     RangeError,
+    RefusedError,
     UniverseMismatchError,
     UnknownIdError,
     XmfastError,
@@ -65,6 +69,7 @@ from xmfast.limits import (
 from xmfast.liquidation import bankruptcy_price, liquidation_price, liquidation_prices
 from xmfast.market import Market
 from xmfast.options import ImpliedVolatility, OptionValues, bachelier, black76, implied_volatility
+from xmfast.order_check import OrderCheck, Reason
 from xmfast.portfolio import HistoricalVaR, PortfolioMargin
 from xmfast.portfolio_report import PortfolioReport, RiskArrays
 from xmfast.price_path import (
@@ -93,6 +98,9 @@ __all__ = [
     "Comparison",
     "CrossMargin",
     "DuplicateError",
+    "Engine",
+    "EngineMetrics",
+    "EventLatency",
     "ExplainedLine",
     "Explanation",
     "FileError",
@@ -101,6 +109,7 @@ __all__ = [
     "InputError",
     "IsolatedMargin",
     "IsolatedReport",
+    "LedgerTotals",
     "Lock",
     "MarginReport",
     "Market",
@@ -108,11 +117,15 @@ __all__ = [
     "MissingParameterError",
     "MissingPriceError",
     "OptionValues",
+    "OrderCheck",
+    "OrderRefusedError",
     "ParameterError",
     "PortfolioMargin",
     "PortfolioReport",
     "PricePath",
     "RangeError",
+    "Reason",
+    "RefusedError",
     "ReportSummary",
     "RiskArrays",
     "ScenarioLosses",

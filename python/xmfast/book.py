@@ -88,6 +88,13 @@ class Book:
         book._accounts = None
         return book
 
+    @classmethod
+    def _of(cls, universe: Universe, core: _core.Book) -> Book:
+        """Return a book that the core made."""
+        book = cls.__new__(cls)
+        book._universe, book._core, book._accounts = universe, core, None
+        return book
+
     def __init__(self) -> None:
         raise TypeError("use Book.from_frames(...)")
 

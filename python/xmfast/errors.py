@@ -7,6 +7,8 @@
     │   ├── ColumnError (TypeError)       a column that is missing, unexpected, or of the wrong type or length
     │   ├── DuplicateError                two rows where one is allowed
     │   ├── FileError                     a file that is empty, damaged, or not what its name says
+    │   ├── RefusedError                  an event that the engine's state does not allow
+    │   │   └── OrderRefusedError         an order that does not pass its check
     │   ├── ParameterError                a model parameter outside its bounds
     │   ├── UniverseMismatchError         objects of two universes in one call
     │   ├── UnknownIdError (KeyError)     an id that nobody has defined; names the close one
@@ -15,6 +17,14 @@
     ├── RangeError (OverflowError)        a result that 64-bit floating point cannot hold
     └── MissingExtraError (ImportError)   an optional package is not installed; names the extra
 """
+
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xmfast.order_check import OrderCheck
 
 
 class XmfastError(Exception):
@@ -38,6 +48,18 @@ class DuplicateError(InputError):
 
 class FileError(InputError):
     """A file whose content cannot be read; one that is not there is an ``OSError``, as everywhere."""
+
+
+class RefusedError(InputError):
+    """An event of the live engine that is well formed, but that its state does not allow; nothing has changed."""
+
+
+class OrderRefusedError(RefusedError):
+    """An order that does not pass its check; ``check`` is the :class:`OrderCheck`."""
+
+    def __init__(self, check: OrderCheck) -> None:
+        self.check = check
+        super().__init__(f"the order is refused: {check.reason.value}")
 
 
 class ParameterError(InputError):

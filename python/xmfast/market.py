@@ -124,9 +124,13 @@ class Market:
             discount_rate=discount_rate,
             settlement_average=settlement_average,
         )
-        market = Market.__new__(Market)
-        market._universe = self._universe
-        market._core = self._core.with_figures(figures, read_time(time))
+        return Market._of(self._universe, self._core.with_figures(figures, read_time(time)))
+
+    @classmethod
+    def _of(cls, universe: Universe, core: _core.Market) -> Market:
+        """Return a market that the core made."""
+        market = cls.__new__(cls)
+        market._universe, market._core = universe, core
         return market
 
     @property

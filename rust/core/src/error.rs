@@ -158,6 +158,27 @@ pub enum Error {
     Interrupted,
 }
 
+impl Error {
+    /// The same, found in a row of a frame of events.
+    pub(crate) fn in_row(self, frame: &'static str, row: usize) -> Self {
+        let name = |place: Place, problem: String| {
+            let problem = format!("{place}: {problem}");
+            (Place::frame(frame).row(row), problem)
+        };
+        match self {
+            Self::Value { place, problem } => {
+                let (place, problem) = name(place, problem);
+                Self::Value { place, problem }
+            }
+            Self::Refused { place, problem } => {
+                let (place, problem) = name(place, problem);
+                Self::Refused { place, problem }
+            }
+            other => other,
+        }
+    }
+}
+
 fn needed_by(account: &str, verb: &str) -> String {
     if account.is_empty() {
         return String::new();

@@ -4,6 +4,7 @@ mod book;
 mod cell;
 mod contract;
 mod decimal;
+mod engine;
 mod error;
 mod explain;
 mod figures;
@@ -36,6 +37,8 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<universe::Universe>()?;
     module.add_class::<book::Book>()?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<engine::OrderChecked>()?;
     module.add_class::<market::Market>()?;
     module.add_class::<model::LinearModel>()?;
     module.add_class::<isolated::Isolated>()?;

@@ -29,6 +29,13 @@ pub(crate) struct RiskModel {
     collateral: Py<LinearModel>,
 }
 
+impl RiskModel {
+    /// The core's model.
+    pub(crate) fn core(&self) -> &xmfast_core::RiskModel {
+        &self.model
+    }
+}
+
 /// Instruments and assets, by row of the universe, and an array for each set.
 type LabelledArrays<'py> = (Vec<usize>, Vec<usize>, Vec<Bound<'py, PyArray2<f64>>>);
 

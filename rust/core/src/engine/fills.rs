@@ -1,9 +1,13 @@
 //! Trades: positions change, the venue takes its fee, orders shrink.
 
+use std::time::Instant;
+
 use super::event::Fill;
+use super::watcher::{Changes, Judging};
 use super::{Engine, refused};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exact::Given;
+use crate::kernel::FloatState;
 use crate::ledger::{Account, Pool, VenueMoves};
 use crate::pool::Stop;
 
@@ -41,6 +45,41 @@ impl Engine {
         self.commit(changes, &venue)?;
         self.forget_filled(&maker_before, &maker_after);
         self.forget_filled(&taker_before, &taker_after);
+        Ok(())
+    }
+
+    /// Fills in order; all, or none if one is refused.
+    ///
+    /// # Errors
+    /// As [`Engine::apply`], with the row of the fill that is refused.
+    pub fn apply_fills(&mut self, fills: &[Fill], stop: Stop<'_>) -> Result<()> {
+        let _state = FloatState::standard();
+        let start = Instant::now();
+        let before = self.ledger.clone();
+        let changes = (self.changes.fallen.len(), self.changes.recovered.len());
+        for (row, fill) in fills.iter().enumerate() {
+            let filled = if row % 65_536 == 65_535 && stop() {
+                Err(Error::Interrupted)
+            } else {
+                self.fill(fill)
+            };
+            if let Err(error) = filled {
+                self.ledger = before;
+                self.changes.fallen.truncate(changes.0);
+                self.changes.recovered.truncate(changes.1);
+                let numbers: Vec<u32> = fills[..row].iter().map(|fill| fill.account).collect();
+                let judging = Judging {
+                    model: &self.model,
+                    market: &self.market,
+                    accounts: self.ledger.accounts(),
+                };
+                let watcher = &mut self.watcher;
+                watcher.judge_touched(judging, &numbers, &mut Changes::default())?;
+                return Err(error.in_row("fills", row));
+            }
+        }
+        self.metrics
+            .count_many("fill", fills.len() as u64, start.elapsed());
         Ok(())
     }
 

@@ -5,8 +5,38 @@ use std::collections::BinaryHeap;
 
 use super::boxes::Watch;
 
-/// An account's pool or isolated position, by number.
+/// An account's pool by number, or an isolated position by its number from [`ALONE`] on.
 pub(crate) type Subject = u32;
+
+/// Isolated positions have numbers from here on.
+pub(crate) const ALONE: Subject = 1 << 31;
+
+/// What is watched for each subject.
+#[derive(Debug, Default)]
+struct Watched {
+    pools: Vec<Box<[Watch]>>,
+    alone: Vec<Box<[Watch]>>,
+}
+
+impl Watched {
+    fn list(&mut self, subject: Subject) -> &mut Box<[Watch]> {
+        let (lists, at) = if subject < ALONE {
+            (&mut self.pools, subject)
+        } else {
+            (&mut self.alone, subject - ALONE)
+        };
+        let at = at as usize;
+        if lists.len() <= at {
+            lists.resize_with(at + 1, Box::default);
+        }
+        &mut lists[at]
+    }
+
+    fn find(&mut self, subject: Subject, variable: u32) -> Option<&mut Watch> {
+        let mut mine = self.list(subject).iter_mut();
+        mine.find(|watch| watch.variable == variable)
+    }
+}
 
 /// A float as an integer of the same order.
 fn key(level: f64) -> i64 {
@@ -31,8 +61,7 @@ struct RowLevels {
 #[derive(Debug, Default)]
 pub(crate) struct Levels {
     rows: Vec<RowLevels>,
-    /// By subject.
-    watches: Vec<Box<[Watch]>>,
+    watched: Watched,
 }
 
 impl Levels {
@@ -41,17 +70,13 @@ impl Levels {
         rows.resize_with(variables, RowLevels::default);
         Self {
             rows,
-            watches: Vec::new(),
+            watched: Watched::default(),
         }
     }
 
     /// Watches a subject, and forgets what was watched for it before.
     pub(crate) fn set(&mut self, subject: Subject, watches: &[Watch]) {
-        let at = subject as usize;
-        if self.watches.len() <= at {
-            self.watches.resize_with(at + 1, Box::default);
-        }
-        let before = std::mem::replace(&mut self.watches[at], watches.into());
+        let before = std::mem::replace(self.watched.list(subject), watches.into());
         for watch in watches {
             let old = before.iter().find(|old| old.variable == watch.variable);
             let row = &mut self.rows[watch.variable as usize];
@@ -69,42 +94,34 @@ impl Levels {
 
     /// Throws out what is stale of one price.
     fn throw_out(&mut self, variable: u32) {
-        let Self { rows, watches } = self;
+        let Self { rows, watched } = self;
         let row = &mut rows[variable as usize];
-        let watch = |subject: Subject| {
-            let mine = watches.get(subject as usize)?;
-            mine.iter().find(|watch| watch.variable == variable)
-        };
         row.below.retain(|&(level, subject)| {
-            watch(subject).is_some_and(|watch| key(watch.below) == level)
+            let watch = watched.find(subject, variable);
+            watch.is_some_and(|watch| key(watch.below) == level)
         });
         row.above.retain(|&Reverse((level, subject))| {
-            watch(subject).is_some_and(|watch| key(watch.above) == level)
+            let watch = watched.find(subject, variable);
+            watch.is_some_and(|watch| key(watch.above) == level)
         });
         row.limit = 2 * (row.below.len() + row.above.len()) + 64;
     }
 
     /// Takes out the subjects that must be judged again because a price is `now`; `woken` may get one twice.
     pub(crate) fn cross(&mut self, variable: u32, now: f64, woken: &mut Vec<Subject>) {
-        let Self { rows, watches } = self;
+        let Self { rows, watched } = self;
         let row = &mut rows[variable as usize];
         let now = key(now);
-        let find = |watches: &mut [Box<[Watch]>], subject: Subject| {
-            let mine = watches.get_mut(subject as usize)?;
-            mine.iter().position(|watch| watch.variable == variable)
-        };
         while let Some(&(level, subject)) = row.below.peek() {
             if level < now {
                 break;
             }
             row.below.pop();
-            if let Some(at) = find(watches, subject) {
-                let watch = &mut watches[subject as usize][at];
-                if key(watch.below) == level {
-                    // The entry is gone; `set` must not think that it is still there.
-                    watch.below = f64::NAN;
-                    woken.push(subject);
-                }
+            let watch = watched.find(subject, variable);
+            if let Some(watch) = watch.filter(|watch| key(watch.below) == level) {
+                // The entry is gone; `set` must not think that it is still there.
+                watch.below = f64::NAN;
+                woken.push(subject);
             }
         }
         while let Some(&Reverse((level, subject))) = row.above.peek() {
@@ -112,12 +129,10 @@ impl Levels {
                 break;
             }
             row.above.pop();
-            if let Some(at) = find(watches, subject) {
-                let watch = &mut watches[subject as usize][at];
-                if key(watch.above) == level {
-                    watch.above = f64::NAN;
-                    woken.push(subject);
-                }
+            let watch = watched.find(subject, variable);
+            if let Some(watch) = watch.filter(|watch| key(watch.above) == level) {
+                watch.above = f64::NAN;
+                woken.push(subject);
             }
         }
     }
@@ -133,10 +148,8 @@ impl Levels {
             .rows
             .iter()
             .map(|row| row.below.capacity() + row.above.capacity());
-        let watches = self
-            .watches
-            .iter()
-            .map(|mine| size_of::<Watch>() * mine.len() + 16);
+        let lists = self.watched.pools.iter().chain(&self.watched.alone);
+        let watches = lists.map(|mine| size_of::<Watch>() * mine.len() + 16);
         (levels, 16 * rows.sum::<usize>() + watches.sum::<usize>())
     }
 }

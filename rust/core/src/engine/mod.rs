@@ -31,12 +31,12 @@ use std::time::Instant;
 use crate::book::Book;
 use crate::error::{Error, Place, Result};
 use crate::exact::Given;
-use crate::ids::Id;
+use crate::ids::{Id, Ids};
 use crate::kernel::FloatState;
 use crate::ledger::{Account, Accounts, Ledger, OpenOrder, Totals, VenueMoves};
 use crate::market::Market;
 use crate::pool::{Stop, never};
-use crate::universe::Universe;
+use crate::universe::{Universe, unknown};
 use watcher::{Changes, Judging, Watcher};
 
 /// Limits that have nothing to do with margin; contracts in whole units, by instrument.
@@ -471,6 +471,71 @@ impl Engine {
     #[must_use]
     pub fn universe(&self) -> &Arc<Universe> {
         self.model.universe()
+    }
+
+    /// Ids of the accounts.
+    #[must_use]
+    pub fn accounts(&self) -> &Arc<Ids> {
+        self.ledger.accounts().ids()
+    }
+
+    /// Number of an account.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with a close name.
+    pub fn account_row(&self, id: Id<'_>) -> Result<u32> {
+        self.account_row_at(id, Place::frame("account"))
+    }
+
+    /// The same, where the id stands at a place.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with a close name.
+    pub fn account_row_at(&self, id: Id<'_>, place: Place) -> Result<u32> {
+        let accounts = self.accounts();
+        let found = accounts.find(id);
+        found.ok_or_else(|| unknown(accounts, "account", id, place))
+    }
+
+    /// The price that an id stands for: of an instrument, or of an index.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with a close name.
+    pub fn price_of(
+        &self,
+        id: Id<'_>,
+        is_index: Option<bool>,
+        price: Given,
+        place: impl Fn() -> Place,
+    ) -> Result<Price> {
+        let universe = self.universe();
+        let is_index = is_index.unwrap_or_else(|| universe.instruments().find(id).is_none());
+        if is_index {
+            let slot = universe.index_slot(id, place)?;
+            return Ok(Price::Index(slot as u32, price));
+        }
+        Ok(Price::Mark(universe.instrument_row(id, place)?, price))
+    }
+
+    /// Row of the asset in which an instrument pays.
+    #[must_use]
+    pub fn settlement(&self, instrument: u32) -> u32 {
+        self.universe().specs()[instrument as usize].settlement
+    }
+
+    /// An open order.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if there is none of that number.
+    pub fn order(&self, id: u64) -> Result<OpenOrder> {
+        let account = self.account_of_order("amend", id)?;
+        Ok(self.open_order(account, id))
+    }
+
+    /// Whether prices are watched, so that a tick concerns few accounts.
+    #[must_use]
+    pub fn has_levels(&self) -> bool {
+        self.watcher.has_levels()
     }
 
     /// The prices of now.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::boxes::{index_variable, mark_variable, variables};
 use super::event::Price;
 use super::judge::{Verdict, book_of, judge};
-use super::levels::{Levels, Subject};
+use super::levels::{ALONE, Levels, Subject};
 use super::model::MarginModel;
 use super::reading::{Inputs, Reading};
 use super::table::LiveTable;
@@ -109,7 +109,7 @@ struct Wake {
     table: LiveTable,
     reading: Reading,
     levels: Levels,
-    /// Isolated positions: subjects after the accounts, counted down from the largest number.
+    /// Isolated positions that were ever seen.
     alone: HashMap<(u32, u32), Subject>,
     alone_of: Vec<(u32, u32)>,
     woken: Vec<Subject>,
@@ -134,9 +134,6 @@ impl Judging<'_> {
         }
     }
 }
-
-/// Isolated positions have numbers from here on.
-const ALONE: Subject = 1 << 31;
 
 impl Watcher {
     /// Judges everybody for the first time; nobody counts as fallen.

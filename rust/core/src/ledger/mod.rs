@@ -10,7 +10,7 @@ mod venue;
 
 pub(crate) use account::{Account, Terms, entry_price, too_large};
 pub use account::{Cash, OpenOrder, Position};
-pub use money::{MOST_DECIMALS, QUANTITY_DECIMALS};
+pub use money::{MOST_DECIMALS, QUANTITY_DECIMALS, Rounding, float_of, whole_units};
 pub(crate) use venue::VenueMoves;
 pub use venue::{Pool, Totals, is_conserved};
 

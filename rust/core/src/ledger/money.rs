@@ -3,6 +3,7 @@
 use num_bigint::BigInt;
 use num_traits::{Signed, ToPrimitive};
 
+use crate::error::{Error, Place, Result, finite};
 use crate::exact::{Given, GivenRef, Number, Rational, shortest_digits};
 
 /// Decimals of a quantity of contracts.
@@ -95,6 +96,49 @@ pub(crate) fn units_of(given: GivenRef<'_>, decimals: u32, round: Round) -> Opti
         Some(scaled) => bookable(scaled),
         None => units(&Rational::given(given), decimals, round),
     }
+}
+
+/// What becomes of a number between two units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// It is an error.
+    Refused,
+    /// It goes to the unit above.
+    Up,
+}
+
+/// A number as given in whole units of `10^-decimals`.
+///
+/// # Errors
+/// A number that is not finite, too large for the ledger, or between two units where that is refused.
+pub fn whole_units(
+    given: GivenRef<'_>,
+    decimals: u32,
+    rounding: Rounding,
+    place: impl Fn() -> Place,
+) -> Result<i128> {
+    finite(given.float, &place)?;
+    let value = |problem: String| Error::Value {
+        place: place(),
+        problem,
+    };
+    let too_large = || value(format!("{} is too large for the ledger", given.float));
+    let up = units_of(given, decimals, Round::Up).ok_or_else(too_large)?;
+    if rounding == Rounding::Refused
+        && units_of(given, decimals, Round::Down).ok_or_else(too_large)? != up
+    {
+        return Err(value(format!(
+            "{} has more than {decimals} decimals, the ledger's scale",
+            given.float
+        )));
+    }
+    Ok(up)
+}
+
+/// The f64 nearest to so many units.
+#[must_use]
+pub fn float_of(amount: i128, decimals: u32) -> f64 {
+    given(amount, decimals).float()
 }
 
 /// Units as the exact number that they stand for.

@@ -1,0 +1,402 @@
+"""The live engine: may this order go in, and who fell below on this tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmfast import _core
+from xmfast.book import Book
+from xmfast.close_names import hint
+from xmfast.cross import LinearModel, core_inputs
+from xmfast.engine_figures import EngineMetrics, LedgerTotals, engine_metrics, ledger_totals
+from xmfast.errors import OrderRefusedError, ParameterError, UnknownIdError
+from xmfast.frames import Id, Number, Time, read_frame, read_time
+from xmfast.given_numbers import by_name, one_number
+from xmfast.market import Market
+from xmfast.order_check import REASONS, OrderCheck, Reason, order_check
+from xmfast.portfolio import ScenarioModel
+from xmfast.portfolio_report import PortfolioReport
+from xmfast.report import MarginReport
+from xmfast.universe import Universe
+
+
+class Engine:
+    """A book that lives: orders, trades, payments and prices come in, and it is known at once who is liquidatable.
+
+    Parameters
+    ----------
+    book, market, model
+        What is held, what it costs, and the rules: any margin model.
+    decimals : int or dict, default 8
+        Scale of money in the ledger, by asset: amounts are whole units of ``10**-decimals``, at most 18.
+    borrowable : iterable of assets, default none
+        In which a withdrawal or exchange may take cash below 0.
+    withdrawable_gain_share : float, default 0
+        Part of an unrealized gain, 0 to 1, that backs what stays behind when money is withdrawn.
+    position_limit, open_interest_limit : dict, optional
+        Contracts by instrument: largest position of an account, open orders of the worse side filled; largest sum of
+        all long positions.
+
+    Notes
+    -----
+    Every command either happens or raises, and then nothing has changed. Afterwards the accounts that it may have moved
+    across 0 are judged again, exactly, so that :meth:`liquidatable` is always what a full evaluation would say. Under
+    :class:`CrossMargin` every account is watched by the prices at which that could happen, so that a tick costs as much
+    as there are accounts near the edge; under other models all accounts are evaluated on every tick.
+
+    The ledger holds whole units: opening cash is rounded down to the asset's scale, entry costs up, quantities
+    towards 0 to 8 decimals; :attr:`residue` says what that took. A fill of ``q`` contracts costs ``q x unit_value(price)``,
+    rounded up; closing takes out the same part of the entry cost. Interest and funding are paid when an account is
+    touched, rounded against it. Amounts and quantities with more decimals than the scale are refused, fees are rounded up.
+
+    Calls from several threads wait for each other; :meth:`report` and :attr:`book` work on a copy that does not change,
+    while the engine goes on.
+
+    Examples
+    --------
+    >>> engine = xm.Engine(book, market, model)
+    >>> engine.liquidatable()
+    array(['bob'], dtype=object)
+    >>> check = engine.check_order("alice", "BTC-PERP", 1.0, 60_000)
+    >>> check.accepted, check.initial_margin
+    (True, 3005.0)
+    >>> engine.fill("alice", "BTC-PERP", 1.0, 60_000)
+    >>> engine.tick("BTC-PERP", 2_000.0)
+    array(['alice'], dtype=object)
+    >>> engine.ledger()["USD"].is_conserved
+    True
+    """
+
+    __slots__ = ("_core", "_models", "_universe")
+
+    def __init__(
+        self,
+        book: Book,
+        market: Market,
+        model: LinearModel | ScenarioModel,
+        *,
+        decimals: int | Mapping[Any, int] = 8,
+        borrowable: Iterable[Id] = (),
+        withdrawable_gain_share: float = 0.0,
+        position_limit: Mapping[Any, Number] | None = None,
+        open_interest_limit: Mapping[Any, Number] | None = None,
+    ) -> None:
+        core_book, core_market = core_inputs(book, market)
+        self._universe = book.universe
+        assets = self._universe.assets
+        share = one_number("withdrawable_gain_share", withdrawable_gain_share)
+        if not 0 <= share <= 1:
+            raise ParameterError(f"withdrawable_gain_share: {share} is not between 0 and 1")
+        allowed = _assets("borrowable", borrowable, assets)
+        said = {
+            "decimals": _decimals(decimals, assets),
+            "borrowable": [asset in allowed for asset in assets],
+            "position_limit": dict(position_limit or {}),
+            "open_interest_limit": dict(open_interest_limit or {}),
+            "withdrawable_gain_share": share,
+        }
+        self._core = _core.Engine(core_book, core_market, _core_of(model), said)
+        self._models = [model]
+
+    # Orders
+
+    def check_order(
+        self, account: Id, instrument: Id, quantity: Number, price: Number, reduce_only: bool = False
+    ) -> OrderCheck:
+        """Say whether an order may rest; nothing changes.
+
+        Parameters
+        ----------
+        quantity : number
+            Contracts, negative to sell; at most 8 decimals.
+        price : number
+            Limit price, quote.
+        reduce_only : bool
+            Whether it can only make a position smaller: then it is accepted however little is left, if there is a
+            position on the other side as large as all such orders together.
+
+        Returns
+        -------
+        OrderCheck
+            Accepted if initial health is >= 0 after the order rests, decided exactly, and no limit is passed.
+        """
+        return order_check(self._core.check_order(account, instrument, quantity, price, reduce_only))
+
+    def check_orders(
+        self, account: Any, instrument: Any, quantity: Any, price: Any, reduce_only: Any = None
+    ) -> dict[str, NDArray[Any]]:
+        """Check many orders, each on its own; arrays in, arrays out: accepted, reason, initial_margin, free_collateral."""
+        columns = {"account": account, "instrument": instrument, "quantity": quantity, "price": price}
+        frame = columns if reduce_only is None else {**columns, "reduce_only": reduce_only}
+        reason, margin, free = self._core.check_orders(read_frame("orders", frame))
+        names = np.array([name.value for name in REASONS], dtype=object)
+        accepted = reason == REASONS.index(Reason.ACCEPTED)
+        return {"accepted": accepted, "reason": names[reason], "initial_margin": margin, "free_collateral": free}
+
+    def place(
+        self,
+        account: Id,
+        instrument: Id,
+        quantity: Number,
+        price: Number,
+        reduce_only: bool = False,
+        *,
+        client_id: str | None = None,
+    ) -> int:
+        """Check an order and let it rest; return its number.
+
+        Raises
+        ------
+        OrderRefusedError
+            It does not pass; ``error.check`` says why.
+        """
+        order, checked = self._core.place(account, instrument, quantity, price, reduce_only, client_id)
+        if order is None:
+            raise OrderRefusedError(order_check(checked))
+        return order
+
+    def amend(
+        self, order_id: int, quantity: Number | None = None, price: Number | None = None, *, client_id: str | None = None
+    ) -> None:
+        """Replace an open order's remaining contracts, its price, or both; checked as a new one in place of the old."""
+        check = order_check(self._core.amend(order_id, quantity, price, client_id))
+        if not check:
+            raise OrderRefusedError(check)
+
+    def cancel(self, order_id: int, *, client_id: str | None = None) -> None:
+        """Take back an open order."""
+        self._core.cancel(order_id, client_id)
+
+    def open_orders(self, account: Id) -> list[dict[str, Any]]:
+        """Open orders of an account, by instrument, then in order of their numbers."""
+        names = ("order_id", "instrument", "quantity", "price", "reduce_only")
+        return [dict(zip(names, order, strict=True)) for order in self._core.open_orders(account)]
+
+    # Trades
+
+    def fill(
+        self,
+        account: Id,
+        instrument: Id,
+        quantity: Number,
+        price: Number,
+        fee: Number = 0,
+        order_id: int | None = None,
+        *,
+        client_id: str | None = None,
+    ) -> None:
+        """Book one side of a trade; the other is somebody outside the book.
+
+        No margin is asked for: the order was checked before. ``fee`` is in the settlement asset, negative for a rebate.
+        An order that is named shrinks by the fill, which may not be larger, worse than its limit, or, of an order that
+        only reduces, more than there is to reduce.
+        """
+        self._core.fill(account, instrument, quantity, price, fee, order_id, client_id)
+
+    def fills(self, account: Any, instrument: Any, quantity: Any, price: Any, fee: Any = None) -> None:
+        """Book many fills in order: all, or none if one is refused, which the error names."""
+        columns = {"account": account, "instrument": instrument, "quantity": quantity, "price": price}
+        self._core.fills(read_frame("fills", columns if fee is None else {**columns, "fee": fee}))
+
+    def trade(
+        self,
+        maker: Id,
+        taker: Id,
+        instrument: Id,
+        quantity: Number,
+        price: Number,
+        maker_fee: Number = 0,
+        taker_fee: Number = 0,
+        *,
+        maker_order: int | None = None,
+        taker_order: int | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        """Book both sides of a trade, or neither; ``quantity`` is the taker's, negative if the taker sold."""
+        fees, orders = (maker_fee, taker_fee), (maker_order, taker_order)
+        self._core.trade((maker, taker), instrument, quantity, price, fees, orders, client_id)
+
+    # Money
+
+    def deposit(self, account: Id, asset: Id, amount: Number, *, client_id: str | None = None) -> None:
+        """Pay in."""
+        self._core.deposit(account, asset, amount, client_id)
+
+    def withdraw(self, account: Id, asset: Id, amount: Number, *, client_id: str | None = None) -> None:
+        """Pay out, if what is left covers initial margin, and cash does not fall below 0 unless it can be borrowed."""
+        self._core.withdraw(account, asset, amount, client_id)
+
+    def transfer(self, source: Id, target: Id, id: Id, amount: Number, *, client_id: str | None = None) -> None:
+        """Pass on an asset, as far as it could be withdrawn; or contracts of an instrument at their entry cost.
+
+        Contracts that meet an opposite position are closed. Both accounts must cover their initial margin afterwards.
+        """
+        self._core.transfer(source, target, id, amount, client_id)
+
+    def exchange(
+        self, account: Id, sell: Id, buy: Id, sold: Number, bought: Number, fee: Number = 0, *, client_id: str | None = None
+    ) -> None:
+        """Give ``sold`` of one asset for ``bought`` of another, less a fee in the latter; allowed as a withdrawal is."""
+        self._core.exchange(account, sell, buy, sold, bought, fee, client_id)
+
+    # What everybody feels
+
+    def tick(
+        self, instrument: Id | None = None, price: Number | None = None, *, index: Id | None = None
+    ) -> NDArray[Any]:
+        """Set a mark price, or with ``index`` the index price of an asset or underlying.
+
+        Returns
+        -------
+        ndarray
+            Ids of the accounts that this made liquidatable: their pool, or an isolated position.
+        """
+        if (instrument is None) == (index is None) or price is None:
+            raise TypeError("tick: an instrument or an index is needed, and a price")
+        id = instrument if index is None else index
+        return self._core.tick(id, index is not None, price)
+
+    def ticks(self, ids: Any, prices: Any) -> NDArray[Any]:
+        """Set many prices, by instrument, asset or underlying; accounts are judged once all of them are set."""
+        return self._core.ticks(read_frame("ticks", {"id": ids, "price": prices}))
+
+    def accrue(
+        self,
+        time: Time | None = None,
+        *,
+        funding: Mapping[Any, Number] | None = None,
+        interest: Mapping[Any, tuple[Number, Number]] | None = None,
+    ) -> NDArray[Any]:
+        """Move time, cumulative funding by instrument, and deposit and borrow index by asset, as in :class:`Market`."""
+        pairs = by_name("interest", interest or {}, "{'USD': (deposit_index, borrow_index), ...}")
+        for name, pair in pairs.items():
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise ParameterError(f"interest of {name!r}: (deposit_index, borrow_index) is needed, not {pair!r}")
+        named = by_name("funding", funding or {}, "{'BTC-PERP': cumulative_funding, ...}")
+        indices = {name: tuple(pair) for name, pair in pairs.items()}
+        return self._core.accrue(read_time(time), dict(named), indices)
+
+    def settle(self, instrument: Id, price: Number) -> NDArray[Any]:
+        """Close all positions in an instrument at its last price and take back its orders; it trades no more."""
+        return self._core.settle(instrument, price)
+
+    def set_parameters(self, model: LinearModel | ScenarioModel) -> NDArray[Any]:
+        """Go on under other rules, on the same universe."""
+        changed = self._core.set_parameters(_core_of(model))
+        self._models.append(model)
+        return changed
+
+    def add_account(self, account: Id, *, client_id: str | None = None) -> None:
+        """Add an account that holds nothing."""
+        self._core.add_account(account, client_id)
+
+    # Who is where
+
+    def fallen(self) -> NDArray[Any]:
+        """Accounts that any event made liquidatable since this was last asked, each once, in order; then forget them."""
+        return self._core.fallen()
+
+    def recovered(self) -> NDArray[Any]:
+        """Accounts of which something became healthy again since this was last asked; then forget them."""
+        return self._core.recovered()
+
+    def liquidatable(self) -> NDArray[Any]:
+        """Accounts whose pool, or one of whose isolated positions, is liquidatable now; in order of the book."""
+        return self._core.liquidatable()
+
+    def liquidatable_positions(self) -> tuple[NDArray[Any], list[Id]]:
+        """Isolated positions that are liquidatable now: their accounts and instruments."""
+        return self._core.liquidatable_positions()
+
+    # Copies
+
+    @property
+    def universe(self) -> Universe:
+        """What the ids refer to."""
+        return self._universe
+
+    @property
+    def model(self) -> LinearModel | ScenarioModel:
+        """The rules of now."""
+        return self._models[-1]
+
+    @property
+    def book(self) -> Book:
+        """What is held now: a copy; blocks of accounts in which nothing changed are shared with the one before."""
+        return self._snapshot()[0]
+
+    @property
+    def market(self) -> Market:
+        """The prices of now."""
+        return self._snapshot()[1]
+
+    def report(self) -> MarginReport | PortfolioReport:
+        """Evaluate everybody at this moment, as ``engine.model.evaluate(engine.book, engine.market)`` does."""
+        model = self._models[-1]
+        return model.evaluate(*self._snapshot())
+
+    def _snapshot(self) -> tuple[Book, Market]:
+        book, market = self._core.snapshot()
+        return Book._of(self._universe, book), Market._of(self._universe, market)
+
+    def ledger(self) -> dict[Id, LedgerTotals]:
+        """Return what accounts and the venue hold of each asset, exactly."""
+        names = self._core.pools()
+        totals = zip(self._universe.assets, self._core.totals(), strict=True)
+        return {asset: ledger_totals(names, units, decimals) for asset, (units, decimals) in totals}
+
+    @property
+    def residue(self) -> dict[Id, float]:
+        """What rounding cash at opening took from the accounts, by asset; >= 0."""
+        return dict(zip(self._universe.assets, self._core.residue(), strict=True))
+
+    def state_hash(self) -> str:
+        """Return a fingerprint of everything: after the same events the same on any machine and thread count."""
+        return self._core.state_hash()
+
+    def metrics(self) -> EngineMetrics:
+        """Return counts and latencies since the engine was opened."""
+        return engine_metrics(*self._core.metrics())
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes of the ledger and of the watched prices."""
+        ledger, _, watched = self._core.memory()
+        return {"ledger": ledger, "watched": watched}
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __repr__(self) -> str:
+        down = len(self.liquidatable())
+        return f"Engine({len(self):,} accounts, {down:,} liquidatable, {self._models[-1]!r})"
+
+
+def _core_of(model: Any) -> _core.LinearModel | _core.RiskModel:
+    if isinstance(model, LinearModel | ScenarioModel):
+        return model._core
+    raise TypeError(f"model: a margin model is needed, not {type(model).__name__}")
+
+
+def _decimals(said: int | Mapping[Any, int], assets: list[Id]) -> list[int]:
+    by_asset = by_name("decimals", said, "8 or {'USD': 6, ...}") if isinstance(said, Mapping) else {}
+    _assets("decimals", by_asset, assets)
+    found = [by_asset.get(asset, 8) if isinstance(said, Mapping) else said for asset in assets]
+    for decimals in found:
+        if isinstance(decimals, bool) or not isinstance(decimals, int | np.integer) or decimals < 0:
+            raise ParameterError(f"decimals: a whole number from 0 to 18 is needed, not {decimals!r}")
+    return [int(decimals) for decimals in found]
+
+
+def _assets(what: str, said: Iterable[Id], assets: list[Id]) -> set[Id]:
+    """Return the assets that are named, or say which is none."""
+    named = set(said)
+    for name in named:
+        if name not in assets:
+            raise UnknownIdError(f"{what}: no asset {name!r}{hint(str(name), [str(known) for known in assets])}")
+    return named
+
