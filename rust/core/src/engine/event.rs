@@ -163,8 +163,9 @@ pub struct Accrual {
 /// Which accounts an event can move across a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejudged {
-    /// Nobody: open orders never count in health.
-    Nobody,
+    /// Those whose open orders it changes, if positions share a pool by initial margin; else open orders never count in
+    /// health.
+    Sharers,
     /// Those whose holdings it changes.
     Touched,
     /// Those with a watched price that moved out of its interval.
@@ -178,7 +179,7 @@ impl Event {
     #[must_use]
     pub fn rejudges(&self) -> Rejudged {
         match self {
-            Self::Place { .. } | Self::Amend { .. } | Self::Cancel { .. } => Rejudged::Nobody,
+            Self::Place { .. } | Self::Amend { .. } | Self::Cancel { .. } => Rejudged::Sharers,
             Self::Fill(_)
             | Self::Trade { .. }
             | Self::Deposit(_)

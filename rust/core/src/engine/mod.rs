@@ -36,6 +36,7 @@ use crate::kernel::FloatState;
 use crate::ledger::{Account, Accounts, Ledger, OpenOrder, Totals, VenueMoves};
 use crate::market::Market;
 use crate::pool::{Stop, never};
+use crate::units::Key;
 use crate::universe::{Universe, unknown};
 use watcher::{Changes, Judging, Watcher};
 
@@ -421,13 +422,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Changes an account's open orders; nobody's health depends on them.
+    /// Changes an account's open orders. Health depends on them only where positions share the pool by initial margin.
     fn change_orders(&mut self, number: u32, change: impl FnOnce(&mut Account)) -> Result<()> {
-        let mut before = Account::default();
-        self.ledger.accounts().load(number as usize, &mut before);
-        let mut after = before.clone();
+        let (before, mut after) = self.loaded(number);
         change(&mut after);
         let changes = &mut [(number as usize, &before, &mut after)];
+        if self.model.key() == Key::Position {
+            return self.commit(changes, &VenueMoves::default());
+        }
         self.ledger.commit(changes, &VenueMoves::default())
     }
 
