@@ -14,17 +14,17 @@
 
 use super::reading::Inputs;
 use super::table::LiveTable;
-use crate::kernel::column;
+use crate::kernel::{UnitLegs, column};
 use crate::market::Market;
 use crate::model::Steepness;
-use crate::table::{LegKind, Rows};
-use crate::units::{AccountUnits, Unit};
+use crate::table::LegKind;
 use crate::universe::Universe;
 
 /// Which way an account may change sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// It is healthy, and watched for becoming liquidatable.
+    #[default]
     Falls,
     /// It is liquidatable, and watched for recovering.
     Recovers,
@@ -71,6 +71,9 @@ const LARGEST_RISE: f64 = 0.125;
 /// More than f64 can err in slopes and distances, relative to their parts.
 const SAFETY: f64 = 1e-9;
 
+/// What rounding can move a price or a level by, relative to it.
+const BLUR: f64 = 4.0 * f64::EPSILON;
+
 /// How health follows one price: per unit of it, downwards and upwards, towards 0 alone.
 #[derive(Clone, Copy, Debug)]
 struct Slope {
@@ -82,54 +85,42 @@ struct Slope {
     most_rise: f64,
 }
 
-/// The boxes of the units that were read last.
+/// The box of a subject on its way: how health follows each price, and then how far each may move.
 #[derive(Debug, Default)]
 pub(crate) struct Boxes {
     slopes: Vec<Slope>,
     watches: Vec<Watch>,
-    /// Where each unit's watches end.
-    ends: Vec<usize>,
+    mode: Mode,
 }
 
 impl Boxes {
-    pub(crate) fn clear(&mut self) {
-        self.watches.clear();
-        self.ends.clear();
+    /// The box that was finished last.
+    pub(crate) fn watches(&self) -> &[Watch] {
+        &self.watches
     }
 
-    /// The watches of a unit, in the order of the verdicts.
-    pub(crate) fn unit(&self, unit: usize) -> &[Watch] {
-        let start = if unit == 0 { 0 } else { self.ends[unit - 1] };
-        &self.watches[start..self.ends[unit]]
-    }
-
-    /// Makes the box of what `units` holds: an account's pool, or one isolated position.
-    pub(crate) fn add(
-        &mut self,
-        inputs: Inputs<'_>,
-        table: &LiveTable,
-        units: &AccountUnits<f64>,
-        figures: UnitFigures,
-    ) {
+    /// Begins anew.
+    pub(crate) fn start(&mut self, mode: Mode) {
         self.slopes.clear();
+        self.watches.clear();
+        self.mode = mode;
+    }
+
+    /// Adds a unit.
+    pub(crate) fn unit(&mut self, inputs: Inputs<'_>, legs: UnitLegs<'_, u32>, table: &LiveTable) {
         let mut gathering = Gathering {
             slopes: &mut self.slopes,
             universe: inputs.accounts.universe(),
             market: inputs.market,
             steepness: table.steepness(),
             table,
-            rows: Rows::of(inputs.accounts.universe()),
-            mode: figures.mode,
+            mode: self.mode,
         };
-        for unit in units.units() {
-            gathering.unit(&unit);
-        }
-        self.give_out(figures.slack, table);
-        self.ends.push(self.watches.len());
+        gathering.unit(legs);
     }
 
-    /// Gives out the slack to the prices that health follows.
-    fn give_out(&mut self, slack: f64, table: &LiveTable) {
+    /// Gives out the slack to the prices that health follows. Of the box `before`, what can stay stays.
+    pub(crate) fn finish(&mut self, slack: f64, table: &LiveTable, before: &[Watch]) {
         let slack = slack * (1.0 - SAFETY);
         // A price that moves little needs little; of all splits this one wakes a random walk least often.
         let want = |slope: &Slope| {
@@ -137,32 +128,88 @@ impl Boxes {
             (exposure * table.liveliness(slope.variable)).powi(2).cbrt()
         };
         let wanted: f64 = self.slopes.iter().map(want).sum();
+        if self.stays(slack, wanted, before, want) {
+            return;
+        }
         for slope in &self.slopes {
             let budget = if wanted > 0.0 {
                 slack * (want(slope) / wanted)
             } else {
                 0.0
             };
-            let blur = 4.0 * f64::EPSILON * slope.now.abs();
-            let distance = |slope: f64, most: f64| {
-                let distance = if slope > 0.0 {
-                    budget / (slope * (1.0 + SAFETY))
-                } else {
-                    f64::INFINITY
-                };
-                // What rounding blurs is not given away.
-                (distance.min(most) - blur).max(0.0)
-            };
-            let (down, up) = (
-                distance(slope.down, f64::INFINITY),
-                distance(slope.up, slope.most_rise),
-            );
-            self.watches.push(Watch {
-                variable: slope.variable,
-                below: slope.now - down,
-                above: slope.now + up,
-            });
+            self.watches.push(slope.watch(budget));
         }
+    }
+
+    /// Leaves all intervals where they are but those that were met, if those still get a fair part: then few levels move.
+    fn stays(
+        &mut self,
+        slack: f64,
+        wanted: f64,
+        before: &[Watch],
+        want: impl Fn(&Slope) -> f64,
+    ) -> bool {
+        let pairs = || self.slopes.iter().zip(before);
+        let same = before.len() == self.slopes.len()
+            && pairs().all(|(slope, watch)| slope.variable == watch.variable);
+        if !same || wanted == 0.0 {
+            return false;
+        }
+        let (mut used, mut met_want) = (0.0, 0.0);
+        for (slope, watch) in pairs() {
+            match slope.used(watch) {
+                Some(budget) => used += budget,
+                None => met_want += want(slope),
+            }
+        }
+        let left = (slack - used * (1.0 + SAFETY)) * (1.0 - SAFETY);
+        // Written so that a NaN is no reason to stay.
+        let fair = left >= 0.5 * slack * (met_want / wanted) && met_want > 0.0 && left > 0.0;
+        if !fair {
+            return false;
+        }
+        let watches = pairs().map(|(slope, watch)| match slope.used(watch) {
+            Some(_) => *watch,
+            None => slope.watch(left * (want(slope) / met_want)),
+        });
+        self.watches.extend(watches);
+        true
+    }
+}
+
+impl Slope {
+    /// How far the price may move on so much budget.
+    fn watch(&self, budget: f64) -> Watch {
+        let blur = BLUR * self.now.abs();
+        let distance = |slope: f64, most: f64| {
+            let distance = if slope > 0.0 {
+                budget / (slope * (1.0 + SAFETY))
+            } else {
+                f64::INFINITY
+            };
+            // What rounding blurs is not given away.
+            (distance.min(most) - blur).max(0.0)
+        };
+        Watch {
+            variable: self.variable,
+            below: self.now - distance(self.down, f64::INFINITY),
+            above: self.now + distance(self.up, self.most_rise),
+        }
+    }
+
+    /// The budget that an interval takes from here; `None` if the price has met it, or it is none from here.
+    fn used(&self, watch: &Watch) -> Option<f64> {
+        let (down, up) = (self.now - watch.below, watch.above - self.now);
+        let inside = down > 0.0 && up > 0.0 && up <= self.most_rise;
+        let blur = BLUR * self.now.abs();
+        let budget = |slope: f64, distance: f64| {
+            if slope > 0.0 {
+                slope * (distance + blur) * (1.0 + SAFETY)
+            } else {
+                0.0
+            }
+        };
+        inside.then(|| budget(self.down, down).max(budget(self.up, up)))
     }
 }
 
@@ -173,7 +220,6 @@ struct Gathering<'a> {
     market: &'a Market,
     steepness: &'a Steepness,
     table: &'a LiveTable,
-    rows: Rows,
     mode: Mode,
 }
 
@@ -203,8 +249,7 @@ impl Gathering<'_> {
         }
     }
 
-    /// Adds a slope of something that grows with a price: `lowers` is what it takes from health where it falls, `raises`
-    /// what it adds at most where it rises.
+    /// Adds how health follows an index price.
     fn add_index(&mut self, slot: usize, (down, up): (f64, f64), most_rise: f64) {
         if slot == self.universe.numeraire() {
             return;
@@ -219,7 +264,7 @@ impl Gathering<'_> {
         );
     }
 
-    fn unit(&mut self, unit: &Unit<'_, f64>) {
+    fn unit(&mut self, unit: UnitLegs<'_, u32>) {
         let numeraire = self.universe.numeraire();
         let home = unit.home.checked_sub(1);
         let price = home.map_or(1.0, |asset| self.market.index_price().floats()[asset]);
@@ -228,22 +273,21 @@ impl Gathering<'_> {
             _ => price,
         };
         let (mut net, mut cash, mut gross, mut notional) = (0.0, 0.0, 0.0, 0.0);
-        for leg in unit.legs {
-            let row = &self.table.rows()[leg.row].0;
-            let value = leg.quantity * row[column::NET];
+        for (&row, &quantity) in unit.rows.iter().zip(unit.quantities) {
+            let columns = &self.table.rows()[row as usize].0;
+            let value = quantity * columns[column::NET];
             net += value;
             gross += value.abs();
-            let kind = self.rows.kind(leg.row);
+            let kind = self.table.kind(row as usize);
             if kind.is_some_and(LegKind::is_netted_cash) {
                 cash += value;
             }
             match kind {
                 Some(LegKind::Deposit(asset) | LegKind::Loan(asset)) => {
-                    self.balance(asset, leg.quantity * row[column::EQUITY]);
+                    self.balance(asset, quantity * columns[column::EQUITY]);
                 }
                 Some(LegKind::Position(position)) => {
-                    let instrument = position.instrument;
-                    notional += self.position(instrument, leg.quantity, price, highest);
+                    notional += self.position(position.instrument, quantity, price, highest);
                 }
                 _ => {}
             }

@@ -4,7 +4,7 @@ use super::Engine;
 use super::event::NewOrder;
 use super::judge::Verdict;
 use crate::error::Result;
-use crate::kernel::{column, result};
+use crate::kernel::{FloatState, column, result};
 use crate::ledger::{Account, OpenOrder};
 
 /// Why an order was accepted or not.
@@ -55,9 +55,17 @@ impl OrderCheck {
         self.reason == Reason::Accepted
     }
 
-    fn new(reason: Reason, verdict: &Verdict) -> Self {
+    /// What a verdict on an account with the order means for it, unless a limit stands against it.
+    fn of(limit: Option<Reason>, order: NewOrder, verdict: &Verdict) -> Self {
+        // What only reduces adds no exposure, so it is accepted however little is left.
+        let enough = order.reduce_only || !verdict.is_negative(result::INITIAL_HEALTH);
+        let by_margin = if enough {
+            Reason::Accepted
+        } else {
+            Reason::InitialHealth
+        };
         Self {
-            reason,
+            reason: limit.unwrap_or(by_margin),
             initial_margin: verdict.row.0[column::INITIAL_MARGIN],
             free_collateral: verdict.row.0[result::INITIAL_HEALTH].max(0.0),
         }
@@ -75,7 +83,18 @@ impl Engine {
         order: NewOrder,
         instead: Option<u64>,
     ) -> Result<OrderCheck> {
+        let _state = FloatState::standard();
         self.check_terms(order.instrument, order.quantity, order.price)?;
+        let instrument = order.instrument as usize;
+        let limited = self.limits.position[instrument].is_some()
+            || self.limits.open_interest[instrument].is_some();
+        // Nearly all orders are by plain accounts, and no limit is near.
+        if instead.is_none() && !limited && !order.reduce_only && !self.settled[instrument] {
+            let (watcher, judging) = self.judge_with();
+            if let Some(verdict) = watcher.judge_order(judging, account, order)? {
+                return Ok(OrderCheck::of(None, order, &verdict));
+            }
+        }
         let mut draft = std::mem::take(&mut self.draft);
         self.ledger.accounts().load(account as usize, &mut draft);
         if let Some(at) = instead.and_then(|id| draft.order_place(id)) {
@@ -93,28 +112,14 @@ impl Engine {
         draft: &mut Account,
     ) -> Result<OrderCheck> {
         let limit = self.limit_reached(order, draft);
-        draft.insert_order(OpenOrder {
-            id: u64::MAX,
-            instrument: order.instrument,
-            reduce_only: order.reduce_only,
-            quantity: order.quantity,
-            price: order.price,
-        });
+        draft.insert_order(order.resting(u64::MAX));
         let (watcher, judging) = self.judge_with();
         let verdicts = watcher.judge(judging, account, draft)?;
         let alone = verdicts[1..]
             .iter()
             .find(|verdict| verdict.instrument == Some(order.instrument));
         let verdict = alone.unwrap_or(&verdicts[0]);
-        // What only reduces adds no exposure, so it is accepted however little is left.
-        let reason = match limit {
-            Some(reason) => reason,
-            None if order.reduce_only || !verdict.is_negative(result::INITIAL_HEALTH) => {
-                Reason::Accepted
-            }
-            None => Reason::InitialHealth,
-        };
-        Ok(OrderCheck::new(reason, verdict))
+        Ok(OrderCheck::of(limit, order, verdict))
     }
 
     /// A reason against an order that has nothing to do with margin.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::model::MarginModel;
 use crate::exact::Given;
+use crate::ledger::OpenOrder;
 use crate::market::Market;
 
 /// A command, a record and an input of a replay. Accounts, assets and instruments are rows; money and contracts are
@@ -110,6 +111,19 @@ pub struct NewOrder {
     pub price: f64,
     /// Whether it may only make a position smaller.
     pub reduce_only: bool,
+}
+
+impl NewOrder {
+    /// The order as it rests under a number.
+    pub(crate) fn resting(self, id: u64) -> OpenOrder {
+        OpenOrder {
+            id,
+            instrument: self.instrument,
+            reduce_only: self.reduce_only,
+            quantity: self.quantity,
+            price: self.price,
+        }
+    }
 }
 
 /// One side of a trade.

@@ -62,6 +62,8 @@ struct RowLevels {
 pub(crate) struct Levels {
     rows: Vec<RowLevels>,
     watched: Watched,
+    /// What was watched of the subject that is set, used again.
+    before: Vec<Watch>,
 }
 
 impl Levels {
@@ -71,14 +73,30 @@ impl Levels {
         Self {
             rows,
             watched: Watched::default(),
+            before: Vec::new(),
         }
+    }
+
+    /// What is watched for a subject; a level that was met is NaN.
+    pub(crate) fn watches(&mut self, subject: Subject) -> &[Watch] {
+        self.watched.list(subject)
     }
 
     /// Watches a subject, and forgets what was watched for it before.
     pub(crate) fn set(&mut self, subject: Subject, watches: &[Watch]) {
-        let before = std::mem::replace(self.watched.list(subject), watches.into());
-        for watch in watches {
-            let old = before.iter().find(|old| old.variable == watch.variable);
+        let list = self.watched.list(subject);
+        self.before.clear();
+        self.before.extend_from_slice(list);
+        if list.len() == watches.len() {
+            list.copy_from_slice(watches);
+        } else {
+            *list = watches.into();
+        }
+        for (at, watch) in watches.iter().enumerate() {
+            // Mostly the same prices in the same order.
+            let is_same = |old: &&Watch| old.variable == watch.variable;
+            let old = self.before.get(at).filter(is_same);
+            let old = old.or_else(|| self.before.iter().find(is_same));
             let row = &mut self.rows[watch.variable as usize];
             if watch.below > f64::NEG_INFINITY && old.is_none_or(|old| old.below != watch.below) {
                 row.below.push((key(watch.below), subject));
@@ -94,7 +112,7 @@ impl Levels {
 
     /// Throws out what is stale of one price.
     fn throw_out(&mut self, variable: u32) {
-        let Self { rows, watched } = self;
+        let Self { rows, watched, .. } = self;
         let row = &mut rows[variable as usize];
         row.below.retain(|&(level, subject)| {
             let watch = watched.find(subject, variable);
@@ -109,7 +127,7 @@ impl Levels {
 
     /// Takes out the subjects that must be judged again because a price is `now`; `woken` may get one twice.
     pub(crate) fn cross(&mut self, variable: u32, now: f64, woken: &mut Vec<Subject>) {
-        let Self { rows, watched } = self;
+        let Self { rows, watched, .. } = self;
         let row = &mut rows[variable as usize];
         let now = key(now);
         while let Some(&(level, subject)) = row.below.peek() {

@@ -14,6 +14,7 @@ mod judge;
 mod levels;
 mod metrics;
 mod model;
+mod plain;
 mod reading;
 mod table;
 mod watcher;
@@ -235,7 +236,7 @@ impl Engine {
         (&mut self.watcher, judging)
     }
 
-    /// Commits changed accounts and judges them. They were judged before, so that prices and parameters are there.
+    /// Commits changed accounts and judges them. They are prepared before, so that prices and parameters are there.
     fn commit(
         &mut self,
         changes: &mut [(usize, &Account, &mut Account)],
@@ -243,17 +244,24 @@ impl Engine {
     ) -> Result<()> {
         for (number, _, after) in changes.iter() {
             let (watcher, judging) = self.judge_with();
-            watcher.judge(judging, *number as u32, after)?;
+            watcher.prepare(judging, *number as u32, after)?;
         }
         self.ledger.commit(changes, venue)?;
-        let numbers: Vec<u32> = changes.iter().map(|(number, ..)| *number as u32).collect();
         let judging = Judging {
             model: &self.model,
             market: &self.market,
             accounts: self.ledger.accounts(),
         };
-        self.watcher
-            .judge_touched(judging, &numbers, &mut self.changes)
+        let again = changes.len() > 1;
+        for (number, _, after) in changes.iter() {
+            let number = *number as u32;
+            if again {
+                self.watcher.prepare(judging, number, after)?;
+            }
+            self.watcher
+                .judge_prepared(judging, number, after, &mut self.changes);
+        }
+        Ok(())
     }
 
     fn tick(&mut self, prices: &[Price], stop: Stop<'_>) -> Result<()> {
@@ -381,7 +389,7 @@ impl Engine {
             return Ok((None, check));
         }
         let id = self.next_order;
-        self.change_orders(account, |holder| holder.insert_order(open(id, order)))?;
+        self.change_orders(account, |holder| holder.insert_order(order.resting(id)))?;
         self.next_order += 1;
         self.order_account.insert(id, account);
         Ok((Some(id), check))
@@ -406,7 +414,7 @@ impl Engine {
         if check.is_accepted() {
             self.change_orders(account, |account| {
                 let at = account.order_place(id).expect("it is open");
-                account.orders[at] = open(id, order);
+                account.orders[at] = order.resting(id);
             })?;
         }
         Ok(check)
@@ -650,16 +658,6 @@ impl Snapshot {
     /// [`Error::Interrupted`].
     pub fn book(&self, stop: Stop<'_>) -> Result<Book> {
         self.0.book(stop)
-    }
-}
-
-fn open(id: u64, order: NewOrder) -> OpenOrder {
-    OpenOrder {
-        id,
-        instrument: order.instrument,
-        reduce_only: order.reduce_only,
-        quantity: order.quantity,
-        price: order.price,
     }
 }
 

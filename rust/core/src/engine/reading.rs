@@ -1,20 +1,24 @@
 //! One account of cross margin read and contracted with the live table; in exact numbers where rounding might decide.
 
 use super::boxes::{Boxes, Mode, UnitFigures};
+use super::event::NewOrder;
 use super::judge::{Verdict, book_of};
+use super::levels::{Levels, Subject};
+use super::plain::PlainLegs;
 use super::table::LiveTable;
 use crate::book::Block;
 use crate::error::Result;
 use crate::exact::Rational;
 use crate::kernel::{
-    BlockTable, FloatState, Scratch, Simd, Units, column, contract_account, result,
+    AccountSums, BlockTable, Charges, Exposure, FloatState, Order, Row, Scratch, Simd, UnitLegs,
+    Units, contract_account, contract_unit, result,
 };
 use crate::layout::Gathered;
-use crate::ledger::{Account, Accounts};
+use crate::ledger::{Account, Accounts, QUANTITY_DECIMALS, float_of};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::settle::{Settlement, Subject};
-use crate::table::Missing;
+use crate::settle::{Settlement, Subject as Settled, signs_of};
+use crate::table::{Missing, PositionRow, Rows};
 use crate::units::{AccountUnits, Key, Reader};
 
 /// What a thread needs to read accounts, used again from one to the next.
@@ -24,8 +28,12 @@ pub(crate) struct Reading {
     units: AccountUnits<f64>,
     gathered: Gathered,
     scratch: Scratch,
-    /// How far each unit's prices may move, if that was asked for.
-    pub(crate) boxes: Boxes,
+    rows: Vec<u32>,
+    quantities: Vec<f64>,
+    /// Of the one order that a plain account is checked with; else empty.
+    charges: Charges,
+    no_charges: Charges,
+    boxes: Boxes,
 }
 
 /// What an account is read with.
@@ -34,12 +42,21 @@ pub(crate) struct Inputs<'a> {
     pub(crate) model: &'a CrossMargin,
     pub(crate) market: &'a Market,
     pub(crate) accounts: &'a Accounts,
-    /// Number of the account, for errors.
+    /// Number of the account.
     pub(crate) number: usize,
 }
 
+pub(crate) fn block_table(table: &LiveTable) -> BlockTable<'_> {
+    BlockTable {
+        charges: &[],
+        rows: table.rows(),
+        weights: table.weights(),
+        rules: Some(table.rules()),
+    }
+}
+
 impl Reading {
-    /// Makes the rows that an account needs.
+    /// Reads an account and makes the rows that it needs; its pool is then what was read last.
     ///
     /// # Errors
     /// A price or parameter that is missing.
@@ -49,7 +66,6 @@ impl Reading {
         account: &Account,
         table: &mut LiveTable,
     ) -> Result<()> {
-        let _state = FloatState::standard();
         let Inputs {
             model,
             market,
@@ -63,106 +79,341 @@ impl Reading {
         let known = |missing: Missing| {
             missing.error(accounts.universe(), accounts.ids().get(number).to_string())
         };
-        self.units.read(reader, holdings);
-        table.ensure(&self.units, model, market).map_err(known)?;
         for position in 0..holdings.instrument.len() {
             if holdings.is_isolated(position) {
                 self.units.read_position(reader, holdings, position);
                 table.ensure(&self.units, model, market).map_err(known)?;
             }
         }
-        Ok(())
+        self.units.read(reader, holdings);
+        table.ensure(&self.units, model, market).map_err(known)
     }
 
-    /// Judges an account that was prepared: its pool first, then its isolated positions.
+    /// Judges the account that was prepared last: its pool first, then its isolated positions.
     pub(crate) fn judge(
         &mut self,
         inputs: Inputs<'_>,
         account: &Account,
         table: &LiveTable,
-        with_boxes: bool,
         verdicts: &mut Vec<Verdict>,
     ) {
-        let _state = FloatState::standard();
         verdicts.clear();
-        self.boxes.clear();
-        self.block.clear();
-        inputs.accounts.push_booked(account, &mut self.block);
-        let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
-        let holdings = self.block.holdings(0);
-        self.units.read(reader, holdings);
-        let pool = self.unit(inputs, account, table, None, with_boxes);
-        verdicts.push(pool);
+        verdicts.push(self.unit(inputs, account, table, None).0);
         for position in 0..account.positions.len() {
             if account.positions[position].isolated.is_some() {
-                let holdings = self.block.holdings(0);
-                self.units.read_position(reader, holdings, position);
-                verdicts.push(self.unit(inputs, account, table, Some(position), with_boxes));
+                self.read_position(inputs, position);
+                verdicts.push(self.unit(inputs, account, table, Some(position)).0);
             }
         }
     }
 
+    /// The same, and watches each unit's prices anew; keeps the legs of an account that is plain.
+    pub(crate) fn judge_and_watch(
+        &mut self,
+        inputs: Inputs<'_>,
+        account: &Account,
+        table: &LiveTable,
+        (levels, plain): (&mut Levels, &mut PlainLegs),
+        mut alone: impl FnMut(u32) -> Subject,
+        verdicts: &mut Vec<Verdict>,
+    ) {
+        verdicts.clear();
+        let (verdict, slack) = self.unit(inputs, account, table, None);
+        verdicts.push(verdict);
+        let number = inputs.number as u32;
+        match self.plain_home(account) {
+            Some(home) => plain.set(number, home, &self.rows, &self.quantities),
+            None => plain.clear(number),
+        }
+        self.watch(inputs, table, (number, levels), &verdict, slack);
+        for position in 0..account.positions.len() {
+            if account.positions[position].isolated.is_none() {
+                continue;
+            }
+            self.read_position(inputs, position);
+            let (verdict, slack) = self.unit(inputs, account, table, Some(position));
+            verdicts.push(verdict);
+            let subject = alone(account.positions[position].instrument);
+            self.watch(inputs, table, (subject, levels), &verdict, slack);
+        }
+    }
+
+    /// Judges a plain account by the legs that are kept of it, and watches its prices anew.
+    pub(crate) fn judge_plain(
+        &mut self,
+        inputs: Inputs<'_>,
+        legs: UnitLegs<'_, u32>,
+        table: &LiveTable,
+        levels: &mut Levels,
+    ) -> Verdict {
+        let sums = contract_unit(
+            Simd::current(),
+            legs,
+            block_table(table),
+            &Charges::default(),
+        );
+        let (verdict, slack) = decided(sums, legs.rows.is_empty(), || {
+            let mut account = Account::default();
+            inputs.accounts.load(inputs.number, &mut account);
+            exactly(inputs, &account, None)
+        });
+        let figures = figures(&verdict, slack);
+        let watches = levels.watches(inputs.number as u32);
+        self.boxes.start(figures.mode);
+        self.boxes.unit(inputs, legs, table);
+        self.boxes.finish(figures.slack, table, watches);
+        levels.set(inputs.number as u32, self.boxes.watches());
+        verdict
+    }
+
+    /// Judges a plain account as if one more order rested; nothing is kept.
+    ///
+    /// # Errors
+    /// A price or parameter that is missing.
+    pub(crate) fn judge_order(
+        &mut self,
+        inputs: Inputs<'_>,
+        legs: UnitLegs<'_, u32>,
+        order: NewOrder,
+        table: &mut LiveTable,
+    ) -> Result<Verdict> {
+        self.rows.clear();
+        self.quantities.clear();
+        self.rows.extend_from_slice(legs.rows);
+        self.quantities.extend_from_slice(legs.quantities);
+        if !order.reduce_only {
+            self.add_order(inputs, order, table)?;
+        }
+        let charges = if order.reduce_only {
+            &self.no_charges
+        } else {
+            &self.charges
+        };
+        let legs = UnitLegs {
+            rows: &self.rows,
+            quantities: &self.quantities,
+            home: legs.home,
+        };
+        let sums = contract_unit(Simd::current(), legs, block_table(table), charges);
+        let nothing = self.rows.is_empty() && order.reduce_only;
+        let (verdict, _) = decided(sums, nothing, || {
+            let mut account = Account::default();
+            inputs.accounts.load(inputs.number, &mut account);
+            account.insert_order(order.resting(u64::MAX));
+            exactly(inputs, &account, None)
+        });
+        Ok(verdict)
+    }
+
+    /// Adds an order to the legs in `rows`: what `AccountUnits::read` would make of it.
+    fn add_order(
+        &mut self,
+        inputs: Inputs<'_>,
+        order: NewOrder,
+        table: &mut LiveTable,
+    ) -> Result<()> {
+        let instrument = order.instrument as usize;
+        let spec = &inputs.accounts.universe().specs()[instrument];
+        let (kinds, paid) = (table.kinds(), spec.is_paid_up_front());
+        let row = |short: bool, by_exposure: bool| {
+            kinds.position(PositionRow {
+                instrument,
+                short_option: short && paid,
+                by_exposure,
+            })
+        };
+        let is_position = |found: &u32| {
+            [false, true]
+                .map(|short| row(short, false) as u32)
+                .contains(found)
+        };
+        let place = self.rows.iter().position(is_position);
+        let held = place.map_or(0.0, |place| self.quantities[place]);
+        let by_exposure = row(held < 0.0, true);
+        let exposure = kinds.exposure(instrument);
+        let rows = [if place.is_some() { by_exposure } else { 0 }, exposure];
+        let known = |missing: Missing| {
+            let account = inputs.accounts.ids().get(inputs.number).to_string();
+            missing.error(inputs.accounts.universe(), account)
+        };
+        let ordered = float_of(order.quantity, QUANTITY_DECIMALS);
+        let charged = !paid || held < 0.0 || ordered < 0.0;
+        let rows = if charged { rows } else { [rows[0], 0] };
+        let (model, market) = (inputs.model, inputs.market);
+        table
+            .ensure_order(rows, instrument, model, market)
+            .map_err(known)?;
+        if let Some(place) = place {
+            self.rows[place] = by_exposure as u32;
+        }
+        let (bought, sold) = if ordered > 0.0 {
+            (held + ordered, held)
+        } else {
+            (held, held + ordered)
+        };
+        let size = if paid {
+            (-sold).max(0.0)
+        } else {
+            bought.abs().max(sold.abs())
+        };
+        if charged && size != 0.0 {
+            self.rows.push(exposure as u32);
+            self.quantities.push(size);
+        }
+        self.charges.units.clear();
+        self.charges.units.push(1);
+        self.charges.exposures.clear();
+        self.charges.exposures.push(Exposure {
+            instrument: order.instrument,
+            orders: 1,
+        });
+        self.charges.orders.clear();
+        self.charges.orders.push(Order {
+            quantity: ordered,
+            value: spec.price_value(order.price),
+        });
+        Ok(())
+    }
+
+    fn read_position(&mut self, inputs: Inputs<'_>, position: usize) {
+        let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
+        let holdings = self.block.holdings(0);
+        self.units.read_position(reader, holdings, position);
+    }
+
+    /// The home of an account of one unit and nothing but legs, whose legs are then in `rows` and `quantities`.
+    fn plain_home(&mut self, account: &Account) -> Option<usize> {
+        let plain = account.orders.is_empty()
+            && account.leverage_cap.is_none()
+            && account
+                .positions
+                .iter()
+                .all(|position| position.isolated.is_none());
+        let mut units = self.units.units();
+        let unit = units.next().filter(|_| plain && units.next().is_none())?;
+        Some(unit.home)
+    }
+
+    /// Puts the legs of a unit into `rows` and `quantities`.
+    fn spread(&mut self, unit: usize) -> usize {
+        self.rows.clear();
+        self.quantities.clear();
+        let unit = self.units.units().nth(unit).expect("there is one");
+        self.rows.extend(unit.legs.iter().map(|leg| leg.row as u32));
+        self.quantities
+            .extend(unit.legs.iter().map(|leg| leg.quantity));
+        unit.home
+    }
+
+    /// Judges what was read last; returns how far its health provably is from 0, too.
     fn unit(
         &mut self,
         inputs: Inputs<'_>,
         account: &Account,
         table: &LiveTable,
         position: Option<usize>,
-        with_boxes: bool,
-    ) -> Verdict {
-        let doubt = crate::table::Rows::of(inputs.accounts.universe()).doubt();
-        self.gathered.clear();
-        for (target, unit) in (0u32..).zip(self.units.units()) {
-            self.gathered
-                .push(unit, doubt, self.units.least_rate, target);
-        }
-        let units: Units<u32> = self.gathered.packed();
-        let table_of_block = BlockTable {
-            charges: &[],
-            rows: table.rows(),
-            weights: table.weights(),
-            rules: Some(table.rules()),
-        };
-        let sums = contract_account(Simd::current(), &units, table_of_block, &mut self.scratch);
-        let mut verdict = Verdict {
-            instrument: position.map(|position| account.positions[position].instrument),
-            row: sums.row,
-            signs: crate::settle::signs_of(&sums.row.0),
-        };
-        let nothing = self.units.legs().is_empty() && units.legs() == 0;
-        let finite = sums.row.0.iter().all(|figure| figure.is_finite());
-        let proven = (sums.proven || nothing) && finite;
-        if !proven {
-            (verdict.row, verdict.signs) = exactly(inputs, account, position);
-        }
-        if with_boxes {
-            let health = verdict.row.0[result::HEALTH].abs();
-            let figures = UnitFigures {
-                mode: if verdict.is_liquidatable() {
-                    Mode::Recovers
-                } else {
-                    Mode::Falls
-                },
-                // Nothing is left where only exact numbers could tell.
-                slack: if proven {
-                    (health - 2.0 * sums.bound).max(0.0)
-                } else {
-                    0.0
-                },
+    ) -> (Verdict, f64) {
+        let charged = self.units.units().any(|unit| !unit.exposures.is_empty());
+        let sums = if self.units.units().len() == 1 && !charged && self.units.least_rate == 0.0 {
+            let home = self.spread(0);
+            let legs = UnitLegs {
+                rows: &self.rows,
+                quantities: &self.quantities,
+                home,
             };
-            debug_assert!(column::BOUND < 8);
-            self.boxes.add(inputs, table, &self.units, figures);
+            contract_unit(
+                Simd::current(),
+                legs,
+                block_table(table),
+                &Charges::default(),
+            )
+        } else {
+            let doubt = Rows::of(inputs.accounts.universe()).doubt();
+            self.gathered.clear();
+            for (target, unit) in (0u32..).zip(self.units.units()) {
+                let least_rate = self.units.least_rate;
+                self.gathered.push(unit, doubt, least_rate, target);
+            }
+            let units: Units<u32> = self.gathered.packed();
+            contract_account(
+                Simd::current(),
+                &units,
+                block_table(table),
+                &mut self.scratch,
+            )
+        };
+        let nothing = self.units.legs().is_empty() && !charged;
+        let instrument = position.map(|position| account.positions[position].instrument);
+        let (verdict, slack) = decided(sums, nothing, || exactly(inputs, account, position));
+        (
+            Verdict {
+                instrument,
+                ..verdict
+            },
+            slack,
+        )
+    }
+
+    /// Watches the prices of what was judged last.
+    fn watch(
+        &mut self,
+        inputs: Inputs<'_>,
+        table: &LiveTable,
+        (subject, levels): (Subject, &mut Levels),
+        verdict: &Verdict,
+        slack: f64,
+    ) {
+        let figures = figures(verdict, slack);
+        self.boxes.start(figures.mode);
+        let units = self.units.units().len();
+        for unit in 0..units {
+            let home = self.spread(unit);
+            let legs = UnitLegs {
+                rows: &self.rows,
+                quantities: &self.quantities,
+                home,
+            };
+            self.boxes.unit(inputs, legs, table);
         }
-        verdict
+        self.boxes
+            .finish(figures.slack, table, levels.watches(subject));
+        levels.set(subject, self.boxes.watches());
     }
 }
 
-/// The same in rationals.
-fn exactly(
-    inputs: Inputs<'_>,
-    account: &Account,
-    position: Option<usize>,
-) -> (crate::kernel::Row, u8) {
+fn figures(verdict: &Verdict, slack: f64) -> UnitFigures {
+    let mode = if verdict.is_liquidatable() {
+        Mode::Recovers
+    } else {
+        Mode::Falls
+    };
+    UnitFigures { mode, slack }
+}
+
+/// A verdict on a pool, and how far its health provably is from 0; nothing where only exact numbers could tell.
+pub(crate) fn decided(
+    sums: AccountSums,
+    nothing: bool,
+    exactly: impl FnOnce() -> (Row, u8),
+) -> (Verdict, f64) {
+    let finite = sums.row.0.iter().all(|figure| figure.is_finite());
+    let verdict = |row, signs| Verdict {
+        instrument: None,
+        row,
+        signs,
+    };
+    if (sums.proven || nothing) && finite {
+        let slack = sums.row.0[result::HEALTH].abs() - 2.0 * sums.bound;
+        let signs = signs_of(&sums.row.0);
+        return (verdict(sums.row, signs), slack.max(0.0));
+    }
+    let (row, signs) = exactly();
+    (verdict(row, signs), 0.0)
+}
+
+/// The figures of an account or of one of its positions in rationals.
+pub(crate) fn exactly(inputs: Inputs<'_>, account: &Account, position: Option<usize>) -> (Row, u8) {
+    let _state = FloatState::standard();
     let id = inputs.accounts.ids().get(inputs.number);
     let book = book_of(inputs.accounts, id, account);
     let settlement = Settlement {
@@ -171,7 +422,7 @@ fn exactly(
         market: inputs.market,
         key: Key::SettlementAsset,
     };
-    let subject = Subject {
+    let subject = Settled {
         account: 0,
         position,
     };

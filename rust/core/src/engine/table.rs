@@ -5,7 +5,7 @@ use crate::market::Market;
 use crate::model::{
     CrossMargin, EXTRA_ROUNDINGS, Known, LOST_BY_UNDERFLOW, Steepness, is_moderate,
 };
-use crate::table::{PositionRow, Rows, Table};
+use crate::table::{LegKind, PositionRow, Rows, Table};
 use crate::units::AccountUnits;
 
 /// The table of a cross margin model; rows are made when somebody first holds what they stand for.
@@ -15,6 +15,7 @@ pub(crate) struct LiveTable {
     /// Beyond sums; always there, so that orders and brackets may come.
     rules: RuleTable,
     rows: Rows,
+    kinds: Vec<Option<LegKind>>,
     ready: Vec<bool>,
     /// By instrument: whether its curve and its mark are kept.
     ordered: Vec<bool>,
@@ -70,6 +71,7 @@ impl LiveTable {
             ready: vec![false; rows.count()],
             ordered: vec![false; instruments],
             capped: vec![false; instruments],
+            kinds: (0..rows.count()).map(|row| rows.kind(row)).collect(),
             rows,
             follow,
             widest,
@@ -77,12 +79,17 @@ impl LiveTable {
         };
         live.rules.curves.resize_with(instruments, || None);
         live.table.rows[rows.doubt()].0[column::BOUND] = LOST_BY_UNDERFLOW;
-        live.ready[rows.doubt()] = true;
+        (live.ready[0], live.ready[rows.doubt()]) = (true, true);
         for asset in 0..assets {
             live.rules.cash_rows[asset + 1] = rows.cash_in_net(asset);
             live.set_home(asset, model, market);
         }
         live
+    }
+
+    /// What a row stands for.
+    pub(crate) fn kind(&self, row: usize) -> Option<LegKind> {
+        self.kinds[row]
     }
 
     pub(crate) fn rows(&self) -> &[Row] {
@@ -114,7 +121,7 @@ impl LiveTable {
         market: &Market,
     ) -> Known<()> {
         if units.legs().len() > self.widest {
-            *self = Self::for_width(model, market, 2 * units.legs().len());
+            self.rebuild(2 * units.legs().len(), model, market);
         }
         for leg in units.legs() {
             if !self.ready[leg.row] {
@@ -135,13 +142,37 @@ impl LiveTable {
         Ok(())
     }
 
+    /// Makes what a plain account needs for an order in an instrument.
+    pub(crate) fn ensure_order(
+        &mut self,
+        rows: [usize; 2],
+        instrument: usize,
+        model: &CrossMargin,
+        market: &Market,
+    ) -> Known<()> {
+        for row in rows {
+            if !self.ready[row] {
+                self.make(row, model, market)?;
+            }
+        }
+        if self.ordered[instrument] {
+            return Ok(());
+        }
+        self.set_mark(instrument, model, market)
+    }
+
+    /// Where each kind of leg has its row.
+    pub(crate) fn kinds(&self) -> Rows {
+        self.rows
+    }
+
     /// Follows a mark price.
     ///
     /// # Panics
     /// If something that had a price has none.
     pub(crate) fn tick_mark(&mut self, instrument: usize, model: &CrossMargin, market: &Market) {
         if !is_moderate(market.mark_price().floats()[instrument]) {
-            *self = Self::for_width(model, market, self.widest);
+            self.rebuild(self.widest, model, market);
             return;
         }
         self.remake(instrument, model, market);
@@ -153,7 +184,7 @@ impl LiveTable {
     /// If something that had a price has none.
     pub(crate) fn tick_index(&mut self, slot: usize, model: &CrossMargin, market: &Market) {
         if !is_moderate(market.index_price().floats()[slot]) {
-            *self = Self::for_width(model, market, self.widest);
+            self.rebuild(self.widest, model, market);
             return;
         }
         if slot < self.rules.uncounted_gain.len() - 1 {
@@ -164,6 +195,20 @@ impl LiveTable {
         }
         for at in 0..self.follow[slot].len() {
             self.remake(self.follow[slot][at] as usize, model, market);
+        }
+    }
+
+    /// Counts errors anew, for wider accounts or prices of another size; what was ready stays so.
+    fn rebuild(&mut self, widest: usize, model: &CrossMargin, market: &Market) {
+        let before = std::mem::replace(self, Self::for_width(model, market, widest));
+        self.ready = before.ready;
+        (self.ordered, self.capped) = (before.ordered, before.capped);
+        let doubt = self.rows.doubt();
+        for row in (1..self.ready.len()).filter(|&row| row != doubt) {
+            self.remake_row(row, model, market);
+        }
+        for instrument in 0..self.ordered.len() {
+            self.remake_curves(instrument, model, market);
         }
     }
 
@@ -181,6 +226,10 @@ impl LiveTable {
             }
         }
         self.remake_row(self.rows.exposure(instrument), model, market);
+        self.remake_curves(instrument, model, market);
+    }
+
+    fn remake_curves(&mut self, instrument: usize, model: &CrossMargin, market: &Market) {
         let kept = "what had a price keeps one";
         if self.ordered[instrument] {
             self.set_mark(instrument, model, market).expect(kept);

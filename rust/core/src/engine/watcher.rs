@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::boxes::{index_variable, mark_variable, variables};
-use super::event::Price;
+use super::event::{NewOrder, Price};
 use super::judge::{Verdict, book_of, judge};
 use super::levels::{ALONE, Levels, Subject};
 use super::model::MarginModel;
+use super::plain::PlainLegs;
 use super::reading::{Inputs, Reading};
 use super::table::LiveTable;
 use crate::book::Book;
@@ -14,6 +15,7 @@ use crate::error::Result;
 use crate::kernel::result;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
+use crate::model::CrossMargin;
 use crate::pool::Stop;
 use crate::units::Key;
 
@@ -109,9 +111,8 @@ struct Wake {
     table: LiveTable,
     reading: Reading,
     levels: Levels,
-    /// Isolated positions that were ever seen.
-    alone: HashMap<(u32, u32), Subject>,
-    alone_of: Vec<(u32, u32)>,
+    plain: PlainLegs,
+    alone: Alone,
     woken: Vec<Subject>,
     account: Account,
 }
@@ -125,7 +126,7 @@ pub(crate) struct Judging<'a> {
 }
 
 impl Judging<'_> {
-    fn inputs<'a>(&'a self, model: &'a crate::model::CrossMargin, number: usize) -> Inputs<'a> {
+    fn inputs<'a>(&'a self, model: &'a CrossMargin, number: usize) -> Inputs<'a> {
         Inputs {
             model,
             market: self.market,
@@ -186,13 +187,13 @@ impl Watcher {
                 table: LiveTable::new(model, judging.market),
                 reading: Reading::default(),
                 levels: Levels::new(variables(model.universe())),
-                alone: HashMap::new(),
-                alone_of: Vec::new(),
+                plain: PlainLegs::default(),
+                alone: Alone::default(),
                 woken: Vec::new(),
                 account: Account::default(),
             };
             for account in 0..judging.accounts.len() {
-                wake.watch(judging, model, account as u32, &mut self.verdicts)?;
+                wake.judge(judging, model, account as u32, &mut self.verdicts)?;
             }
             self.wake = Some(wake);
         }
@@ -226,36 +227,89 @@ impl Watcher {
         changes.recovered.extend(recovered);
     }
 
-    /// Judges an account as it would be, without noting it.
+    /// Reads an account as it would be, and makes what judging it needs.
     ///
     /// # Errors
     /// A price or parameter that is missing.
+    pub(crate) fn prepare(
+        &mut self,
+        judging: Judging<'_>,
+        number: u32,
+        account: &Account,
+    ) -> Result<()> {
+        match (&mut self.wake, judging.model) {
+            (Some(wake), MarginModel::Linear(model, _)) => {
+                let inputs = judging.inputs(model, number as usize);
+                wake.reading.prepare(inputs, account, &mut wake.table)
+            }
+            _ => {
+                let id = judging.accounts.ids().get(number as usize);
+                let book = book_of(judging.accounts, id, account);
+                judge(judging.model, judging.market, &book, &mut self.verdicts)
+            }
+        }
+    }
+
+    /// Judges an account as it would be, without noting it.
+    ///
+    /// # Errors
+    /// As [`Watcher::prepare`].
     pub(crate) fn judge(
         &mut self,
         judging: Judging<'_>,
         number: u32,
         account: &Account,
     ) -> Result<&[Verdict]> {
-        match (&mut self.wake, judging.model) {
-            (Some(wake), MarginModel::Linear(model, _)) => {
-                let inputs = judging.inputs(model, number as usize);
-                wake.reading.prepare(inputs, account, &mut wake.table)?;
-                wake.reading
-                    .judge(inputs, account, &wake.table, false, &mut self.verdicts);
-            }
-            _ => {
-                let id = judging.accounts.ids().get(number as usize);
-                let book = book_of(judging.accounts, id, account);
-                judge(judging.model, judging.market, &book, &mut self.verdicts)?;
-            }
+        self.prepare(judging, number, account)?;
+        if let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) {
+            let inputs = judging.inputs(model, number as usize);
+            wake.reading
+                .judge(inputs, account, &wake.table, &mut self.verdicts);
         }
         Ok(&self.verdicts)
     }
 
-    /// Judges accounts whose holdings changed.
+    /// Judges an account as if one more order rested, without looking into the ledger; `None` if that does not suffice.
     ///
     /// # Errors
-    /// As [`Watcher::judge`]; events make sure beforehand that there is none.
+    /// As [`Watcher::prepare`].
+    pub(crate) fn judge_order(
+        &mut self,
+        judging: Judging<'_>,
+        number: u32,
+        order: NewOrder,
+    ) -> Result<Option<Verdict>> {
+        let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
+            return Ok(None);
+        };
+        let Some(legs) = wake.plain.get(number) else {
+            return Ok(None);
+        };
+        let inputs = judging.inputs(model, number as usize);
+        let table = &mut wake.table;
+        let judged = wake.reading.judge_order(inputs, legs, order, table);
+        judged.map(Some)
+    }
+
+    /// Judges the account that was prepared last, as it is now, and notes it.
+    pub(crate) fn judge_prepared(
+        &mut self,
+        judging: Judging<'_>,
+        number: u32,
+        account: &Account,
+        changes: &mut Changes,
+    ) {
+        if let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) {
+            let inputs = judging.inputs(model, number as usize);
+            wake.judge_prepared(inputs, account, &mut self.verdicts);
+        }
+        self.standing.note(number, &self.verdicts, changes);
+    }
+
+    /// Judges accounts of the ledger.
+    ///
+    /// # Errors
+    /// As [`Watcher::prepare`]; events make sure beforehand that there is none.
     pub(crate) fn judge_touched(
         &mut self,
         judging: Judging<'_>,
@@ -263,15 +317,11 @@ impl Watcher {
         changes: &mut Changes,
     ) -> Result<()> {
         self.standing.pools.resize(judging.accounts.len(), false);
+        let mut account = Account::default();
         for &number in numbers {
-            if let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) {
-                wake.watch(judging, model, number, &mut self.verdicts)?;
-            } else {
-                let mut account = Account::default();
-                judging.accounts.load(number as usize, &mut account);
-                self.judge(judging, number, &account)?;
-            }
-            self.standing.note(number, &self.verdicts, changes);
+            judging.accounts.load(number as usize, &mut account);
+            self.prepare(judging, number, &account)?;
+            self.judge_prepared(judging, number, &account, changes);
         }
         Ok(())
     }
@@ -310,14 +360,12 @@ impl Watcher {
         }
         let mut woken = std::mem::take(&mut wake.woken);
         for subject in &mut woken {
-            if *subject >= ALONE {
-                *subject = wake.alone_of[(*subject - ALONE) as usize].0;
-            }
+            *subject = wake.alone.account(*subject);
         }
         woken.sort_unstable();
         woken.dedup();
         for &account in &woken {
-            wake.watch(judging, model, account, &mut self.verdicts)?;
+            wake.judge(judging, model, account, &mut self.verdicts)?;
             self.standing.note(account, &self.verdicts, changes);
         }
         let count = woken.len();
@@ -332,46 +380,83 @@ impl Watcher {
 
     /// Number of levels, and bytes of what watches.
     pub(crate) fn memory(&self) -> (usize, usize) {
-        self.wake
-            .as_ref()
-            .map_or((0, 0), |wake| wake.levels.memory())
+        self.wake.as_ref().map_or((0, 0), |wake| {
+            let (levels, bytes) = wake.levels.memory();
+            (levels, bytes + wake.plain.memory())
+        })
     }
 }
 
 impl Wake {
     /// Judges an account of the ledger and watches its prices anew.
-    fn watch(
+    fn judge(
         &mut self,
         judging: Judging<'_>,
-        model: &crate::model::CrossMargin,
+        model: &CrossMargin,
         number: u32,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<()> {
+        let inputs = judging.inputs(model, number as usize);
+        if let Some(legs) = self.plain.get(number) {
+            let levels = &mut self.levels;
+            let verdict = self.reading.judge_plain(inputs, legs, &self.table, levels);
+            verdicts.clear();
+            verdicts.push(verdict);
+            return Ok(());
+        }
         let mut account = std::mem::take(&mut self.account);
         judging.accounts.load(number as usize, &mut account);
-        let inputs = judging.inputs(model, number as usize);
         let prepared = self.reading.prepare(inputs, &account, &mut self.table);
         if prepared.is_ok() {
-            self.reading
-                .judge(inputs, &account, &self.table, true, verdicts);
-            for (unit, verdict) in verdicts.iter().enumerate() {
-                let subject = match verdict.instrument {
-                    None => number,
-                    Some(instrument) => self.subject(number, instrument),
-                };
-                self.levels.set(subject, self.reading.boxes.unit(unit));
-            }
+            self.judge_prepared(inputs, &account, verdicts);
         }
         self.account = account;
         prepared
     }
 
+    fn judge_prepared(
+        &mut self,
+        inputs: Inputs<'_>,
+        account: &Account,
+        verdicts: &mut Vec<Verdict>,
+    ) {
+        let Self {
+            table,
+            reading,
+            levels,
+            plain,
+            alone,
+            ..
+        } = self;
+        let number = inputs.number as u32;
+        let subject = |instrument: u32| alone.subject(number, instrument);
+        reading.judge_and_watch(inputs, account, table, (levels, plain), subject, verdicts);
+    }
+}
+
+/// Isolated positions that were ever seen.
+#[derive(Debug, Default)]
+struct Alone {
+    subjects: HashMap<(u32, u32), Subject>,
+    positions: Vec<(u32, u32)>,
+}
+
+impl Alone {
     fn subject(&mut self, account: u32, instrument: u32) -> Subject {
-        let next = ALONE + self.alone_of.len() as u32;
-        let subject = *self.alone.entry((account, instrument)).or_insert(next);
+        let next = ALONE + self.positions.len() as u32;
+        let position = (account, instrument);
+        let subject = *self.subjects.entry(position).or_insert(next);
         if subject == next {
-            self.alone_of.push((account, instrument));
+            self.positions.push(position);
         }
         subject
+    }
+
+    /// The account of a subject, whichever it is.
+    fn account(&self, subject: Subject) -> u32 {
+        if subject < ALONE {
+            return subject;
+        }
+        self.positions[(subject - ALONE) as usize].0
     }
 }

@@ -2,7 +2,7 @@
 
 use super::lanes::Lanes;
 use super::legs::{contract, contract_pair};
-use super::rules::{ChargesInOrder, RuleTable, beyond_sums};
+use super::rules::{Charges, ChargesInOrder, RuleTable, beyond_sums};
 use super::scalar::Scalar;
 use super::{BlockUnits, Fold, Row, RowId, Simd, UnitFacts, Units, column, result};
 
@@ -127,6 +127,107 @@ fn block_in<L: Lanes, R: RowId>(
     poison.is_clean()
 }
 
+/// The figures of one account of a single unit, as [`contract_block`] makes them. `charges` are those of that unit.
+///
+/// # Panics
+/// As [`contract_block`].
+pub fn contract_unit<R: RowId>(
+    simd: Simd,
+    unit: UnitLegs<'_, R>,
+    table: BlockTable<'_>,
+    charges: &Charges,
+) -> AccountSums {
+    let in_table = |row: &R| row.index() < table.rows.len();
+    assert!(unit.rows.iter().all(in_table), "the table has too few rows");
+    assert!(simd.available(), "this machine has no {}", simd.name());
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `available` was asserted above.
+        Simd::Avx512 => unsafe { unit_avx512(unit, table, charges) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Simd::Avx2 => unsafe { unit_avx2(unit, table, charges) },
+        _ => unit_in::<Scalar, R>(unit, table, charges),
+    }
+}
+
+/// Legs of a unit, and the asset in which it nets (0: none, else asset + 1).
+#[derive(Clone, Copy, Debug)]
+pub struct UnitLegs<'a, R> {
+    /// Table rows.
+    pub rows: &'a [R],
+    /// As many quantities.
+    pub quantities: &'a [f64],
+    /// The home.
+    pub home: usize,
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn unit_avx512<R: RowId>(
+    unit: UnitLegs<'_, R>,
+    table: BlockTable<'_>,
+    charges: &Charges,
+) -> AccountSums {
+    unit_in::<super::avx512::Avx512, R>(unit, table, charges)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn unit_avx2<R: RowId>(
+    unit: UnitLegs<'_, R>,
+    table: BlockTable<'_>,
+    charges: &Charges,
+) -> AccountSums {
+    unit_in::<super::avx2::Avx2, R>(unit, table, charges)
+}
+
+#[inline(always)]
+fn unit_in<L: Lanes, R: RowId>(
+    unit: UnitLegs<'_, R>,
+    table: BlockTable<'_>,
+    charges: &Charges,
+) -> AccountSums {
+    let UnitLegs {
+        rows,
+        quantities,
+        home,
+    } = unit;
+    let mask = L::operand_mask(&column::ABSOLUTE);
+    // SAFETY: `contract_unit` compared every row with the table.
+    let mut sum = unsafe { contract::<L, R>(rows, quantities, table.rows, mask) };
+    let facts = UnitFacts {
+        target: 0,
+        home: R::from_index(home),
+    };
+    let weighed = match table.rules {
+        None => weigh(sum, &facts, table),
+        Some(rules) => {
+            let mut charges = ChargesInOrder::new(charges);
+            let with = (table.rows, rules);
+            (sum, _) = beyond_sums(sum, rows, quantities, home, with, &mut charges);
+            let weighed = weigh(sum, &facts, table);
+            if rules.homes.is_empty() {
+                weighed
+            } else {
+                let net = sum.to_row().0[column::NET];
+                rules.homes.add_one(home, net, weighed)
+            }
+        }
+    };
+    figures_of(weighed)
+}
+
+#[inline(always)]
+fn figures_of<L: Lanes>(sum: L) -> AccountSums {
+    let row = sum.finish();
+    AccountSums {
+        row: row.to_row(),
+        bound: sum.to_row().0[column::BOUND],
+        proven: row.within(sum.broadcast_bound()) & DECISIVE == 0,
+    }
+}
+
 /// The sums of one account whose units are `units`, folded in order: what [`contract_block`] finishes into its row.
 ///
 /// # Panics
@@ -202,12 +303,7 @@ fn account_in<L: Lanes, R: RowId>(
             .iter()
             .fold(L::zero(), |sum, part| sum.add(L::load(part))),
     };
-    let row = sum.finish();
-    AccountSums {
-        row: row.to_row(),
-        bound: sum.to_row().0[column::BOUND],
-        proven: row.within(sum.broadcast_bound()) & DECISIVE == 0,
-    }
+    figures_of(sum)
 }
 
 /// Units that are part of an account: they are left as sums.

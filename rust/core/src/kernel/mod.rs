@@ -27,7 +27,8 @@ mod sieve;
 mod units;
 
 pub use block::{
-    AccountSums, BlockResults, BlockTable, Scratch, WEIGHT_ROWS, contract_account, contract_block,
+    AccountSums, BlockResults, BlockTable, Scratch, UnitLegs, WEIGHT_ROWS, contract_account,
+    contract_block, contract_unit,
 };
 pub use csr::contract_csr;
 pub use float_state::FloatState;

@@ -25,7 +25,7 @@ use crate::market::Market;
 use crate::pool::{self, Stop};
 use crate::universe::Universe;
 use money::{ContractValue, Round};
-use shelf::Shelf;
+pub(crate) use shelf::Shelf;
 
 /// The accounts of one block.
 #[derive(Debug, Default)]
@@ -554,10 +554,8 @@ impl Accounts {
             let terms = self.terms(instrument);
             let decimals = self.decimals(terms.settlement);
             let given = holdings.quantity.get(place);
-            // Towards 0.
-            let below = units(given, QUANTITY_DECIMALS, "positions")?;
-            let above = below < 0 && !money::is_whole(given, QUANTITY_DECIMALS);
-            let quantity = below + i128::from(above);
+            let quantity = money::units_of(given, QUANTITY_DECIMALS, Round::TowardsZero);
+            let quantity = quantity.ok_or_else(|| too_large("positions"))?;
             if quantity == 0 {
                 continue;
             }

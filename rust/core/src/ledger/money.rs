@@ -1,7 +1,7 @@
 //! Whole units of a stated scale, and products of decimals rounded to them.
 
 use num_bigint::BigInt;
-use num_traits::{Signed, ToPrimitive};
+use num_traits::ToPrimitive;
 
 use crate::error::{Error, Place, Result, finite};
 use crate::exact::{Given, GivenRef, Number, Rational, shortest_digits};
@@ -22,6 +22,8 @@ pub(crate) enum Round {
     Up,
     /// To the unit below, as everything that an account is paid.
     Down,
+    /// To the smaller size.
+    TowardsZero,
 }
 
 /// `digits / 10^places`, for the numbers that need few digits: nearly all.
@@ -43,9 +45,10 @@ impl Short {
         let power = 1e8;
         let digits = (given.float * power).round_ties_even();
         if digits.abs() < Self::SURE && digits / power == given.float {
+            let whole = given.float.trunc() == given.float;
             return Some(Self {
-                digits: digits as i128,
-                places: Self::PLACES,
+                digits: if whole { given.float } else { digits } as i128,
+                places: if whole { 0 } else { Self::PLACES },
             });
         }
         let (digits, exponent) = shortest_digits(given.float);
@@ -68,9 +71,12 @@ pub(crate) fn bookable(amount: i128) -> Option<i128> {
 
 /// `numerator / denominator`, which is above 0, in whole units.
 fn divided(numerator: i128, denominator: i128, round: Round) -> i128 {
-    let floor = numerator.div_euclid(denominator);
-    let rest = numerator.rem_euclid(denominator);
-    floor + i128::from(round == Round::Up && rest != 0)
+    let (whole, rest) = (numerator / denominator, numerator % denominator);
+    match round {
+        Round::Up => whole + i128::from(rest > 0),
+        Round::Down => whole - i128::from(rest < 0),
+        Round::TowardsZero => whole,
+    }
 }
 
 /// An exact number in whole units of `10^-decimals`; `None` if it is too large to be booked.
@@ -79,6 +85,7 @@ pub(crate) fn units(value: &Rational, decimals: u32, round: Round) -> Option<i12
     let whole = match round {
         Round::Up => scaled.ceil(),
         Round::Down => scaled.floor(),
+        Round::TowardsZero => scaled.trunc(),
     };
     whole.to_integer().to_i128().and_then(bookable)
 }
@@ -223,12 +230,6 @@ pub(crate) fn at_index_1(amount: i128, decimals: u32, index: GivenRef<'_>) -> Gi
         return given(amount, decimals);
     }
     Given::of_exact(exact(amount, decimals) / Rational::given(index))
-}
-
-/// Whether a number is a whole number of units.
-pub(crate) fn is_whole(given: GivenRef<'_>, decimals: u32) -> bool {
-    let scaled = Rational::given(given).abs() * Rational::from_integer(power(decimals).into());
-    scaled.is_integer()
 }
 
 #[cfg(test)]
