@@ -15,7 +15,7 @@ from xmfast.cross import LinearModel, core_inputs
 from xmfast.engine_figures import EngineMetrics, LedgerTotals, engine_metrics, ledger_totals
 from xmfast.errors import OrderRefusedError, ParameterError, UnknownIdError
 from xmfast.frames import Id, Number, Time, read_frame, read_time
-from xmfast.given_numbers import by_name, one_number
+from xmfast.given_numbers import one_number
 from xmfast.market import Market
 from xmfast.order_check import REASONS, OrderCheck, Reason, order_check
 from xmfast.portfolio import ScenarioModel
@@ -52,6 +52,8 @@ class Engine:
     towards 0 to 8 decimals; :attr:`residue` says what that took. A fill of ``q`` contracts costs ``q x unit_value(price)``,
     rounded up; closing takes out the same part of the entry cost. Interest and funding are paid when an account is
     touched, rounded against it. Amounts and quantities with more decimals than the scale are refused, fees are rounded up.
+
+    Reduce-only orders of the book are not taken over, as a :class:`Book` drops them.
 
     Calls from several threads wait for each other; :meth:`report` and :attr:`book` work on a copy that does not change,
     while the engine goes on.
@@ -272,11 +274,12 @@ class Engine:
         interest: Mapping[Any, tuple[Number, Number]] | None = None,
     ) -> NDArray[Any]:
         """Move time, cumulative funding by instrument, and deposit and borrow index by asset, as in :class:`Market`."""
-        pairs = by_name("interest", interest or {}, "{'USD': (deposit_index, borrow_index), ...}")
+        what = "{'USD': (deposit_index, borrow_index), ...}"
+        pairs = _by_id("interest", {} if interest is None else interest, what)
         for name, pair in pairs.items():
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise ParameterError(f"interest of {name!r}: (deposit_index, borrow_index) is needed, not {pair!r}")
-        named = by_name("funding", funding or {}, "{'BTC-PERP': cumulative_funding, ...}")
+        named = _by_id("funding", {} if funding is None else funding, "{'BTC-PERP': cumulative_funding, ...}")
         indices = {name: tuple(pair) for name, pair in pairs.items()}
         return self._core.accrue(read_time(time), dict(named), indices)
 
@@ -382,8 +385,14 @@ def _core_of(model: Any) -> _core.LinearModel | _core.RiskModel:
     raise TypeError(f"model: a margin model is needed, not {type(model).__name__}")
 
 
+def _by_id(what: str, said: Any, example: str) -> Mapping[Any, Any]:
+    if not isinstance(said, Mapping):
+        raise ParameterError(f"{what}: a dict by id is needed, {example}, not {said!r}")
+    return said
+
+
 def _decimals(said: int | Mapping[Any, int], assets: list[Id]) -> list[int]:
-    by_asset = by_name("decimals", said, "8 or {'USD': 6, ...}") if isinstance(said, Mapping) else {}
+    by_asset = said if isinstance(said, Mapping) else {}
     _assets("decimals", by_asset, assets)
     found = [by_asset.get(asset, 8) if isinstance(said, Mapping) else said for asset in assets]
     for decimals in found:

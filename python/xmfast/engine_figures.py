@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
+
+# More than a sum of 128-bit integers has.
+_DIGITS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +33,16 @@ class LedgerTotals:
     @property
     def is_conserved(self) -> bool:
         """Whether what is held equals what was paid in, less what was paid out."""
-        held = self.accounts + self.street + self.fees + self.interest_pool + self.funding_pool
-        return held + self.rounding + self.shortfall == self.deposits - self.withdrawals
+        paid_in = (self.deposits, self.withdrawals.copy_negate())
+        held = (self.accounts, self.street, self.fees, self.interest_pool, self.funding_pool, self.rounding)
+        with localcontext(prec=_DIGITS):
+            return sum(held) + self.shortfall == sum(paid_in)
 
 
 def ledger_totals(names: list[str], units: list[int], decimals: int) -> LedgerTotals:
     """Return totals of one asset, given in whole units."""
-    exact = {name: Decimal(amount).scaleb(-decimals) for name, amount in zip(names, units, strict=True)}
+    with localcontext(prec=_DIGITS):
+        exact = {name: Decimal(amount).scaleb(-decimals) for name, amount in zip(names, units, strict=True)}
     return LedgerTotals(**exact)
 
 

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBool, PyDict, PyInt, PyList};
 use xmfast_core::exact::Given;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
@@ -13,7 +13,7 @@ use xmfast_core::{
 use crate::book::{Book, id_array};
 use crate::cell::{number, shown};
 use crate::error::{Error, Result};
-use crate::frame::Frame;
+use crate::frame::{Frame, fault};
 use crate::market::Market;
 use crate::model::LinearModel;
 use crate::risk::RiskModel;
@@ -95,16 +95,23 @@ impl Engine {
     fn apply(
         &self,
         py: Python<'_>,
-        client_id: Option<&str>,
+        client_id: Option<Object<'_, '_>>,
         event: impl FnOnce(&xmfast_core::Engine) -> Result<Event>,
     ) -> Result<Applied> {
         let mut engine = self.locked(py);
         let event = event(&engine)?;
         let never = &mut xmfast_core::pool::never;
-        Ok(match client_id {
-            None => engine.apply(&event, never)?,
-            Some(name) => engine.apply_once(name, &event, never)?,
-        })
+        let Some(name) = client_id else {
+            return Ok(engine.apply(&event, never)?);
+        };
+        let Ok(name) = name.extract::<&str>() else {
+            return Err(fault(
+                &Place::frame("client_id"),
+                None,
+                needed("text", name),
+            ));
+        };
+        Ok(engine.apply_once(name, &event, never)?)
     }
 
     /// Applies an event that concerns everybody, detached.
@@ -250,7 +257,7 @@ impl Engine {
         instrument_id: Object<'_, '_>,
         quantity: Object<'_, '_>,
         price: Object<'_, '_>,
-        reduce_only: bool,
+        reduce_only: Object<'_, '_>,
     ) -> Result<OrderChecked> {
         let mut engine = self.locked(py);
         let row = account(&engine, account_id)?;
@@ -307,8 +314,8 @@ impl Engine {
         instrument_id: Object<'_, '_>,
         quantity: Object<'_, '_>,
         price: Object<'_, '_>,
-        reduce_only: bool,
-        client_id: Option<&str>,
+        reduce_only: Object<'_, '_>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<(Option<u64>, OrderChecked)> {
         let applied = self.apply(py, client_id, |engine| {
             Ok(Event::Place {
@@ -323,24 +330,32 @@ impl Engine {
     fn amend(
         &self,
         py: Python<'_>,
-        order: u64,
+        order: Object<'_, '_>,
         quantity: Option<Object<'_, '_>>,
         new_price: Option<Object<'_, '_>>,
-        client_id: Option<&str>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<OrderChecked> {
-        let applied = self.apply(py, client_id, |engine| {
-            let open = engine.order(order)?;
+        let applied = self.apply(py, client_id, |_| {
             Ok(Event::Amend {
-                order,
-                quantity: quantity.map_or(Ok(open.quantity), |value| contracts(value))?,
-                price: new_price.map_or(Ok(open.price), |value| limit_price(value))?,
+                order: order_number(order)?,
+                quantity: quantity.map(contracts).transpose()?,
+                price: new_price.map(limit_price).transpose()?,
             })
         })?;
         Ok(applied.check.expect("an order was checked").into())
     }
 
-    fn cancel(&self, py: Python<'_>, order: u64, client_id: Option<&str>) -> Result<()> {
-        self.apply(py, client_id, |_| Ok(Event::Cancel { order }))?;
+    fn cancel(
+        &self,
+        py: Python<'_>,
+        order: Object<'_, '_>,
+        client_id: Option<Object<'_, '_>>,
+    ) -> Result<()> {
+        self.apply(py, client_id, |_| {
+            Ok(Event::Cancel {
+                order: order_number(order)?,
+            })
+        })?;
         Ok(())
     }
 
@@ -371,8 +386,8 @@ impl Engine {
         quantity: Object<'_, '_>,
         at: Object<'_, '_>,
         fee_paid: Object<'_, '_>,
-        order: Option<u64>,
-        client_id: Option<&str>,
+        order: Option<Object<'_, '_>>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<()> {
         self.apply(py, client_id, |engine| {
             let instrument = instrument(engine, instrument_id)?;
@@ -382,7 +397,7 @@ impl Engine {
                 quantity: contracts(quantity)?,
                 price: price(at)?,
                 fee: fee(engine, engine.settlement(instrument), fee_paid)?,
-                order,
+                order: order.map(order_number).transpose()?,
             }))
         })?;
         Ok(())
@@ -433,26 +448,26 @@ impl Engine {
         quantity: Object<'_, '_>,
         at: Object<'_, '_>,
         fees: (Bound<'_, PyAny>, Bound<'_, PyAny>),
-        orders: (Option<u64>, Option<u64>),
-        client_id: Option<&str>,
+        orders: (Option<Bound<'_, PyAny>>, Option<Bound<'_, PyAny>>),
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<()> {
         self.apply(py, client_id, |engine| {
             let instrument = instrument(engine, instrument_id)?;
             let settlement = engine.settlement(instrument);
             let (quantity, price) = (contracts(quantity)?, price(at)?);
-            let side = |id, quantity, paid, order| {
+            let side = |id, quantity, paid, order: Option<&Bound<'_, PyAny>>| {
                 Ok::<Fill, Error>(Fill {
                     account: account(engine, id)?,
                     instrument,
                     quantity,
                     price: price.clone(),
                     fee: fee(engine, settlement, paid)?,
-                    order,
+                    order: order.map(order_number).transpose()?,
                 })
             };
             Ok(Event::Trade {
-                maker: side(&accounts.0, -quantity, &fees.0, orders.0)?,
-                taker: side(&accounts.1, quantity, &fees.1, orders.1)?,
+                maker: side(&accounts.0, -quantity, &fees.0, orders.0.as_ref())?,
+                taker: side(&accounts.1, quantity, &fees.1, orders.1.as_ref())?,
             })
         })?;
         Ok(())
@@ -464,7 +479,7 @@ impl Engine {
         account_id: Object<'_, '_>,
         asset_id: Object<'_, '_>,
         amount: Object<'_, '_>,
-        client_id: Option<&str>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<()> {
         self.apply(py, client_id, |engine| {
             Ok(Event::Deposit(payment(
@@ -480,7 +495,7 @@ impl Engine {
         account_id: Object<'_, '_>,
         asset_id: Object<'_, '_>,
         amount: Object<'_, '_>,
-        client_id: Option<&str>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<()> {
         self.apply(py, client_id, |engine| {
             Ok(Event::Withdraw(payment(
@@ -498,7 +513,7 @@ impl Engine {
         target: Object<'_, '_>,
         id: Object<'_, '_>,
         amount: Object<'_, '_>,
-        client_id: Option<&str>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<()> {
         self.apply(py, client_id, |engine| {
             let to = account(engine, target)?;
@@ -531,7 +546,7 @@ impl Engine {
         sold: Object<'_, '_>,
         bought: Object<'_, '_>,
         fee_paid: Object<'_, '_>,
-        client_id: Option<&str>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<()> {
         self.apply(py, client_id, |engine| {
             let asset_bought = asset(engine, buy)?;
@@ -640,7 +655,7 @@ impl Engine {
         &self,
         py: Python<'_>,
         id: Object<'_, '_>,
-        client_id: Option<&str>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<()> {
         self.apply(py, client_id, |_| {
             with_id("account", id, |id| {
@@ -759,6 +774,25 @@ impl Engine {
     }
 }
 
+fn needed(what: &str, value: Object<'_, '_>) -> String {
+    format!("{what} is needed, not {}", shown(value))
+}
+
+fn flag(name: &'static str, value: Object<'_, '_>) -> Result<bool> {
+    let flag = value.cast::<PyBool>().map(|flag| flag.is_true());
+    flag.map_err(|_| fault(&Place::frame(name), None, needed("True or False", value)))
+}
+
+fn order_number(value: Object<'_, '_>) -> Result<u64> {
+    let place = Place::frame("order_id");
+    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {
+        return Err(fault(&place, None, needed("the number of an order", value)));
+    }
+    let problem = format!("there is no open order {}", shown(value));
+    let refused = || xmfast_core::Error::Refused { place, problem };
+    value.extract().map_err(|_| refused().into())
+}
+
 fn limit_price(value: Object<'_, '_>) -> Result<f64> {
     Ok(price(value)?.float())
 }
@@ -768,13 +802,13 @@ fn new_order(
     instrument_id: Object<'_, '_>,
     quantity: Object<'_, '_>,
     price: Object<'_, '_>,
-    reduce_only: bool,
+    reduce_only: Object<'_, '_>,
 ) -> Result<NewOrder> {
     Ok(NewOrder {
         instrument: instrument(engine, instrument_id)?,
         quantity: contracts(quantity)?,
         price: limit_price(price)?,
-        reduce_only,
+        reduce_only: flag("reduce_only", reduce_only)?,
     })
 }
 

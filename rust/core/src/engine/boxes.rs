@@ -119,8 +119,8 @@ impl Boxes {
         gathering.unit(legs);
     }
 
-    /// Gives out the slack to the prices that health follows. Of the box `before`, what can stay stays.
-    pub(crate) fn finish(&mut self, slack: f64, table: &LiveTable, before: &[Watch]) {
+    /// Gives out the slack to the prices that health follows.
+    pub(crate) fn finish(&mut self, slack: f64, table: &LiveTable) {
         let slack = slack * (1.0 - SAFETY);
         // A price that moves little needs little; of all splits this one wakes a random walk least often.
         let want = |slope: &Slope| {
@@ -128,9 +128,6 @@ impl Boxes {
             (exposure * table.liveliness(slope.variable)).powi(2).cbrt()
         };
         let wanted: f64 = self.slopes.iter().map(want).sum();
-        if self.stays(slack, wanted, before, want) {
-            return;
-        }
         for slope in &self.slopes {
             let budget = if wanted > 0.0 {
                 slack * (want(slope) / wanted)
@@ -139,41 +136,6 @@ impl Boxes {
             };
             self.watches.push(slope.watch(budget));
         }
-    }
-
-    /// Leaves all intervals where they are but those that were met, if those still get a fair part: then few levels move.
-    fn stays(
-        &mut self,
-        slack: f64,
-        wanted: f64,
-        before: &[Watch],
-        want: impl Fn(&Slope) -> f64,
-    ) -> bool {
-        let pairs = || self.slopes.iter().zip(before);
-        let same = before.len() == self.slopes.len()
-            && pairs().all(|(slope, watch)| slope.variable == watch.variable);
-        if !same || wanted == 0.0 {
-            return false;
-        }
-        let (mut used, mut met_want) = (0.0, 0.0);
-        for (slope, watch) in pairs() {
-            match slope.used(watch) {
-                Some(budget) => used += budget,
-                None => met_want += want(slope),
-            }
-        }
-        let left = (slack - used * (1.0 + SAFETY)) * (1.0 - SAFETY);
-        // Written so that a NaN is no reason to stay.
-        let fair = left >= 0.5 * slack * (met_want / wanted) && met_want > 0.0 && left > 0.0;
-        if !fair {
-            return false;
-        }
-        let watches = pairs().map(|(slope, watch)| match slope.used(watch) {
-            Some(_) => *watch,
-            None => slope.watch(left * (want(slope) / met_want)),
-        });
-        self.watches.extend(watches);
-        true
     }
 }
 
@@ -195,21 +157,6 @@ impl Slope {
             below: self.now - distance(self.down, f64::INFINITY),
             above: self.now + distance(self.up, self.most_rise),
         }
-    }
-
-    /// The budget that an interval takes from here; `None` if the price has met it, or it is none from here.
-    fn used(&self, watch: &Watch) -> Option<f64> {
-        let (down, up) = (self.now - watch.below, watch.above - self.now);
-        let inside = down > 0.0 && up > 0.0 && up <= self.most_rise;
-        let blur = BLUR * self.now.abs();
-        let budget = |slope: f64, distance: f64| {
-            if slope > 0.0 {
-                slope * (distance + blur) * (1.0 + SAFETY)
-            } else {
-                0.0
-            }
-        };
-        inside.then(|| budget(self.down, down).max(budget(self.up, up)))
     }
 }
 

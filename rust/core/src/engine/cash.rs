@@ -69,6 +69,13 @@ impl Engine {
         venue.add(sold.asset, Pool::Street, sold.amount)?;
         venue.add(bought, Pool::Street, -amount)?;
         venue.add(bought, Pool::Fees, fee)?;
+        let got = Payment {
+            asset: bought,
+            ..sold
+        };
+        if after.cash(bought) < before.cash(bought) {
+            self.check_left("exchange", got, &after)?;
+        }
         self.check_left("exchange", sold, &after)?;
         self.commit(&mut [(sold.account as usize, &before, &mut after)], &venue)
     }
@@ -178,12 +185,15 @@ impl Engine {
             &book,
             &mut verdicts,
         )?;
-        // Where every position stands alone, the pool is what they share.
-        let shared = self.model.key() == Key::Position;
-        let backed = if shared { verdicts.len() } else { 1 };
-        let short = verdicts[..backed]
-            .iter()
-            .find(|verdict| verdict.is_negative(result::INITIAL_HEALTH));
+        // Where every position stands alone, the pool is what they share, but for those that have their own margin.
+        let shares = |instrument| {
+            let position = after.position(instrument);
+            let posted = position.is_some_and(|position| position.isolated.is_some());
+            self.model.key() == Key::Position && !posted
+        };
+        let short = verdicts.iter().find(|verdict| {
+            verdict.is_negative(result::INITIAL_HEALTH) && verdict.instrument.is_none_or(shares)
+        });
         match short {
             None => Ok(()),
             Some(verdict) => Err(refused(

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::model::MarginModel;
+use crate::error::{Error, Place, Result};
 use crate::exact::Given;
 use crate::ledger::OpenOrder;
 use crate::market::Market;
+use crate::model::is_moderate;
 
 /// A command, a record and an input of a replay. Accounts, assets and instruments are rows; money and contracts are
 /// whole units of the ledger's scales.
@@ -22,10 +24,10 @@ pub enum Event {
     Amend {
         /// Number of the order.
         order: u64,
-        /// Contracts that stay open, signed as before.
-        quantity: i128,
-        /// Limit price.
-        price: f64,
+        /// Contracts that stay open, signed as before; `None`: as many as now.
+        quantity: Option<i128>,
+        /// Limit price; `None`: the same.
+        price: Option<f64>,
     },
     /// An open order is taken back.
     Cancel {
@@ -177,10 +179,7 @@ pub struct Accrual {
 /// Which accounts an event can move across a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejudged {
-    /// Those whose open orders it changes, if positions share a pool by initial margin; else open orders never count in
-    /// health.
-    Sharers,
-    /// Those whose holdings it changes.
+    /// Those whose holdings or orders it changes: orders count in health where positions share a pool by initial margin.
     Touched,
     /// Those with a watched price that moved out of its interval.
     Woken,
@@ -193,8 +192,10 @@ impl Event {
     #[must_use]
     pub fn rejudges(&self) -> Rejudged {
         match self {
-            Self::Place { .. } | Self::Amend { .. } | Self::Cancel { .. } => Rejudged::Sharers,
-            Self::Fill(_)
+            Self::Place { .. }
+            | Self::Amend { .. }
+            | Self::Cancel { .. }
+            | Self::Fill(_)
             | Self::Trade { .. }
             | Self::Deposit(_)
             | Self::Withdraw(_)
@@ -231,8 +232,26 @@ impl Event {
 }
 
 impl Price {
+    /// Refuses what is so far from 1 that an engine's figures could leave the range of f64.
+    pub(crate) fn check(&self, market: &Market) -> Result<()> {
+        let universe = market.universe();
+        let (price, id) = match self {
+            Self::Mark(instrument, price) => {
+                (price, universe.instruments().get(*instrument as usize))
+            }
+            Self::Index(slot, price) => (price, universe.index_name(*slot as usize)),
+        };
+        if is_moderate(price.float()) || !price.float().is_finite() {
+            return Ok(());
+        }
+        Err(Error::Value {
+            place: Place::frame("price").id(id),
+            problem: format!("{:e} is not between 1e-30 and 1e30", price.float()),
+        })
+    }
+
     /// Sets it.
-    pub(crate) fn set(&self, market: &mut Market) -> crate::error::Result<()> {
+    pub(crate) fn set(&self, market: &mut Market) -> Result<()> {
         match self {
             Self::Mark(instrument, price) => {
                 market.set_mark_price(*instrument as usize, price.clone())

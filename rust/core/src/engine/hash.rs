@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{Engine, Event};
 use crate::exact::GivenColumn;
+use crate::ids::Ids;
 
 impl Engine {
     /// 128 bits of everything that decides what the engine will say.
@@ -41,8 +42,20 @@ impl Engine {
             see(accounts.len() as i128);
             accounts.iter().for_each(|&account| see(account.into()));
         }
-        for id in self.ledger.accounts().ids().iter() {
-            hash.update(id.to_string().as_bytes());
+        let universe = self.universe();
+        let named = [
+            universe.assets(),
+            universe.instruments(),
+            universe.underlyings(),
+        ];
+        for id in named
+            .into_iter()
+            .chain([self.accounts().as_ref()])
+            .flat_map(Ids::iter)
+        {
+            // Texts are quoted, so that none can run into the next.
+            let text = format!("{id:?} ");
+            hash.update(text.as_bytes());
         }
         for (name, (content, _)) in &self.named {
             hash.update(name.as_bytes());
@@ -50,7 +63,14 @@ impl Engine {
         }
         // Parameters are many and rarely change; all of them print.
         let mut text = String::new();
-        write!(text, "{:?} {:?}", self.model, self.limits).expect("a string takes any text");
+        write!(
+            text,
+            "{:?} {:?} {:?}",
+            universe.specs(),
+            self.model.parameters(),
+            self.limits
+        )
+        .expect("a string takes any text");
         hash.update(text.as_bytes());
         hash.digest128()
     }
@@ -59,7 +79,10 @@ impl Engine {
 /// A fingerprint of an event.
 pub(super) fn of_event(event: &Event) -> u128 {
     // Whatever is in it prints.
-    let text = format!("{event:?}");
+    let text = match event {
+        Event::SetParameters(model) => format!("{:?}", model.parameters()),
+        _ => format!("{event:?}"),
+    };
     let mut hash = Xxh3::new();
     hash.update(text.as_bytes());
     hash.digest128()

@@ -36,8 +36,8 @@ use crate::ids::{Id, Ids};
 use crate::kernel::FloatState;
 use crate::ledger::{Account, Accounts, Ledger, OpenOrder, Totals, VenueMoves};
 use crate::market::Market;
+use crate::model::is_moderate;
 use crate::pool::{Stop, never};
-use crate::units::Key;
 use crate::universe::{Universe, unknown};
 use watcher::{Changes, Judging, Watcher};
 
@@ -274,6 +274,7 @@ impl Engine {
             {
                 return Err(self.refuse_settled("tick", *instrument));
             }
+            price.check(&self.market)?;
             price.set(&mut self.market)
         });
         if let Err(error) = set {
@@ -318,6 +319,15 @@ impl Engine {
 
     fn accrue(&mut self, accrual: &Accrual, stop: Stop<'_>) -> Result<()> {
         let mut market = self.market.clone();
+        let accrued = accrual.funding.iter().map(|(_, funding)| funding);
+        let indices = accrual.interest.iter().flat_map(|(_, indices)| indices);
+        if let Some(extreme) = accrued
+            .chain(indices)
+            .find(|given| !is_moderate(given.float()))
+        {
+            let problem = format!("{:e} is out of range", extreme.float());
+            return Err(refused("accrue", problem));
+        }
         if let Some(time) = accrual.time {
             if market.time().is_some_and(|now| time < now) {
                 return Err(refused("accrue", "time does not go back"));
@@ -395,9 +405,11 @@ impl Engine {
         Ok((Some(id), check))
     }
 
-    fn amend(&mut self, id: u64, quantity: i128, price: f64) -> Result<OrderCheck> {
+    fn amend(&mut self, id: u64, quantity: Option<i128>, price: Option<f64>) -> Result<OrderCheck> {
         let account = self.account_of_order("amend", id)?;
         let before = self.open_order(account, id);
+        let quantity = quantity.unwrap_or(before.quantity);
+        let price = price.unwrap_or(before.price);
         if quantity.signum() != before.quantity.signum() {
             return Err(refused(
                 "amend",
@@ -430,15 +442,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Changes an account's open orders. Health depends on them only where positions share the pool by initial margin.
+    /// Changes an account's open orders.
     fn change_orders(&mut self, number: u32, change: impl FnOnce(&mut Account)) -> Result<()> {
         let (before, mut after) = self.loaded(number);
         change(&mut after);
         let changes = &mut [(number as usize, &before, &mut after)];
-        if self.model.key() == Key::Position {
-            return self.commit(changes, &VenueMoves::default());
-        }
-        self.ledger.commit(changes, &VenueMoves::default())
+        self.commit(changes, &VenueMoves::default())
     }
 
     fn account_of_order(&self, what: &'static str, id: u64) -> Result<u32> {
@@ -519,27 +528,25 @@ impl Engine {
         place: impl Fn() -> Place,
     ) -> Result<Price> {
         let universe = self.universe();
-        let is_index = is_index.unwrap_or_else(|| universe.instruments().find(id).is_none());
-        if is_index {
-            let slot = universe.index_slot(id, place)?;
-            return Ok(Price::Index(slot as u32, price));
+        let index = || universe.index_slot(id, &place);
+        match (universe.instruments().find(id), is_index) {
+            (Some(instrument), None | Some(false)) => Ok(Price::Mark(instrument, price)),
+            (None, Some(false)) => Err(unknown(universe.instruments(), "instrument", id, place())),
+            (_, Some(true)) => Ok(Price::Index(index()? as u32, price)),
+            (None, None) => match index() {
+                Ok(slot) => Ok(Price::Index(slot as u32, price)),
+                Err(_) => {
+                    let names = universe.instruments();
+                    Err(unknown(names, "index or instrument", id, place()))
+                }
+            },
         }
-        Ok(Price::Mark(universe.instrument_row(id, place)?, price))
     }
 
     /// Row of the asset in which an instrument pays.
     #[must_use]
     pub fn settlement(&self, instrument: u32) -> u32 {
         self.universe().specs()[instrument as usize].settlement
-    }
-
-    /// An open order.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] if there is none of that number.
-    pub fn order(&self, id: u64) -> Result<OpenOrder> {
-        let account = self.account_of_order("amend", id)?;
-        Ok(self.open_order(account, id))
     }
 
     /// Whether prices are watched, so that a tick concerns few accounts.

@@ -33,6 +33,16 @@ impl MarginModel {
         }
     }
 
+    /// All of its parameters, to be printed: in a fixed order, and without the universe.
+    pub(crate) fn parameters(&self) -> impl std::fmt::Debug {
+        match self {
+            Self::Linear(model, key) => format!("{key:?} {:?}", model.parameters()),
+            Self::Risk(model) => {
+                format!("{:?} {:?}", model.collateral.parameters(), model.parameters)
+            }
+        }
+    }
+
     /// What it nets.
     pub(crate) fn key(&self) -> Key {
         match self {

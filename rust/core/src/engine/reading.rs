@@ -158,10 +158,9 @@ impl Reading {
             exactly(inputs, &account, None)
         });
         let figures = figures(&verdict, slack);
-        let watches = levels.watches(inputs.number as u32);
         self.boxes.start(figures.mode);
         self.boxes.unit(inputs, legs, table);
-        self.boxes.finish(figures.slack, table, watches);
+        self.boxes.finish(figures.slack, table);
         levels.set(inputs.number as u32, self.boxes.watches());
         verdict
     }
@@ -375,8 +374,7 @@ impl Reading {
             };
             self.boxes.unit(inputs, legs, table);
         }
-        self.boxes
-            .finish(figures.slack, table, levels.watches(subject));
+        self.boxes.finish(figures.slack, table);
         levels.set(subject, self.boxes.watches());
     }
 }

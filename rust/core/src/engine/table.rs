@@ -2,9 +2,7 @@
 
 use crate::kernel::{MarkValue, Row, RuleTable, Tiers, WEIGHT_ROWS, column};
 use crate::market::Market;
-use crate::model::{
-    CrossMargin, EXTRA_ROUNDINGS, Known, LOST_BY_UNDERFLOW, Steepness, is_moderate,
-};
+use crate::model::{CrossMargin, EXTRA_ROUNDINGS, Known, LOST_BY_UNDERFLOW, Steepness};
 use crate::table::{LegKind, PositionRow, Rows, Table};
 use crate::units::AccountUnits;
 
@@ -171,10 +169,6 @@ impl LiveTable {
     /// # Panics
     /// If something that had a price has none.
     pub(crate) fn tick_mark(&mut self, instrument: usize, model: &CrossMargin, market: &Market) {
-        if !is_moderate(market.mark_price().floats()[instrument]) {
-            self.rebuild(self.widest, model, market);
-            return;
-        }
         self.remake(instrument, model, market);
     }
 
@@ -183,10 +177,6 @@ impl LiveTable {
     /// # Panics
     /// If something that had a price has none.
     pub(crate) fn tick_index(&mut self, slot: usize, model: &CrossMargin, market: &Market) {
-        if !is_moderate(market.index_price().floats()[slot]) {
-            self.rebuild(self.widest, model, market);
-            return;
-        }
         if slot < self.rules.uncounted_gain.len() - 1 {
             self.set_home(slot, model, market);
             for row in self.rows.of_asset(slot) {
@@ -198,7 +188,7 @@ impl LiveTable {
         }
     }
 
-    /// Counts errors anew, for wider accounts or prices of another size; what was ready stays so.
+    /// Counts errors anew, for wider accounts; what was ready stays so.
     fn rebuild(&mut self, widest: usize, model: &CrossMargin, market: &Market) {
         let before = std::mem::replace(self, Self::for_width(model, market, widest));
         self.ready = before.ready;

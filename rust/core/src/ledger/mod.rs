@@ -321,45 +321,32 @@ impl Ledger {
 
     /// Opening balances are deposits; the other side of opening positions is the street's.
     fn count_opening(&mut self) -> Result<()> {
-        let mut account = Account::default();
+        let (mut account, nobody) = (Account::default(), Account::default());
         for number in 0..self.accounts.len() {
             self.accounts.load(number, &mut account);
+            let mut venue = VenueMoves::default();
             for cash in &account.cash {
-                self.book(cash.asset, Pool::Deposits, cash.amount)?;
+                venue.add(cash.asset, Pool::Deposits, cash.amount)?;
             }
             for position in &account.positions {
                 let settlement = self.accounts.terms(position.instrument).settlement;
-                self.book(settlement, Pool::Street, position.cost)?;
+                venue.add(settlement, Pool::Street, position.cost)?;
                 let margin = position.isolated.map_or(0, i128::from);
-                self.book(settlement, Pool::Deposits, margin)?;
+                venue.add(settlement, Pool::Deposits, margin)?;
             }
-            self.count(&Account::default(), &account)?;
+            let (totals, interest) = self.counted(&[(number, &nobody, &mut account)], &venue)?;
+            self.set_totals(totals, interest);
         }
         Ok(())
     }
 
-    fn book(&mut self, asset: u32, pool: Pool, amount: i128) -> Result<()> {
-        let total = &mut self.totals[asset as usize][pool as usize];
-        *total = total
-            .checked_add(amount)
-            .ok_or_else(|| too_large("ledger"))?;
-        Ok(())
-    }
-
-    /// What a change of an account does to the sums over all accounts.
-    fn count(&mut self, before: &Account, after: &Account) -> Result<()> {
-        for (account, sign) in [(before, -1), (after, 1)] {
-            for cash in &account.cash {
-                self.book(cash.asset, Pool::Accounts, sign * cash.amount)?;
-            }
-            for position in &account.positions {
-                let settlement = self.accounts.terms(position.instrument).settlement;
-                let margin = position.isolated.map_or(0, i128::from);
-                self.book(settlement, Pool::Accounts, sign * (margin - position.cost))?;
-                self.open_interest[position.instrument as usize] += sign * position.quantity.max(0);
-            }
+    fn set_totals(&mut self, totals: VenueMoves, interest: Vec<(u32, i128)>) {
+        for (asset, totals) in totals.0 {
+            self.totals[asset as usize] = totals;
         }
-        Ok(())
+        for (instrument, contracts) in interest {
+            self.open_interest[instrument as usize] += contracts;
+        }
     }
 
     /// Gives numbers from 1 on to the orders of the opening; returns the next one.
@@ -399,13 +386,8 @@ impl Ledger {
         changes: &mut [(usize, &Account, &mut Account)],
         venue: &VenueMoves,
     ) -> Result<()> {
-        // Only sums can overflow, and only once: nothing is kept of a change that fails.
-        let (totals, open_interest) = (self.totals.clone(), self.open_interest.clone());
-        let counted = self.counted(changes, venue);
-        if counted.is_err() {
-            (self.totals, self.open_interest) = (totals, open_interest);
-            return counted;
-        }
+        let (totals, interest) = self.counted(changes, venue)?;
+        self.set_totals(totals, interest);
         for (number, _, after) in changes {
             after.cash.retain(|cash| cash.amount != 0);
             let block = Arc::make_mut(&mut self.accounts.blocks[*number / BLOCK]);
@@ -419,19 +401,23 @@ impl Ledger {
         Ok(())
     }
 
+    /// What the sums over all accounts become, where a change moves them.
     fn counted(
-        &mut self,
-        changes: &mut [(usize, &Account, &mut Account)],
+        &self,
+        changes: &[(usize, &Account, &mut Account)],
         venue: &VenueMoves,
-    ) -> Result<()> {
-        for (asset, moves) in &venue.0 {
-            for ((pool, _), amount) in Pool::ALL.into_iter().zip(moves) {
-                self.book(*asset, pool, *amount)?;
+    ) -> Result<(VenueMoves, Vec<(u32, i128)>)> {
+        let (mut moves, mut interest) = (venue.clone(), Vec::new());
+        for (_, before, after) in changes {
+            self.accounts.count(before, -1, &mut moves, &mut interest)?;
+            self.accounts.count(after, 1, &mut moves, &mut interest)?;
+        }
+        for (asset, totals) in &mut moves.0 {
+            for (total, now) in totals.iter_mut().zip(self.totals[*asset as usize]) {
+                *total = total.checked_add(now).ok_or_else(|| too_large("ledger"))?;
             }
         }
-        changes
-            .iter()
-            .try_for_each(|(_, before, after)| self.count(before, after))
+        Ok((moves, interest))
     }
 
     /// Adds an account that holds nothing.
@@ -497,6 +483,25 @@ impl Ledger {
             ];
             see_all(&lengths.map(|length| length as i128));
         }
+        let Accrued { interest, funding } = &*self.accounts.accrued;
+        let indices = interest.iter().flatten().flatten();
+        for index in indices.chain(funding.iter().flatten()) {
+            see_all(&[index.float().to_bits().into()]);
+            let exact = index.as_ref().exact.map(ToString::to_string);
+            exact
+                .iter()
+                .flat_map(|text| text.bytes())
+                .for_each(|byte| see_all(&[byte.into()]));
+        }
+        let counts = interest
+            .iter()
+            .map(Vec::len)
+            .chain(funding.iter().map(Vec::len));
+        counts.for_each(|count| see_all(&[count as i128]));
+        self.accounts
+            .decimals
+            .iter()
+            .for_each(|&decimals| see_all(&[decimals.into()]));
         self.totals.iter().for_each(|totals| see_all(totals));
         see_all(&self.open_interest);
     }
@@ -514,6 +519,26 @@ impl Ledger {
 }
 
 impl Accounts {
+    /// Adds what an account holds, or takes it off, to sums over all accounts.
+    fn count(
+        &self,
+        account: &Account,
+        sign: i128,
+        moves: &mut VenueMoves,
+        interest: &mut Vec<(u32, i128)>,
+    ) -> Result<()> {
+        for cash in &account.cash {
+            moves.add(cash.asset, Pool::Accounts, sign * cash.amount)?;
+        }
+        for position in &account.positions {
+            let settlement = self.universe.specs()[position.instrument as usize].settlement;
+            let margin = position.isolated.map_or(0, i128::from);
+            moves.add(settlement, Pool::Accounts, sign * (margin - position.cost))?;
+            interest.push((position.instrument, sign * position.quantity.max(0)));
+        }
+        Ok(())
+    }
+
     /// Reads an account of a book, in whole units; adds to `residue` what rounding takes.
     fn read(
         &self,
@@ -556,10 +581,6 @@ impl Accounts {
             let given = holdings.quantity.get(place);
             let quantity = money::units_of(given, QUANTITY_DECIMALS, Round::TowardsZero);
             let quantity = quantity.ok_or_else(|| too_large("positions"))?;
-            if quantity == 0 {
-                continue;
-            }
-            let cost = self.opening_cost(holdings, place, quantity, market)?;
             let margin = holdings.isolated_margin.map(|margin| margin.get(place));
             let margin = margin.filter(|margin| !margin.float.is_nan());
             let margin = margin
@@ -569,11 +590,16 @@ impl Accounts {
                     i64::try_from(amount).map_err(|_| too_large("isolated_margin"))
                 })
                 .transpose()?;
+            if quantity == 0 {
+                // What was posted for nothing is the account's again.
+                account.add_cash(terms.settlement, margin.map_or(0, i128::from), 0)?;
+                continue;
+            }
             account.positions.push(Position {
                 instrument,
                 touched: 0,
                 quantity,
-                cost,
+                cost: self.opening_cost(holdings, place, quantity, market)?,
                 isolated: margin,
             });
         }

@@ -36,20 +36,25 @@ struct Short {
 impl Short {
     /// More than these digits may not be told from a neighbour by their f64.
     const SURE: f64 = 1e15;
-    const PLACES: u32 = 8;
 
     fn of(given: GivenRef<'_>) -> Option<Self> {
         if given.exact.is_some() {
             return None;
         }
-        let power = 1e8;
-        let digits = (given.float * power).round_ties_even();
-        if digits.abs() < Self::SURE && digits / power == given.float {
-            let whole = given.float.trunc() == given.float;
+        if given.float.abs() < Self::SURE && given.float.trunc() == given.float {
             return Some(Self {
-                digits: if whole { given.float } else { digits } as i128,
-                places: if whole { 0 } else { Self::PLACES },
+                digits: given.float as i128,
+                places: 0,
             });
+        }
+        for (places, power) in [(8, 1e8), (12, 1e12)] {
+            let digits = (given.float * power).round_ties_even();
+            if digits.abs() < Self::SURE && digits / power == given.float {
+                return Some(Self {
+                    digits: digits as i128,
+                    places,
+                });
+            }
         }
         let (digits, exponent) = shortest_digits(given.float);
         let shift = 10_i128.checked_pow(exponent.max(0) as u32)?;
@@ -190,18 +195,16 @@ impl ContractValue<'_> {
     /// In 128 bits; `None` if that is not enough.
     fn short(self, quantity: i128, price: GivenRef<'_>, round: Round) -> Option<Option<i128>> {
         let (price, multiplier) = (Short::of(price)?, Short::of(self.multiplier)?);
+        let power = |decimals| 10_i128.checked_pow(decimals);
         let contracts = quantity.checked_mul(multiplier.digits)?;
         let places = QUANTITY_DECIMALS + multiplier.places;
         let (numerator, denominator) = if self.reciprocal {
-            let numerator = contracts.checked_mul(power(price.places + self.decimals))?;
-            let denominator = price.digits.checked_mul(power(places))?;
+            let numerator = contracts.checked_mul(power(price.places + self.decimals)?)?;
+            let denominator = price.digits.checked_mul(power(places)?)?;
             (-numerator * denominator.signum(), denominator.abs())
         } else {
-            let scale = power(places + price.places).checked_div(power(self.decimals));
-            (
-                contracts.checked_mul(price.digits)?,
-                scale.filter(|&scale| scale > 0)?,
-            )
+            let scale = (places + price.places).checked_sub(self.decimals)?;
+            (contracts.checked_mul(price.digits)?, power(scale)?)
         };
         Some(bookable(divided(numerator, denominator, round)))
     }

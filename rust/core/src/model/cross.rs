@@ -97,6 +97,11 @@ impl CrossMargin {
         Ok(model)
     }
 
+    /// All of its parameters, to be printed.
+    pub(crate) fn parameters(&self) -> impl std::fmt::Debug {
+        (&self.collateral, &self.margin, self.charges)
+    }
+
     /// Whether what is held in an asset counts at its index price, whatever its size and sign.
     #[must_use]
     pub(crate) fn counts_in_full(&self, asset: usize) -> bool {
