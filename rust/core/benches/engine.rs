@@ -14,7 +14,7 @@ use xmfast_core::{
 };
 
 const INSTRUMENTS: usize = 512;
-const TICKS: usize = 200_000;
+const TICKS: usize = 1_000_000;
 const WARM_UP: usize = 20_000;
 
 /// A small generator, so that the bench needs no other crate: splitmix64.
@@ -251,15 +251,26 @@ fn main() {
             engine.check_order(*account, *order, None).expect("a check")
         });
     });
-    let mut next = orders.iter().cycle();
+    // Of what is held already, bought and sold in turn.
+    let held: Vec<(u32, u32)> = (0..65_536)
+        .map(|_| {
+            let account = random.below(accounts);
+            let held = venue.book.holdings(account).instrument;
+            (account as u32, held[random.below(held.len())])
+        })
+        .collect();
+    let mut next = held.iter().enumerate().cycle();
+    let mut fills = 0;
     criterion.bench_function("fill", |bencher| {
         bencher.iter(|| {
-            let (account, order) = next.next().expect("there is always one");
+            let (number, (account, instrument)) = next.next().expect("there is always one");
+            let bought = (number + fills / held.len()) % 2 == 0;
+            fills += 1;
             let fill = Event::Fill(Fill {
                 account: *account,
-                instrument: order.instrument,
-                quantity: 1_000_000,
-                price: order.price.into(),
+                instrument: *instrument,
+                quantity: if bought { 1_000_000 } else { -1_000_000 },
+                price: venue.marks[*instrument as usize].into(),
                 fee: 1,
                 order: None,
             });

@@ -278,22 +278,21 @@ impl Engine {
             trades(&self.locked(py), &frame)?,
             frame.optional_flags("reduce_only")?,
         );
-        let checks = run(py, |stop| {
-            let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut checks = Vec::with_capacity(rows.len());
-            for (row, (account, instrument, quantity, price)) in rows.iter().enumerate() {
-                if row % 65_536 == 65_535 && stop() {
-                    return Err(xmfast_core::Error::Interrupted);
-                }
+        let orders = rows.into_iter().enumerate();
+        let order =
+            |(row, (account, instrument, quantity, price)): (usize, (u32, u32, i128, f64))| {
                 let order = NewOrder {
-                    instrument: *instrument,
-                    quantity: *quantity,
-                    price: *price,
+                    instrument,
+                    quantity,
+                    price,
                     reduce_only: flags.as_ref().is_some_and(|flags| flags[row]),
                 };
-                checks.push(engine.check_order(*account, order, None)?);
-            }
-            Ok(checks)
+                (account, order)
+            };
+        let orders: Vec<(u32, NewOrder)> = orders.map(order).collect();
+        let checks = run(py, |stop| {
+            let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            engine.check_orders(&orders, stop)
         })?;
         let reasons: Vec<u8> = checks.iter().map(|check| check.reason as u8).collect();
         let margins: Vec<f64> = checks.iter().map(|check| check.initial_margin).collect();

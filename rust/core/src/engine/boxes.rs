@@ -74,6 +74,9 @@ const SAFETY: f64 = 1e-9;
 /// What rounding can move a price or a level by, relative to it.
 const BLUR: f64 = 4.0 * f64::EPSILON;
 
+/// Part of the slack that is given out; the rest lets most of a box stay when one price leaves it.
+const GIVEN_OUT: f64 = 0.9;
+
 /// How health follows one price: per unit of it, downwards and upwards, towards 0 alone.
 #[derive(Clone, Copy, Debug)]
 struct Slope {
@@ -83,6 +86,8 @@ struct Slope {
     up: f64,
     /// Most that it may rise.
     most_rise: f64,
+    /// Its part of what is given out.
+    want: f64,
 }
 
 /// The box of a subject on its way: how health follows each price, and then how far each may move.
@@ -119,23 +124,63 @@ impl Boxes {
         gathering.unit(legs);
     }
 
-    /// Gives out the slack to the prices that health follows.
-    pub(crate) fn finish(&mut self, slack: f64, table: &LiveTable) {
+    /// Gives out the slack to the prices that health follows. Of the box `before`, what can stay stays: to move a level
+    /// costs more than to judge an account.
+    pub(crate) fn finish(&mut self, slack: f64, table: &LiveTable, before: &[Watch]) {
         let slack = slack * (1.0 - SAFETY);
-        // A price that moves little needs little; of all splits this one wakes a random walk least often.
-        let want = |slope: &Slope| {
+        let mut wanted = 0.0;
+        for slope in &mut self.slopes {
+            // A price that moves little needs little; of all splits this one wakes a random walk least often.
             let exposure = slope.down.max(slope.up) * slope.now.abs();
-            (exposure * table.liveliness(slope.variable)).powi(2).cbrt()
-        };
-        let wanted: f64 = self.slopes.iter().map(want).sum();
+            slope.want = (exposure * table.liveliness(slope.variable)).powi(2).cbrt();
+            wanted += slope.want;
+        }
+        if self.stays(slack, wanted, before) {
+            return;
+        }
         for slope in &self.slopes {
             let budget = if wanted > 0.0 {
-                slack * (want(slope) / wanted)
+                GIVEN_OUT * slack * (slope.want / wanted)
             } else {
                 0.0
             };
             self.watches.push(slope.watch(budget));
         }
+    }
+
+    /// Leaves all intervals where they are but those that a price has met, which get their part of what is left.
+    fn stays(&mut self, slack: f64, wanted: f64, before: &[Watch]) -> bool {
+        let pairs = || self.slopes.iter().zip(before);
+        let same = before.len() == self.slopes.len()
+            && pairs().all(|(slope, watch)| slope.variable == watch.variable);
+        if !same {
+            return false;
+        }
+        let (mut used, mut met) = (0.0, 0.0);
+        for (slope, watch) in pairs() {
+            match slope.used(watch) {
+                Some(budget) => used += budget,
+                None => met += slope.want,
+            }
+        }
+        let left = (slack - used) * (1.0 - SAFETY);
+        let fair = if wanted > 0.0 {
+            slack * (met / wanted)
+        } else {
+            0.0
+        };
+        // Too little would soon be met again, and so would a box of an account that has grown richer.
+        let enough = left >= 0.5 * fair && used + fair >= 0.25 * slack && slack > 0.0;
+        if !enough {
+            return false;
+        }
+        let given = left.min(fair);
+        let watches = pairs().map(|(slope, watch)| match slope.used(watch) {
+            Some(_) => *watch,
+            None => slope.watch(given * (slope.want / met)),
+        });
+        self.watches.extend(watches);
+        true
     }
 }
 
@@ -157,6 +202,23 @@ impl Slope {
             below: self.now - distance(self.down, f64::INFINITY),
             above: self.now + distance(self.up, self.most_rise),
         }
+    }
+}
+
+impl Slope {
+    /// The budget that an interval takes from here; `None` if the price has met it, or it is none from here.
+    fn used(&self, watch: &Watch) -> Option<f64> {
+        let (down, up) = (self.now - watch.below, watch.above - self.now);
+        let inside = down > 0.0 && up > 0.0 && up <= self.most_rise;
+        let blur = BLUR * self.now.abs();
+        let budget = |slope: f64, distance: f64| {
+            if slope > 0.0 {
+                slope * (distance + blur) * (1.0 + SAFETY)
+            } else {
+                0.0
+            }
+        };
+        inside.then(|| budget(self.down, down).max(budget(self.up, up)))
     }
 }
 
@@ -192,6 +254,7 @@ impl Gathering<'_> {
                 down,
                 up,
                 most_rise,
+                want: 0.0,
             }),
         }
     }

@@ -3,9 +3,10 @@
 use super::Engine;
 use super::event::NewOrder;
 use super::judge::Verdict;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{FloatState, column, result};
 use crate::ledger::{Account, OpenOrder};
+use crate::pool::Stop;
 
 /// Why an order was accepted or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +104,25 @@ impl Engine {
         let checked = self.checked(account, order, &mut draft);
         self.draft = draft;
         checked
+    }
+
+    /// Checks many orders, each on its own.
+    ///
+    /// # Errors
+    /// As [`Engine::check_order`], with the row of the order; [`Error::Interrupted`].
+    pub fn check_orders(
+        &mut self,
+        orders: &[(u32, NewOrder)],
+        stop: Stop<'_>,
+    ) -> Result<Vec<OrderCheck>> {
+        let check = |(row, (account, order)): (usize, &(u32, NewOrder))| {
+            if row % 65_536 == 65_535 && stop() {
+                return Err(Error::Interrupted);
+            }
+            let checked = self.check_order(*account, *order, None);
+            checked.map_err(|error| error.in_row("orders", row))
+        };
+        orders.iter().enumerate().map(check).collect()
     }
 
     fn checked(

@@ -14,14 +14,24 @@ use crate::pool::Stop;
 impl Engine {
     /// One side of a trade; the other is somebody outside the book.
     pub(super) fn fill(&mut self, fill: &Fill) -> Result<()> {
+        let (mut before, mut after) = std::mem::take(&mut self.filled);
+        self.ledger
+            .accounts()
+            .load(fill.account as usize, &mut before);
+        after.clone_from(&before);
+        let filled = self.fill_one(fill, &before, &mut after);
+        self.filled = (before, after);
+        filled
+    }
+
+    fn fill_one(&mut self, fill: &Fill, before: &Account, after: &mut Account) -> Result<()> {
         let mut venue = VenueMoves::default();
-        let (before, mut after) = self.loaded(fill.account);
-        let cost = self.fill_draft(fill, &mut after, &mut venue)?;
+        let cost = self.fill_draft(fill, after, &mut venue)?;
         let settlement = self.ledger.accounts().terms(fill.instrument).settlement;
         venue.add(settlement, Pool::Street, cost)?;
-        let changes = &mut [(fill.account as usize, &before, &mut after)];
+        let changes = &mut [(fill.account as usize, before, &mut *after)];
         self.commit(changes, &venue)?;
-        self.forget_filled(&before, &after);
+        self.forget_filled(before, after);
         Ok(())
     }
 

@@ -35,7 +35,7 @@ impl Verdict {
 /// A book of one account.
 pub(crate) fn book_of(accounts: &Accounts, id: Id<'_>, account: &Account) -> Book {
     let mut block = Block::default();
-    accounts.push_booked(account, &mut block);
+    accounts.push_booked(account, false, &mut block);
     let counts = block.counts();
     let mut ids = match id {
         Id::Int(_) => Ids::ints(),

@@ -77,6 +77,11 @@ impl Levels {
         }
     }
 
+    /// What is watched for a subject; a level that was met is NaN.
+    pub(crate) fn watches(&mut self, subject: Subject) -> &[Watch] {
+        self.watched.list(subject)
+    }
+
     /// Watches a subject, and forgets what was watched for it before.
     pub(crate) fn set(&mut self, subject: Subject, watches: &[Watch]) {
         let list = self.watched.list(subject);

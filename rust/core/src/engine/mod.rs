@@ -98,6 +98,8 @@ pub struct Engine {
     residue: Vec<f64>,
     metrics: Metrics,
     draft: Account,
+    /// What a fill works on: before and after.
+    filled: (Account, Account),
 }
 
 /// Refuses an event that the state does not allow.
@@ -154,6 +156,7 @@ impl Engine {
             residue,
             metrics: Metrics::default(),
             draft: Account::default(),
+            filled: Default::default(),
         })
     }
 

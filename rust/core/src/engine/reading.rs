@@ -73,7 +73,7 @@ impl Reading {
             number,
         } = inputs;
         self.block.clear();
-        accounts.push_booked(account, &mut self.block);
+        accounts.push_booked(account, false, &mut self.block);
         let reader = Reader::new(accounts.universe(), Key::SettlementAsset);
         let holdings = self.block.holdings(0);
         let known = |missing: Missing| {
@@ -122,7 +122,14 @@ impl Reading {
         verdicts.push(verdict);
         let number = inputs.number as u32;
         match self.plain_home(account) {
-            Some(home) => plain.set(number, home, &self.rows, &self.quantities),
+            Some(home) => {
+                let unit = UnitLegs {
+                    rows: &self.rows,
+                    quantities: &self.quantities,
+                    home,
+                };
+                plain.set(number, unit);
+            }
             None => plain.clear(number),
         }
         self.watch(inputs, table, (number, levels), &verdict, slack);
@@ -160,7 +167,8 @@ impl Reading {
         let figures = figures(&verdict, slack);
         self.boxes.start(figures.mode);
         self.boxes.unit(inputs, legs, table);
-        self.boxes.finish(figures.slack, table);
+        let before = levels.watches(inputs.number as u32);
+        self.boxes.finish(figures.slack, table, before);
         levels.set(inputs.number as u32, self.boxes.watches());
         verdict
     }
@@ -374,7 +382,8 @@ impl Reading {
             };
             self.boxes.unit(inputs, legs, table);
         }
-        self.boxes.finish(figures.slack, table);
+        self.boxes
+            .finish(figures.slack, table, levels.watches(subject));
         levels.set(subject, self.boxes.watches());
     }
 }

@@ -47,7 +47,7 @@ pub struct OpenOrder {
 }
 
 /// What one account holds, taken out of the ledger to be changed.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Account {
     /// Ascending by asset; an amount of 0 may stay.
     pub(crate) cash: Vec<Cash>,
@@ -89,6 +89,22 @@ pub(crate) fn sum(a: i128, b: i128, what: &'static str) -> Result<i128> {
     a.checked_add(b)
         .and_then(bookable)
         .ok_or_else(|| too_large(what))
+}
+
+impl Clone for Account {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        copy.clone_from(self);
+        copy
+    }
+
+    /// Keeps the memory of what is overwritten.
+    fn clone_from(&mut self, other: &Self) {
+        self.cash.clone_from(&other.cash);
+        self.positions.clone_from(&other.positions);
+        self.orders.clone_from(&other.orders);
+        self.leverage_cap.clone_from(&other.leverage_cap);
+    }
 }
 
 impl Account {

@@ -17,6 +17,8 @@ pub use venue::{Pool, Totals, is_conserved};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use smallvec::SmallVec;
+
 use crate::book::{BLOCK, Block, Book, BookedPosition, Holdings};
 use crate::error::Result;
 use crate::exact::{Given, GivenColumn, GivenRef, Number, Rational};
@@ -146,13 +148,13 @@ impl Accounts {
             account.orders.extend_from_slice(block.orders.get(slot));
             let cap = block.leverage_cap.get(slot);
             account.leverage_cap = (!cap.float.is_nan()).then(|| cap.to_given());
-            self.push_booked(&account, &mut booked);
+            self.push_booked(&account, true, &mut booked);
         }
         booked
     }
 
-    /// Adds an account to a block of a book.
-    pub(crate) fn push_booked(&self, account: &Account, block: &mut Block) {
+    /// Adds an account to a block of a book; average prices are for people alone.
+    pub(crate) fn push_booked(&self, account: &Account, with_prices: bool, block: &mut Block) {
         for cash in account.cash.iter().filter(|cash| cash.amount != 0) {
             let index = &self.accrued.interest[cash.asset as usize][cash.touched as usize];
             let index = &index[usize::from(cash.amount < 0)];
@@ -166,7 +168,11 @@ impl Accounts {
             block.push_position(BookedPosition {
                 instrument: position.instrument,
                 quantity: money::given(position.quantity, QUANTITY_DECIMALS),
-                entry_price: entry_price(position, terms, decimals),
+                entry_price: if with_prices {
+                    entry_price(position, terms, decimals)
+                } else {
+                    0.0
+                },
                 entry_cost: money::given(position.cost, decimals),
                 entry_funding: funding[position.touched as usize].clone(),
                 isolated_margin: position
@@ -249,6 +255,9 @@ impl Accounts {
         account.pay_funding(at, paid, terms, (now, venue))
     }
 }
+
+/// What is added to the open interest of instruments.
+type Interest = SmallVec<[(u32, i128); 4]>;
 
 /// The accounts, and what goes with them.
 #[derive(Clone, Debug)]
@@ -340,7 +349,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn set_totals(&mut self, totals: VenueMoves, interest: Vec<(u32, i128)>) {
+    fn set_totals(&mut self, totals: VenueMoves, interest: Interest) {
         for (asset, totals) in totals.0 {
             self.totals[asset as usize] = totals;
         }
@@ -406,11 +415,13 @@ impl Ledger {
         &self,
         changes: &[(usize, &Account, &mut Account)],
         venue: &VenueMoves,
-    ) -> Result<(VenueMoves, Vec<(u32, i128)>)> {
-        let (mut moves, mut interest) = (venue.clone(), Vec::new());
+    ) -> Result<(VenueMoves, Interest)> {
+        let (mut moves, mut interest) = (venue.clone(), Interest::new());
         for (_, before, after) in changes {
-            self.accounts.count(before, -1, &mut moves, &mut interest)?;
-            self.accounts.count(after, 1, &mut moves, &mut interest)?;
+            self.accounts
+                .count(before, after, -1, &mut moves, &mut interest)?;
+            self.accounts
+                .count(after, before, 1, &mut moves, &mut interest)?;
         }
         for (asset, totals) in &mut moves.0 {
             for (total, now) in totals.iter_mut().zip(self.totals[*asset as usize]) {
@@ -519,18 +530,24 @@ impl Ledger {
 }
 
 impl Accounts {
-    /// Adds what an account holds, or takes it off, to sums over all accounts.
+    /// Adds what an account holds and `other` does not, or takes it off, to sums over all accounts.
     fn count(
         &self,
         account: &Account,
+        other: &Account,
         sign: i128,
         moves: &mut VenueMoves,
-        interest: &mut Vec<(u32, i128)>,
+        interest: &mut Interest,
     ) -> Result<()> {
-        for cash in &account.cash {
-            moves.add(cash.asset, Pool::Accounts, sign * cash.amount)?;
+        for (at, cash) in account.cash.iter().enumerate() {
+            if other.cash.get(at) != Some(cash) && !other.cash.contains(cash) {
+                moves.add(cash.asset, Pool::Accounts, sign * cash.amount)?;
+            }
         }
-        for position in &account.positions {
+        for (at, position) in account.positions.iter().enumerate() {
+            if other.positions.get(at) == Some(position) || other.positions.contains(position) {
+                continue;
+            }
             let settlement = self.universe.specs()[position.instrument as usize].settlement;
             let margin = position.isolated.map_or(0, i128::from);
             moves.add(settlement, Pool::Accounts, sign * (margin - position.cost))?;

@@ -28,6 +28,11 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T: Copy> Shelf<T> {
+    /// Number of slots.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
     /// Adds a slot.
     pub(crate) fn push(&mut self, list: &[T]) {
         let len = u16::try_from(list.len()).expect("an account has fewer than 65,536 entries");

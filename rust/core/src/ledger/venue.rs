@@ -1,5 +1,7 @@
 //! What the venue itself holds: the other side of everything that accounts pay or are paid.
 
+use smallvec::SmallVec;
+
 use crate::error::Result;
 use crate::ledger::account::sum;
 
@@ -56,7 +58,7 @@ pub fn is_conserved(totals: &Totals) -> bool {
 
 /// What an event moves, by asset.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct VenueMoves(pub(crate) Vec<(u32, Totals)>);
+pub(crate) struct VenueMoves(pub(crate) SmallVec<[(u32, Totals); 2]>);
 
 impl VenueMoves {
     pub(crate) fn add(&mut self, asset: u32, pool: Pool, amount: i128) -> Result<()> {
