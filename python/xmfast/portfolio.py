@@ -37,6 +37,9 @@ class ScenarioModel:
     def evaluate(self, book: Book, market: Market) -> PortfolioReport:
         """Say for every account what it is worth, what its portfolio risks, and whether it is safe.
 
+        The model keeps the losses of its last evaluations (at most three tables of instruments x scenarios x 12 bytes)
+        and revalues the instruments whose figures have moved since; the report is that of a new model, bit for bit.
+
         Parameters
         ----------
         book : Book

@@ -6,9 +6,9 @@ use pyo3::prelude::*;
 use xmfast_core::exact::Rational;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    CrossMargin, Key, LossOf, Measure, Offsets, ResultRows, RiskFigures, RiskParameters, RiskTable,
-    ScenarioSet, Shocks, Subject, VolatilityShock, evaluate_risk, liquidatable, loss_row,
-    pool_losses, requirement_lines,
+    CrossMargin, Key, LossOf, MadeFor, Measure, Offsets, ResultRows, RiskFigures, RiskParameters,
+    RiskTable, ScenarioSet, Shocks, Subject, VolatilityShock, evaluate_risk, liquidatable,
+    loss_row, pool_losses, requirement_lines,
 };
 
 use crate::book::Book;
@@ -195,7 +195,12 @@ impl RiskModel {
             .collect();
         let table = run(py, |stop| {
             let nobody = |_: usize| String::new();
-            RiskTable::new(&self.model, market, &priced, (1, false), nobody, stop)
+            let made_for = MadeFor {
+                widest: 1,
+                has_orders: false,
+                is_scanned: false,
+            };
+            self.model.table(market, &priced, made_for, nobody, stop)
         })?;
         let assets = table.asset_losses(&self.model);
         let arrays = table.sets.iter().enumerate().map(|(number, set)| {
