@@ -119,7 +119,9 @@ impl Sieve {
             let out = &mut out[lane..];
             // SAFETY: the caller's promise; `lane` and those that follow are lanes of the table.
             lane += unsafe {
-                if left >= 8 {
+                if F::TILE >= 16 && left >= 16 {
+                    self.tile::<F, R, 16>(rows, quantities, lane, out)
+                } else if left >= 8 {
                     self.tile::<F, R, 8>(rows, quantities, lane, out)
                 } else if left >= 4 {
                     self.tile::<F, R, 4>(rows, quantities, lane, out)

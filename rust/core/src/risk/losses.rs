@@ -11,7 +11,7 @@ use crate::error::{Error, Place, Result};
 use crate::kernel::{LossRow, LossTable, Measure, charge};
 use crate::market::Market;
 use crate::pool::{self, Stop};
-use crate::risk_layout::{RiskGroup, doubt_row, loss_row, loss_rows, value_row};
+use crate::risk_layout::{Held, RiskGroup, asset_row, doubt_row, loss_row, loss_rows, value_row};
 
 /// Losses of one set of scenarios.
 #[derive(Clone, Debug)]
@@ -182,6 +182,53 @@ impl RiskTable {
             moving::fill_assets(&making, &moved_assets, &mut rows)?;
         }
         Ok(())
+    }
+}
+
+impl RiskTable {
+    /// Assets that move in the scenarios, and for each set what one contract of some instruments, then what one unit of a
+    /// net balance in each of those assets loses: rows x scenarios, weighted.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn published(
+        &self,
+        model: &RiskModel,
+        instruments: &[usize],
+        stop: Stop<'_>,
+    ) -> Result<(Vec<usize>, Vec<Vec<f64>>)> {
+        /// Fresh memory is most of the work, and threads share it.
+        const ROWS_PER_TASK: usize = 512;
+        let universe = model.universe();
+        let moving = model.moving().map_or(&[][..], |moving| &moving.underlying);
+        let assets: Vec<usize> = (0..moving.len())
+            .filter(|&at| moving[at].is_some())
+            .collect();
+        let of_assets = assets
+            .iter()
+            .map(|&asset| asset_row(universe, asset, Held::IsolatedMargin));
+        let rows: Vec<usize> = instruments
+            .iter()
+            .copied()
+            .map(loss_row)
+            .chain(of_assets)
+            .collect();
+        let mut arrays = Vec::with_capacity(self.sets.len());
+        for SetLosses { losses, .. } in &self.sets {
+            let scenarios = losses.scenarios();
+            let mut array = vec![0.0; rows.len() * scenarios];
+            let tasks = array
+                .chunks_mut(ROWS_PER_TASK * scenarios)
+                .zip(rows.chunks(ROWS_PER_TASK));
+            let copy = |(array, rows): (&mut [f64], &[usize])| {
+                for (to, &row) in array.chunks_mut(scenarios).zip(rows) {
+                    to.copy_from_slice(losses.losses(row));
+                }
+            };
+            pool::for_each(tasks, copy, &mut *stop)?;
+            arrays.push(array);
+        }
+        Ok((assets, arrays))
     }
 }
 

@@ -10,7 +10,7 @@
 //! are those of positions. Deposits and loans have rows of their own, because interest makes different amounts of them.
 
 use super::losses::{InstrumentRows, Making, finite_loss, impossible};
-use super::{RiskModel, RiskParameters, RiskTable, ScenarioSet};
+use super::{RiskModel, RiskParameters, ScenarioSet};
 use crate::error::{Error, Place, Result};
 use crate::kernel::{LossRow, Row, charge};
 use crate::market::Market;
@@ -180,26 +180,4 @@ fn together(model: &RiskModel, market: &Market, instrument: usize) -> Option<(us
     let settlement = universe.specs()[instrument].settlement as usize;
     let price = market.index::<f64>(settlement)?;
     is_product.then_some((underlying, price))
-}
-
-impl RiskTable {
-    /// Assets that move in the scenarios, and what one unit of a net balance loses, set by set; weighted.
-    #[must_use]
-    pub fn asset_losses(&self, model: &RiskModel) -> Vec<(usize, Vec<Vec<f64>>)> {
-        let universe = model.universe();
-        let Some(moving) = model.moving() else {
-            return Vec::new();
-        };
-        let losses = |asset: usize| {
-            let row = asset_row(universe, asset, Held::IsolatedMargin);
-            let sets = self.sets.iter();
-            sets.map(|set| set.losses.losses(row).to_vec()).collect()
-        };
-        let assets = 0..moving.underlying.len();
-        let moves = |asset: &usize| moving.underlying[*asset].is_some();
-        assets
-            .filter(moves)
-            .map(|asset| (asset, losses(asset)))
-            .collect()
-    }
 }
