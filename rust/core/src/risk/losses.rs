@@ -11,7 +11,7 @@ use crate::error::{Error, Place, Result};
 use crate::kernel::{LossRow, LossTable, Measure, charge};
 use crate::market::Market;
 use crate::pool::{self, Stop};
-use crate::risk_layout::{Held, RiskGroup, asset_row, doubt_row, loss_row, loss_rows, value_row};
+use crate::risk_layout::{Held, RiskGroup, asset_row, doubt_row, loss_row, loss_rows};
 
 /// Losses of one set of scenarios.
 #[derive(Clone, Debug)]
@@ -68,6 +68,16 @@ pub(super) struct InstrumentRows<'a> {
     pub(super) value: Option<LossRow<'a>>,
 }
 
+impl<'a> InstrumentRows<'a> {
+    fn new(instrument: usize, own: LossRow<'a>) -> Self {
+        Self {
+            instrument,
+            own,
+            value: None,
+        }
+    }
+}
+
 /// What rows are made of beside their instrument.
 pub(super) struct Making<'a, H> {
     pub(super) model: &'a RiskModel,
@@ -81,7 +91,7 @@ pub(super) struct Making<'a, H> {
 const LOST_BY_UNDERFLOW: f64 = 1e-190;
 
 impl RiskModel {
-    /// Losses of the instruments that are held, by universe row. Rows of which nothing has moved since a table that the
+    /// Losses of the instruments that are held, by universe row, ascending. Rows of which nothing has moved since a table that the
     /// model keeps are taken from there: the bits are those of a table made anew.
     ///
     /// # Errors
@@ -154,8 +164,6 @@ impl RiskTable {
             let now = Inputs::of_instrument(model, market, row);
             has_moved(&mut self.instruments[row], now)
         });
-        // Options first, which are valued together.
-        moved.sort_by_key(|&instrument| !universe.specs()[instrument].is_option());
         let assets = model.moving().map_or(0, |_| universe.assets().len());
         let moved_asset =
             |&asset: &usize| has_moved(&mut self.assets[asset], Inputs::of_asset(market, asset));
@@ -168,18 +176,25 @@ impl RiskTable {
                 holder,
                 made_for: self.made_for,
             };
-            let mut rows: Vec<_> = losses.losses.rows_mut().map(Some).collect();
-            let mut of_instrument = |&instrument: &usize| {
-                let value = model.moving().map(|_| value_row(universe, instrument));
-                InstrumentRows {
-                    instrument,
-                    own: rows[loss_row(instrument)].take().expect("once"),
-                    value: value.and_then(|row| rows[row].take()),
-                }
-            };
-            let mut of_instruments: Vec<_> = moved.iter().map(&mut of_instrument).collect();
+            // As they stand in a table: instruments, doubt, assets, present values.
+            let mut rows = losses.losses.rows_mut().skip(loss_row(0));
+            let mut rest = moved.iter().peekable();
+            let mut of_instruments: Vec<_> = (0..universe.specs().len())
+                .zip(&mut rows)
+                .filter(|(instrument, _)| rest.next_if_eq(&instrument).is_some())
+                .map(|(instrument, own)| InstrumentRows::new(instrument, own))
+                .collect();
+            let _doubt = rows.next();
+            let mut of_assets: Vec<_> = rows.by_ref().take(Held::ALL.len() * assets).collect();
+            let mut values = rows.enumerate();
+            for of in &mut of_instruments {
+                let value = values.find(|(instrument, _)| *instrument == of.instrument);
+                of.value = value.map(|(_, row)| row);
+            }
+            // Options first, which are valued together.
+            of_instruments.sort_by_key(|of| !universe.specs()[of.instrument].is_option());
             making.instruments(&mut of_instruments, &mut *stop)?;
-            moving::fill_assets(&making, &moved_assets, &mut rows)?;
+            moving::fill_assets(&making, &moved_assets, &mut of_assets)?;
         }
         Ok(())
     }

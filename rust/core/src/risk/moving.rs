@@ -15,7 +15,7 @@ use crate::error::{Error, Place, Result};
 use crate::kernel::{LossRow, Row, charge};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::risk_layout::{Held, MovingAssets, asset_row};
+use crate::risk_layout::{Held, MovingAssets};
 use crate::units::COST_CANCELLATION;
 
 /// The assets that move, if any does.
@@ -70,11 +70,11 @@ fn changes(set: &ScenarioSet, underlying: usize, price: f64) -> impl Iterator<It
     shocks.price.iter().map(change)
 }
 
-/// Fills in the rows of cash and cost of some assets.
+/// Fills in the rows of cash and cost of some assets; `rows` are those of all.
 pub(super) fn fill_assets<H: Fn(usize) -> String + Sync>(
     making: &Making<'_, H>,
     assets: &[usize],
-    rows: &mut [Option<LossRow<'_>>],
+    rows: &mut [LossRow<'_>],
 ) -> Result<()> {
     let (model, market, set) = (making.model, making.market, making.set);
     let universe = model.universe();
@@ -104,8 +104,7 @@ pub(super) fn fill_assets<H: Fn(usize) -> String + Sync>(
                 Held::IsolatedMargin => (1.0, 1.0),
                 Held::Cost => (-1.0, COST_CANCELLATION),
             };
-            let row = rows[asset_row(universe, asset, held)].as_mut();
-            let row = row.expect("a row of no instrument");
+            let row = &mut rows[Held::ALL.len() * asset + held as usize];
             for (scenario, (loss, change)) in row.losses().iter_mut().zip(&changes).enumerate() {
                 // Adding 0 makes -0 and 0 the same.
                 *loss = -(amount * change) * set.weight[scenario] + 0.0;

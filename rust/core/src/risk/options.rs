@@ -117,10 +117,8 @@ pub(super) fn fill<H: Fn(usize) -> String>(
     let held: Vec<usize> = rows.iter().map(|rows| rows.instrument).collect();
     let mut options = Vec::with_capacity(count);
     let mut averaged = Vec::new();
-    for (at, &instrument) in held.iter().enumerate() {
-        let (option, per_average) = option(making, shocks, instrument)?;
-        averaged.extend(per_average.map(|per_average| (at, per_average)));
-        options.push(option);
+    for &instrument in &held {
+        prepare(making, shocks, instrument, &mut options, &mut averaged)?;
     }
     let mut gains: Vec<&mut [Row]> = rows.iter_mut().map(|rows| &mut *rows.own.lanes).collect();
     revalue(&options, &shocks.sets, set.volatility.floor, &mut gains)
@@ -188,13 +186,15 @@ fn greeks(options: &[ShockedOption], of: OptionModel, inverse: bool) -> Result<V
     option_greeks(columns, of, inverse, &mut never)
 }
 
-/// One option as the scenarios see it; while its settlement price is averaged, that on what is still open, and if it pays
-/// in coin, by what its value is divided.
-fn option<H: Fn(usize) -> String>(
+/// Adds one option as the scenarios see it; while its settlement price is averaged, that on what is still open, and if it
+/// pays in coin, by what its value is divided, with its place among the options.
+fn prepare<H: Fn(usize) -> String>(
     making: &Making<'_, H>,
     shocks: &OptionShocks,
     instrument: usize,
-) -> Result<(ShockedOption, Option<PaidPerAverage>)> {
+    options: &mut Vec<ShockedOption>,
+    averaged: &mut Vec<(usize, PaidPerAverage)>,
+) -> Result<()> {
     let Making {
         model,
         market,
@@ -204,25 +204,26 @@ fn option<H: Fn(usize) -> String>(
     } = *making;
     let universe = model.universe();
     let spec = &universe.specs()[instrument];
-    let id = universe.instruments().get(instrument);
+    let id = || universe.instruments().get(instrument).to_string();
     let shocks = shocks.of_underlying[spec.underlying as usize].expect("that of an option here");
     if spec.inverse {
         if set.absolute {
             return Err(Error::Parameter {
                 place: Place::frame("scenarios"),
                 problem: format!(
-                    "absolute shocks are for prices that may be negative, but {id} pays in coin and divides by one"
+                    "absolute shocks are for prices that may be negative, but {} pays in coin and divides by one",
+                    id()
                 ),
             });
         }
         let prices = &shocks_of(model, set, instrument, holder)?.price;
         if let Some(scenario) = prices.iter().position(|&shock| shock == -1.0) {
-            return Err(impossible(set, scenario, &id.to_string(), 0.0));
+            return Err(impossible(set, scenario, &id(), 0.0));
         }
     }
     let missing = |what: &'static str| Error::MissingPrice {
         what,
-        id: id.to_string(),
+        id: id(),
         account: holder(instrument),
     };
     let settlement = spec.settlement as usize;
@@ -287,13 +288,13 @@ fn option<H: Fn(usize) -> String>(
         },
         shocks,
     };
-    let mut per_average = None;
     if spec.inverse && is_averaged {
-        let named = |error| named(error, model, &[instrument]);
-        per_average =
-            Some(PaidPerAverage::of(averaging, average, &option, certain).map_err(named)?);
+        let per_average = PaidPerAverage::of(averaging, average, &option, certain);
+        let per_average = per_average.map_err(|error| named(error, model, &[instrument]))?;
+        averaged.push((options.len(), per_average));
     }
-    Ok((option, per_average))
+    options.push(option);
+    Ok(())
 }
 
 /// An error about a row of options, told by the instrument.
