@@ -37,6 +37,9 @@ class ScenarioModel:
     def evaluate(self, book: Book, market: Market) -> PortfolioReport:
         """Say for every account what it is worth, what its portfolio risks, and whether it is safe.
 
+        The model keeps the losses of its last evaluations (at most three tables of instruments x scenarios x 12 bytes)
+        and revalues the instruments whose figures have moved since; the report is that of a new model, bit for bit.
+
         Parameters
         ----------
         book : Book
@@ -92,8 +95,10 @@ class ScenarioModel:
         if not isinstance(market, Market):
             raise TypeError(f"market: a Market is needed, not {type(market).__name__}")
         rows, assets, arrays = self._core.risk_arrays(market._core)
-        instruments, names = self._universe.instruments, self._universe.assets
-        ids = [*map(instruments.__getitem__, rows), *map(names.__getitem__, assets)]
+        ids, names = self._universe.instruments, self._universe.assets
+        if len(rows) < len(ids):
+            ids = [ids[row] for row in rows.tolist()]
+        ids += [names[asset] for asset in assets]
         return RiskArrays(instruments=ids, losses=arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1))
 
     def __repr__(self) -> str:

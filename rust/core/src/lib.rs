@@ -98,8 +98,8 @@ pub use positions::{PositionFacts, position_facts};
 pub use price_path::{Moves, PricePath, nearest_moves, zero_moves};
 pub use report::{Evaluated, evaluate, margin_ratios};
 pub use risk::{
-    Concentration, Offsets, RiskModel, RiskParameters, RiskTable, ScenarioSet, SetLosses, Shocks,
-    VolatilityShock,
+    Concentration, MadeFor, Offsets, RiskModel, RiskParameters, RiskTable, ScenarioSet, SetLosses,
+    Shocks, VolatilityShock,
 };
 pub use risk_layout::{LossOf, MovingAssets, RiskGroup, loss_row};
 pub use risk_report::{RiskEvaluated, RiskFigures, evaluate_risk, pool_losses, requirement_lines};

@@ -12,7 +12,7 @@ use crate::layout::{IsolatedPosition, Layout};
 use crate::market::Market;
 use crate::pool::Stop;
 use crate::report::{Beside, Evaluated, Evaluation, table_of};
-use crate::risk::{RiskModel, RiskTable, settle_risk};
+use crate::risk::{MadeFor, RiskModel, RiskTable, settle_risk};
 use crate::risk_layout::{LegReader, LossOf, RiskBlocks, RiskGroup, RiskLayout};
 use crate::risk_scan::{ROUNDINGS, RiskScan, charge_row, risk_column};
 use crate::settle::{Settlement, Subject};
@@ -97,7 +97,7 @@ const NO_WORST: i32 = -1;
 /// Margin of every account by the risk of its portfolio.
 ///
 /// # Errors
-/// As [`crate::evaluate`], and as [`RiskTable::new`].
+/// As [`crate::evaluate`], and as [`RiskModel::table`].
 pub fn evaluate_risk(
     model: &RiskModel,
     book: &Book,
@@ -154,7 +154,7 @@ impl<'a> RiskInputs<'a> {
         let settlement = Settlement::new(&model.collateral, key, book, market)?;
         let layout = book.layout(key, &mut *stop)?;
         let table = table_of(&model.collateral, key, book, market, layout)?;
-        let risk_table = Arc::new(risk_table(model, book, market, &mut *stop)?);
+        let risk_table = risk_table(model, book, market, &mut *stop)?;
         let mut layouts = Vec::with_capacity(risk_table.sets.len());
         for set in &risk_table.sets {
             layouts.push(book.risk_layout(set.group, model.moving(), &mut *stop)?);
@@ -185,13 +185,13 @@ impl<'a> RiskInputs<'a> {
 /// The losses of what a book holds.
 ///
 /// # Errors
-/// As [`RiskTable::new`].
+/// As [`RiskModel::table`].
 fn risk_table(
     model: &RiskModel,
     book: &Book,
     market: &Market,
     stop: Stop<'_>,
-) -> Result<RiskTable> {
+) -> Result<Arc<RiskTable>> {
     let group = model.group(&model.parameters.sets[0]);
     let layout = book.risk_layout(group, model.moving(), &mut *stop)?;
     let holder = |instrument: usize| {
@@ -205,14 +205,12 @@ fn risk_table(
             book.accounts().get(account).to_string()
         })
     };
-    RiskTable::new(
-        model,
-        market,
-        &layout.instruments,
-        (layout.widest, layout.has_orders),
-        holder,
-        stop,
-    )
+    let made_for = MadeFor {
+        widest: layout.widest,
+        has_orders: layout.has_orders,
+        is_scanned: true,
+    };
+    model.table(market, &layout.instruments, made_for, holder, stop)
 }
 
 /// The risk of every account, computed block by block on the way to its result.
@@ -411,7 +409,7 @@ fn ordered_risk<N: Number>(
             if alone != position {
                 continue;
             }
-            let [long, short] = set.alone[orders[0] as usize];
+            let [long, short] = set.alone(orders[0] as usize);
             let mut quantities: Vec<_> = mine
                 .map(|order| holdings.order_quantity.get(order))
                 .collect();

@@ -1,11 +1,10 @@
 //! From packed positions and a risk table to risk rows: what a pool requires, and why.
 
 use std::cell::RefCell;
-use std::sync::OnceLock;
 
 use crate::kernel::{
-    BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Sieve, Simd, UnitFacts, UnitRisk, charge,
-    column, scan_block, worst_of_pools,
+    BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Simd, UnitFacts, UnitRisk, charge, column,
+    scan_block, worst_of_pools,
 };
 use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine};
 use crate::risk_layout::is_position;
@@ -38,8 +37,6 @@ pub(crate) const ROUNDINGS: f64 = 1e-13;
 pub(crate) struct RiskScan<'a> {
     pub(crate) model: &'a RiskModel,
     pub(crate) table: &'a RiskTable,
-    /// Of each set; made when the first unit is scanned.
-    sieves: OnceLock<Vec<Sieve>>,
 }
 
 thread_local! {
@@ -49,20 +46,7 @@ thread_local! {
 
 impl<'a> RiskScan<'a> {
     pub(crate) fn new(model: &'a RiskModel, table: &'a RiskTable) -> Self {
-        Self {
-            model,
-            table,
-            sieves: OnceLock::new(),
-        }
-    }
-
-    fn sieve(&self, set: usize) -> &Sieve {
-        let sets = self.table.sets.iter();
-        let sieves = || {
-            sets.map(|set| Sieve::new(&set.losses, set.measure))
-                .collect()
-        };
-        &self.sieves.get_or_init(sieves)[set]
+        Self { model, table }
     }
 
     /// Hands on the target and risk in the first set of every unit that is an account.
@@ -74,8 +58,8 @@ impl<'a> RiskScan<'a> {
         let set = &self.table.sets[0];
         UNIT_RISKS.with_borrow_mut(|(whole, _)| {
             whole.resize(units.whole.len(), UnitRisk::default());
-            let table = (&set.losses, self.sieve(0));
-            scan_block(Simd::current(), units, table, set.measure, (whole, &mut []));
+            let out = (whole.as_mut_slice(), &mut [][..]);
+            scan_block(Simd::current(), units, &set.losses, set.measure, out);
             for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
                 then(facts.target as usize, risk);
             }
@@ -111,7 +95,7 @@ impl<'a> RiskScan<'a> {
             scan_block(
                 Simd::current(),
                 units,
-                (&set.losses, self.sieve(number)),
+                &set.losses,
                 set.measure,
                 (whole, parts),
             );

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use xmfast_core::kernel::{
-    BlockUnits, Charges, LossTable, Measure, NO_SCENARIO, Run, Sieve, Simd, UnitFacts, UnitRisk,
-    Units, scan_block,
+    BlockUnits, Charges, LossTable, Measure, NO_SCENARIO, Run, Simd, UnitFacts, UnitRisk, Units,
+    scan_block,
 };
 
 /// Table rows that positions may be in, row 0 apart.
@@ -117,9 +117,10 @@ fn right(case: &Case, unit: &[(u16, f64)]) -> (f64, u32) {
 }
 
 fn scanned(case: &Case, simd: Simd) -> Vec<UnitRisk> {
-    let mut table = LossTable::new(ROWS + 1, case.losses[0].len());
-    for (row, losses) in case.losses.iter().enumerate() {
-        table.losses_mut(row + 1).copy_from_slice(losses);
+    let mut table = LossTable::scanned(ROWS + 1, case.losses[0].len(), measure(case));
+    for (mut row, losses) in table.rows_mut().skip(1).zip(&case.losses) {
+        row.losses().copy_from_slice(losses);
+        row.close(|_| 0.0);
     }
     let (slots, count) = (case.units[0].len(), case.units.len());
     let legs = || case.units.iter().flatten();
@@ -142,14 +143,7 @@ fn scanned(case: &Case, simd: Simd) -> Vec<UnitRisk> {
         folds: Vec::new(),
     };
     let mut out = vec![UnitRisk::default(); count];
-    let sieve = Sieve::new(&table, measure(case));
-    scan_block(
-        simd,
-        &block,
-        (&table, &sieve),
-        measure(case),
-        (&mut out, &mut []),
-    );
+    scan_block(simd, &block, &table, measure(case), (&mut out, &mut []));
     out
 }
 

@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use xmfast_core::exact::Rational;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    CrossMargin, Key, LossOf, Measure, Offsets, ResultRows, RiskFigures, RiskParameters, RiskTable,
-    ScenarioSet, Shocks, Subject, VolatilityShock, evaluate_risk, liquidatable, loss_row,
+    CrossMargin, Key, LossOf, MadeFor, Measure, Offsets, ResultRows, RiskFigures, RiskParameters,
+    RiskTable, ScenarioSet, Shocks, Subject, VolatilityShock, evaluate_risk, liquidatable,
     pool_losses, requirement_lines,
 };
 
@@ -37,7 +37,11 @@ impl RiskModel {
 }
 
 /// Instruments and assets, by row of the universe, and an array for each set.
-type LabelledArrays<'py> = (Vec<usize>, Vec<usize>, Vec<Bound<'py, PyArray2<f64>>>);
+type LabelledArrays<'py> = (
+    Bound<'py, PyArray1<usize>>,
+    Vec<usize>,
+    Vec<Bound<'py, PyArray2<f64>>>,
+);
 
 /// Instrument or asset, what is held of it, how much, losses by scenario.
 type Leg<'py> = (
@@ -200,28 +204,28 @@ impl RiskModel {
             .filter(|&(row, mark)| !mark.is_nan() && self.model.speaks_of(row))
             .map(|(row, _)| row)
             .collect();
-        let table = run(py, |stop| {
+        let made_for = MadeFor {
+            widest: 1,
+            has_orders: false,
+            is_scanned: false,
+        };
+        let (table, assets, arrays) = run(py, |stop| {
             let nobody = |_: usize| String::new();
-            RiskTable::new(&self.model, market, &priced, (1, false), nobody, stop)
+            let table = self
+                .model
+                .table(market, &priced, made_for, nobody, &mut *stop)?;
+            let (assets, arrays) = table.published(&self.model, &priced, stop)?;
+            Ok((table, assets, arrays))
         })?;
-        let assets = table.asset_losses(&self.model);
-        let arrays = table.sets.iter().enumerate().map(|(number, set)| {
-            let rows = priced.len() + assets.len();
-            let mut losses = Vec::with_capacity(rows * set.losses.scenarios());
-            for &row in &priced {
-                losses.extend_from_slice(set.losses.losses(loss_row(row)));
-            }
-            for (_, of_asset) in &assets {
-                losses.extend_from_slice(&of_asset[number]);
-            }
+        let rows = priced.len() + assets.len();
+        let arrays = table.sets.iter().zip(arrays).map(|(set, losses)| {
             let shape = (rows, set.losses.scenarios());
             Array2::from_shape_vec(shape, losses)
                 .expect("a loss for every instrument, asset and scenario")
                 .into_pyarray(py)
         });
         let arrays = arrays.collect();
-        let assets = assets.iter().map(|(asset, _)| *asset).collect();
-        Ok((priced, assets, arrays))
+        Ok((priced.into_pyarray(py), assets, arrays))
     }
 }
 

@@ -128,6 +128,7 @@ impl Lanes for Avx512 {
 pub(super) struct Avx512Floats(__m512);
 
 impl Floats for Avx512Floats {
+    const TILE: usize = 16;
     #[inline(always)]
     fn load(row: &Row) -> Self {
         // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is 64 bytes aligned to 64.

@@ -6,6 +6,8 @@ use super::Row;
 
 /// Sixteen f32 in registers.
 pub(super) trait Floats: Copy {
+    /// How many of them registers can hold and sum up, with room for what is added: the fewer tiles, the fewer times legs are read.
+    const TILE: usize = 8;
     fn load(row: &Row) -> Self;
     fn splat(value: f32) -> Self;
     /// `self * factor + addend`, rounded once or twice.

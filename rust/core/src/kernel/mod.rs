@@ -32,7 +32,7 @@ pub use block::{
 };
 pub use csr::contract_csr;
 pub use float_state::FloatState;
-pub use losses::{LossTable, charge};
+pub use losses::{LossRow, LossTable, charge};
 pub(crate) use on_lanes::{LaneWork, on_lanes};
 pub use pages::zero_rows;
 pub use rules::{
@@ -40,7 +40,6 @@ pub use rules::{
 };
 pub use scenarios::{Measure, NO_SCENARIO, UnitRisk, scan_block};
 pub use shares::{Pools, worst_of_pools};
-pub use sieve::Sieve;
 pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};
 
 use std::sync::atomic::{AtomicU8, Ordering};

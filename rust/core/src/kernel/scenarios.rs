@@ -50,18 +50,18 @@ pub struct UnitRisk {
 /// There is no scenario with a loss.
 pub const NO_SCENARIO: u32 = u32::MAX;
 
-/// The risk of every unit, in order: `whole` units, then `parts`. The sieve is that of the table.
+/// The risk of every unit, in order: `whole` units, then `parts`. The table is one made to be scanned for the measure.
 ///
 /// # Panics
 /// If a row lies outside the table, there are too few outputs, or the machine lacks the path.
 pub fn scan_block<R: RowId>(
     simd: Simd,
     block: &BlockUnits<R>,
-    (table, sieve): (&LossTable, &Sieve),
+    table: &LossTable,
     measure: Measure,
     (whole, parts): (&mut [UnitRisk], &mut [UnitRisk]),
 ) {
-    let mut scan = Scan::new(table, sieve, measure);
+    let mut scan = Scan::new(table, measure);
     scan_units(simd, &block.whole, &mut scan, whole);
     scan_units(simd, &block.parts, &mut scan, parts);
 }
@@ -143,7 +143,8 @@ enum Sifted {
 }
 
 impl<'a> Scan<'a> {
-    fn new(table: &'a LossTable, sieve: &'a Sieve, measure: Measure) -> Self {
+    fn new(table: &'a LossTable, measure: Measure) -> Self {
+        let sieve = table.sieve();
         let lanes = sieve.width - 1;
         let (rank, _) = measure.rank();
         // Twice as many groups as ranks, so that few of the largest share one.

@@ -5,20 +5,18 @@
 //! summing all of them in f64, bit for bit.
 
 use super::floats::Floats;
-use super::losses::{LossTable, charge};
+use super::losses::charge;
 use super::scenarios::{Measure, NO_SCENARIO};
 use super::{Row, RowId};
 
 /// Losses in f32, sixteen scenarios to a [`Row`], after a row of [`charge`] columns.
-#[derive(Clone, Debug, Default)]
-pub struct Sieve {
+#[derive(Clone, Debug)]
+pub(super) struct Sieve {
     pub(super) rows: Vec<Row>,
     /// Rows of one table row, the charges among them.
     pub(super) width: usize,
     /// The largest number in each lane of the last row of losses: infinite, or minus infinity beyond the last scenario.
     pub(super) limit: Row,
-    /// No loss is so large that a sum could leave f32.
-    is_usable: bool,
     /// Of each table row, if asked for.
     pub(super) alone: Vec<Alone>,
 }
@@ -54,42 +52,39 @@ impl Alone {
 const LARGE: f64 = (1_u128 << 100) as f64;
 
 impl Sieve {
-    /// The losses of a table, for a measure.
-    #[must_use]
-    pub fn new(table: &LossTable, measure: Measure) -> Self {
-        let scenarios = table.scenarios();
+    /// No losses yet; of every row alone where a measure is the worst.
+    pub(super) fn new(count: usize, scenarios: usize, measure: Measure) -> Self {
         let lanes = scenarios.div_ceil(16);
         let width = 1 + lanes;
-        let mut rows = vec![Row::default(); table.len() * width];
-        let mut largest = 0.0;
-        for (number, rows) in rows.chunks_exact_mut(width).enumerate() {
-            let reach = fill(rows, table.losses(number));
-            let charges = table.charges(number);
-            rows[0].0[..charge::REACH].copy_from_slice(&charges[..charge::REACH]);
-            rows[0].0[charge::REACH] = reach;
-            rows[0].0[charge::SIZE] = 1.0;
-            largest = f64::max(largest, reach);
+        let mut rows = vec![Row::default(); count * width];
+        for charges in rows.iter_mut().step_by(width) {
+            charges.0[charge::SIZE] = 1.0;
         }
-        let of_last = scenarios - 16 * (lanes - 1);
+        let of_last = (scenarios + 15) % 16;
         let limit: [f32; 16] = std::array::from_fn(|lane| {
-            if lane < of_last {
+            if lane <= of_last {
                 f32::INFINITY
             } else {
                 f32::NEG_INFINITY
             }
         });
+        let is_worst = measure == Measure::Worst;
         Self {
             rows,
             width,
             limit: bytemuck::cast(limit),
-            is_usable: largest < LARGE,
-            alone: if measure == Measure::Worst {
-                let rows = 0..table.len();
-                rows.map(|row| Alone::of(table.losses(row))).collect()
-            } else {
-                Vec::new()
-            },
+            alone: vec![Alone::default(); if is_worst { count } else { 0 }],
         }
+    }
+
+    /// All table rows, to be set.
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = SieveRow<'_>> {
+        let mut alone = self.alone.iter_mut();
+        let rows = self.rows.chunks_exact_mut(self.width);
+        rows.map(move |rows| SieveRow {
+            rows,
+            alone: alone.next(),
+        })
     }
 
     /// What the losses of a unit of so many legs, with these sums of charges, may be off by; none if f32 cannot hold them.
@@ -103,7 +98,7 @@ impl Sieve {
         let legs = legs as f64;
         let error = (2.0 * legs + 8.0) * (0.5 * f64::from(f32::EPSILON)) * charges[charge::REACH]
             + (legs + 1.0) * f64::from_bits((1023 - 47) << 52);
-        (self.is_usable && small).then_some(error as f32)
+        small.then_some(error as f32)
     }
 
     /// Losses of a unit in all scenarios, in as many rows as the table has; minus infinity beyond the last one.
@@ -124,7 +119,9 @@ impl Sieve {
             let out = &mut out[lane..];
             // SAFETY: the caller's promise; `lane` and those that follow are lanes of the table.
             lane += unsafe {
-                if left >= 8 {
+                if F::TILE >= 16 && left >= 16 {
+                    self.tile::<F, R, 16>(rows, quantities, lane, out)
+                } else if left >= 8 {
                     self.tile::<F, R, 8>(rows, quantities, lane, out)
                 } else if left >= 4 {
                     self.tile::<F, R, 4>(rows, quantities, lane, out)
@@ -168,22 +165,34 @@ impl Sieve {
     }
 }
 
-/// Rounds losses into the rows after the first, and returns the largest by size.
-fn fill(rows: &mut [Row], losses: &[f64]) -> f64 {
-    let mut reach = 0.0;
-    for (row, losses) in rows[1..].iter_mut().zip(losses.chunks(16)) {
-        let mut lanes = [0.0_f32; 16];
-        for (lane, &loss) in lanes.iter_mut().zip(losses) {
-            *lane = loss as f32;
-            reach = if loss.abs() > reach {
-                loss.abs()
-            } else {
-                reach
-            };
+/// A table row in f32, to be set.
+#[derive(Debug)]
+pub(super) struct SieveRow<'a> {
+    rows: &'a mut [Row],
+    alone: Option<&'a mut Alone>,
+}
+
+impl SieveRow<'_> {
+    /// Rounds what the table says.
+    pub(super) fn set(&mut self, charges: &[f64; 8], losses: &[f64]) {
+        let (own, lanes) = self.rows.split_first_mut().expect("a row of charges");
+        own.0[..charge::REACH].copy_from_slice(&charges[..charge::REACH]);
+        // A loss that f32 may not hold is out of reach of any bound, whatever the quantity.
+        own.0[charge::REACH] = if charges[charge::REACH] < LARGE {
+            charges[charge::REACH]
+        } else {
+            f64::INFINITY
+        };
+        for (lanes, losses) in lanes.iter_mut().zip(losses.chunks(16)) {
+            let lanes: &mut [f32] = bytemuck::cast_slice_mut(&mut lanes.0);
+            for (lane, &loss) in lanes.iter_mut().zip(losses) {
+                *lane = loss as f32;
+            }
         }
-        *row = bytemuck::cast(lanes);
+        if let Some(alone) = &mut self.alone {
+            **alone = Alone::of(losses);
+        }
     }
-    reach
 }
 
 /// The largest losses of `count` groups of scenarios, sixteen groups to a row; and the largest of all.

@@ -1,7 +1,5 @@
 //! Many options under many scenarios: what one contract gains in each.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::bachelier;
 use super::black::{Exchange, Terms};
 use super::columns::{FRAME, inverse_normal};
@@ -9,7 +7,6 @@ use super::greeks::{OptionModel, log_moneyness};
 use crate::error::{Error, Place, Result, finite};
 use crate::kernel::math::{RealRow, ln};
 use crate::kernel::{FloatState, LaneWork, Row, Simd, on_lanes};
-use crate::pool::{self, Stop};
 
 /// One option, as scenarios see it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -192,7 +189,8 @@ fn legs(received: &[Row], paid: &[Row], mean: &[Row]) -> Vec<LegFactors> {
 ///
 /// `gains` takes `len.div_ceil(8)` rows for each option, eight scenarios to a row; lanes beyond the last scenario become 0,
 /// as does every scenario without shocks. A shocked volatility is not below `volatility_floor`, unless the volatility
-/// itself is. The bits depend neither on the number of threads nor on the instruction set.
+/// itself is. The bits depend neither on what stands beside an option nor on the instruction set. One thread: who has many
+/// options divides them.
 ///
 /// # Errors
 /// An input out of bounds or a gain that f64 cannot hold; the row is that of the option.
@@ -203,11 +201,8 @@ pub fn revalue(
     options: &[ShockedOption],
     sets: &[ShockSet],
     volatility_floor: f64,
-    gains: &mut [Row],
-    stop: Stop<'_>,
+    gains: &mut [&mut [Row]],
 ) -> Result<()> {
-    /// Enough for a thread to be worth waking.
-    const VALUES_PER_TASK: usize = 16_384;
     let Some(first) = sets.first() else {
         assert!(options.is_empty(), "options, but no shocks");
         return Ok(());
@@ -216,60 +211,48 @@ pub fn revalue(
     let alike = |set: &ShockSet| (set.scenarios, set.model) == (first.scenarios, first.model);
     assert!(sets.iter().all(alike), "sets of shocks differ");
     let lanes = first.scenarios.div_ceil(8);
-    assert_eq!(gains.len(), options.len() * lanes, "rows of gains");
+    assert_eq!(gains.len(), options.len(), "rows of gains");
+    assert!(
+        gains.iter().all(|rows| rows.len() == lanes),
+        "rows of gains"
+    );
     for (row, option) in options.iter().enumerate() {
         option.check(row, sets, first.model)?;
     }
-    if lanes == 0 {
-        return Ok(());
-    }
-    let simd = Simd::current();
-    let per_task = (VALUES_PER_TASK / (8 * lanes)).next_multiple_of(8).max(8);
-    let tasks = options
-        .chunks(per_task)
-        .zip(gains.chunks_mut(per_task * lanes));
-    let out_of_range = AtomicUsize::new(usize::MAX);
-    let work = |(task, (options, gains)): (usize, (&[ShockedOption], &mut [Row]))| {
-        let work = Revaluation {
-            options,
-            sets,
-            volatility_floor,
-            gains,
-        };
-        if let Some(row) = on_lanes(simd, work) {
-            out_of_range.fetch_min(task * per_task + row, Ordering::Relaxed);
-        }
+    let work = Revaluation {
+        options,
+        sets,
+        volatility_floor,
+        gains,
     };
-    pool::for_each(tasks.enumerate(), work, stop)?;
-    match out_of_range.into_inner() {
-        usize::MAX => Ok(()),
-        row => Err(Error::Value {
+    match on_lanes(Simd::current(), work) {
+        None => Ok(()),
+        Some(row) => Err(Error::Value {
             place: Place::frame(FRAME).row(row),
             problem: "a gain is beyond the range of f64".into(),
         }),
     }
 }
 
-struct Revaluation<'a> {
+struct Revaluation<'a, 'g> {
     options: &'a [ShockedOption],
     sets: &'a [ShockSet],
     volatility_floor: f64,
-    gains: &'a mut [Row],
+    gains: &'a mut [&'g mut [Row]],
 }
 
-impl LaneWork for Revaluation<'_> {
+impl LaneWork for Revaluation<'_, '_> {
     /// The first option with a gain that is not finite.
     type Output = Option<usize>;
 
     #[inline(always)]
     fn run<R: RealRow>(self) -> Option<usize> {
-        let lanes = self.gains.len() / self.options.len();
         let mut first_wrong = None;
-        let eights = self.options.chunks(8).zip(self.gains.chunks_mut(8 * lanes));
+        let eights = self.options.chunks(8).zip(self.gains.chunks_mut(8));
         for (eight, (options, gains)) in eights.enumerate() {
             // Eight options side by side for what no scenario changes, then eight scenarios of each.
             let bases = Bases::new::<R>(options, self.sets[0].model, self.volatility_floor);
-            for (lane, (option, gains)) in options.iter().zip(gains.chunks_mut(lanes)).enumerate() {
+            for (lane, (option, gains)) in options.iter().zip(gains).enumerate() {
                 let set = &self.sets[option.shocks as usize];
                 let finite = match set.model {
                     OptionModel::Black76 => bases.black::<R>(lane, option, set, gains),

@@ -34,10 +34,10 @@ pub(super) fn time_left(
     holder: &impl Fn(usize) -> String,
 ) -> Result<i128> {
     let universe = model.universe();
-    let id = universe.instruments().get(instrument);
+    let id = || universe.instruments().get(instrument);
     let time = market.time().ok_or_else(|| Error::MissingPrice {
         what: "time to count the expiry from, for the sake",
-        id: id.to_string(),
+        id: id().to_string(),
         account: holder(instrument),
     })?;
     let expiry = universe.specs()[instrument].expiry;
@@ -45,7 +45,7 @@ pub(super) fn time_left(
     let left = i128::from(expiry) - i128::from(time);
     if left <= 0 {
         return Err(Error::Value {
-            place: Place::frame("market").id(id),
+            place: Place::frame("market").id(id()),
             problem: format!(
                 "it has expired at this time{}",
                 held_by(&holder(instrument))

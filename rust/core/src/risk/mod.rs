@@ -2,16 +2,19 @@
 
 mod account;
 mod expiry;
+mod kept;
 mod losses;
 mod moving;
 mod options;
 mod scenarios;
 
 pub(crate) use account::{AccountRisk, Group, combine, settle_risk};
-pub use losses::{RiskTable, SetLosses};
+pub use losses::{MadeFor, RiskTable, SetLosses};
 pub use scenarios::{ScenarioSet, Shocks, VolatilityShock};
 
 use std::sync::Arc;
+
+use kept::KeptTables;
 
 use crate::error::{Error, Place, Result, finite};
 use crate::exact::Given;
@@ -63,6 +66,7 @@ pub struct RiskParameters {
 #[derive(Clone, Debug)]
 pub struct RiskModel {
     moving: Option<MovingAssets>,
+    kept: KeptTables,
     /// What collateral counts; it charges no position.
     pub(crate) collateral: CrossMargin,
     pub(crate) parameters: RiskParameters,
@@ -112,6 +116,7 @@ impl RiskModel {
         let moving = moving::checked(&collateral, &parameters)?;
         Ok(Self {
             moving,
+            kept: KeptTables::default(),
             collateral,
             parameters,
         })

@@ -9,13 +9,14 @@
 //! All is linear in balances, costs and contracts, so each is a row of the loss table and exact decisions and error bounds
 //! are those of positions. Deposits and loans have rows of their own, because interest makes different amounts of them.
 
-use super::losses::{RiskTable, impossible, not_finite};
+use super::losses::{InstrumentRows, Making, finite_loss, impossible};
 use super::{RiskModel, RiskParameters, ScenarioSet};
 use crate::error::{Error, Place, Result};
-use crate::kernel::LossTable;
+use crate::kernel::{LossRow, Row, charge};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::risk_layout::{Held, MovingAssets, asset_row, loss_row, value_row};
+use crate::risk_layout::{Held, MovingAssets};
+use crate::units::COST_CANCELLATION;
 
 /// The assets that move, if any does.
 ///
@@ -69,50 +70,47 @@ fn changes(set: &ScenarioSet, underlying: usize, price: f64) -> impl Iterator<It
     shocks.price.iter().map(change)
 }
 
-/// Fills in the rows of cash and cost.
-pub(super) fn fill_assets(
-    model: &RiskModel,
-    market: &Market,
-    set: &ScenarioSet,
-    losses: &mut LossTable,
+/// Fills in the rows of cash and cost of some assets; `rows` are those of all.
+pub(super) fn fill_assets<H: Fn(usize) -> String + Sync>(
+    making: &Making<'_, H>,
+    assets: &[usize],
+    rows: &mut [LossRow<'_>],
 ) -> Result<()> {
-    let Some(moving) = model.moving() else {
-        return Ok(());
-    };
+    let (model, market, set) = (making.model, making.market, making.set);
     let universe = model.universe();
-    for (asset, underlying) in moving.underlying.iter().enumerate() {
-        let Some(underlying) = *underlying else {
+    for &asset in assets {
+        let Some(underlying) = model.moving().and_then(|moving| moving.underlying[asset]) else {
             continue;
         };
         // Without a price nobody holds it, or the table of collateral was refused.
-        let Some(price) = market.index::<f64>(asset) else {
-            continue;
-        };
-        for (scenario, change) in changes(set, underlying, price).enumerate() {
+        let price = market.index::<f64>(asset);
+        let changes: Vec<f64> = price.map_or_else(
+            || vec![0.0; set.len()],
+            |price| changes(set, underlying, price).collect(),
+        );
+        let price = price.unwrap_or(0.0);
+        let id = || universe.assets().get(asset).to_string();
+        for (scenario, &change) in changes.iter().enumerate() {
             let shocked = price + change;
             // Without a price, what is settled in it would be worth nothing now and something then.
             if shocked < 0.0 || (price == 0.0 && change != 0.0) {
-                let id = universe.assets().get(asset).to_string();
-                return Err(impossible(set, scenario, &id, shocked));
+                return Err(impossible(set, scenario, &id(), shocked));
             }
         }
         for held in Held::ALL {
-            let amount = match held {
-                Held::Deposit => market.deposit_index().floats()[asset],
-                Held::Loan => market.borrow_index().floats()[asset],
-                Held::IsolatedMargin => 1.0,
-                Held::Cost => -1.0,
+            let (amount, roundings) = match held {
+                Held::Deposit => (market.deposit_index().floats()[asset], 1.0),
+                Held::Loan => (market.borrow_index().floats()[asset], 1.0),
+                Held::IsolatedMargin => (1.0, 1.0),
+                Held::Cost => (-1.0, COST_CANCELLATION),
             };
-            let row = losses.losses_mut(asset_row(universe, asset, held));
-            let changes = changes(set, underlying, price);
-            for (scenario, (loss, change)) in row.iter_mut().zip(changes).enumerate() {
+            let row = &mut rows[Held::ALL.len() * asset + held as usize];
+            for (scenario, (loss, change)) in row.losses().iter_mut().zip(&changes).enumerate() {
                 // Adding 0 makes -0 and 0 the same.
                 *loss = -(amount * change) * set.weight[scenario] + 0.0;
-                if !loss.is_finite() {
-                    let id = universe.assets().get(asset).to_string();
-                    return Err(not_finite("", &id, scenario, *loss));
-                }
+                finite_loss(*loss, scenario, id, String::new)?;
             }
+            row.close(|charges| making.bound(roundings * charges[charge::REACH]));
         }
     }
     Ok(())
@@ -138,14 +136,16 @@ pub(super) fn at_shocked_index(
 
 /// Lets the present value of a contract move with the asset in which it settles: in its own row where both move
 /// together, else in a row for that.
-pub(super) fn add_present_value(
-    model: &RiskModel,
-    market: &Market,
-    set: &ScenarioSet,
-    instrument: usize,
-    losses: &mut LossTable,
+pub(super) fn add_present_value<H: Fn(usize) -> String + Sync>(
+    making: &Making<'_, H>,
+    rows: &mut InstrumentRows<'_>,
 ) -> Result<()> {
-    let universe = model.universe();
+    let (model, market, set) = (making.model, making.market, making.set);
+    let (universe, instrument) = (model.universe(), rows.instrument);
+    let Some(value_row) = &mut rows.value else {
+        return Ok(());
+    };
+    value_row.lanes.fill(Row::default());
     let found = model
         .moving()
         .and_then(|moving| moving.of_instrument(universe, instrument));
@@ -161,20 +161,13 @@ pub(super) fn add_present_value(
     };
     let funding = spec.funding_value(market.cumulative_funding().floats()[instrument]);
     let value = mark.value - funding;
-    let row = if is_product {
-        loss_row(instrument)
-    } else {
-        value_row(universe, instrument)
-    };
+    let row = if is_product { &mut rows.own } else { value_row };
     let changes = changes(set, underlying, price);
-    let row = losses.losses_mut(row);
-    for (scenario, (loss, change)) in row.iter_mut().zip(changes).enumerate() {
-        let own = if is_product { *loss } else { 0.0 };
-        *loss = own - value * change * set.weight[scenario] + 0.0;
-        if !loss.is_finite() {
-            let id = universe.instruments().get(instrument).to_string();
-            return Err(not_finite("", &id, scenario, *loss));
-        }
+    for (scenario, (loss, change)) in row.losses().iter_mut().zip(changes).enumerate() {
+        // What is not of its own row is 0 so far.
+        *loss = *loss - value * change * set.weight[scenario] + 0.0;
+        let id = || universe.instruments().get(instrument).to_string();
+        finite_loss(*loss, scenario, id, String::new)?;
     }
     Ok(())
 }
@@ -186,26 +179,4 @@ fn together(model: &RiskModel, market: &Market, instrument: usize) -> Option<(us
     let settlement = universe.specs()[instrument].settlement as usize;
     let price = market.index::<f64>(settlement)?;
     is_product.then_some((underlying, price))
-}
-
-impl RiskTable {
-    /// Assets that move in the scenarios, and what one unit of a net balance loses, set by set; weighted.
-    #[must_use]
-    pub fn asset_losses(&self, model: &RiskModel) -> Vec<(usize, Vec<Vec<f64>>)> {
-        let universe = model.universe();
-        let Some(moving) = model.moving() else {
-            return Vec::new();
-        };
-        let losses = |asset: usize| {
-            let row = asset_row(universe, asset, Held::IsolatedMargin);
-            let sets = self.sets.iter();
-            sets.map(|set| set.losses.losses(row).to_vec()).collect()
-        };
-        let assets = 0..moving.underlying.len();
-        let moves = |asset: &usize| moving.underlying[*asset].is_some();
-        assets
-            .filter(moves)
-            .map(|asset| (asset, losses(asset)))
-            .collect()
-    }
 }

@@ -1,18 +1,16 @@
 //! Losses of options: full revaluation at shocked prices and volatilities.
 
+use super::RiskModel;
 use super::expiry::{lacks, time_left};
-use super::losses::{impossible, not_finite, shocks_of};
-use super::{RiskModel, ScenarioSet};
+use super::losses::{InstrumentRows, Making, finite_loss, impossible, shocks_of};
 use crate::error::{Error, Place, Result};
 use crate::kernel::math::{exp, ln};
-use crate::kernel::{LossTable, Row, charge};
-use crate::market::Market;
+use crate::kernel::{Row, charge};
 use crate::options::{
     Averaging, Greeks, OptionColumns, OptionModel, ShockSet, ShockedOption, YEAR_NS, option_greeks,
     revalue,
 };
-use crate::pool::{Stop, never};
-use crate::risk_layout::loss_row;
+use crate::pool::never;
 use crate::table::Missing;
 use crate::universe::Right;
 
@@ -43,7 +41,7 @@ impl PaidPerAverage {
         certain: f64,
     ) -> Result<Self> {
         let options = std::slice::from_ref(option);
-        let value = greeks(options, OptionModel::Black76, option.inverse, &mut never)?[0].value;
+        let value = greeks(options, OptionModel::Black76, option.inverse)?[0].value;
         Ok(Self {
             fixed: averaging.passed * average,
             open: averaging.open(),
@@ -68,92 +66,81 @@ impl PaidPerAverage {
     }
 }
 
-/// Fills in the losses, and the delta charges, of all options among `instruments`.
-pub(super) fn fill(
-    model: &RiskModel,
-    market: &Market,
-    set: &ScenarioSet,
-    instruments: &[usize],
-    losses: &mut LossTable,
-    holder: &impl Fn(usize) -> String,
-    stop: Stop<'_>,
-) -> Result<()> {
-    let universe = model.universe();
-    let is_option = |instrument: &&usize| universe.specs()[**instrument].is_option();
-    let held: Vec<usize> = instruments.iter().filter(is_option).copied().collect();
-    if held.is_empty() {
-        return Ok(());
-    }
-    let of = if set.absolute {
-        OptionModel::Bachelier
-    } else {
-        OptionModel::Black76
-    };
-    let (mut shock_sets, mut of_underlying) = (Vec::new(), Vec::new());
-    let mut options = Vec::with_capacity(held.len());
-    let mut averaged = Vec::new();
-    for &instrument in &held {
-        let shocks = shocks_of(model, set, instrument, holder)?;
-        let spec = &universe.specs()[instrument];
-        if spec.inverse {
-            let id = universe.instruments().get(instrument).to_string();
-            if set.absolute {
-                return Err(Error::Parameter {
-                    place: Place::frame("scenarios"),
-                    problem: format!(
-                        "absolute shocks are for prices that may be negative, but {id} pays in coin and divides by one"
-                    ),
-                });
-            }
-            if let Some(scenario) = shocks.price.iter().position(|&shock| shock == -1.0) {
-                return Err(impossible(set, scenario, &id, 0.0));
+/// What the scenarios of a set do to options, by underlying.
+pub(super) struct OptionShocks {
+    model: OptionModel,
+    sets: Vec<ShockSet>,
+    of_underlying: Vec<Option<u32>>,
+}
+
+impl OptionShocks {
+    /// For the options among some instruments.
+    pub(super) fn new<H: Fn(usize) -> String>(
+        making: &Making<'_, H>,
+        rows: &[InstrumentRows<'_>],
+    ) -> Result<Self> {
+        let universe = making.model.universe();
+        let mut shocks = Self {
+            model: if making.set.absolute {
+                OptionModel::Bachelier
+            } else {
+                OptionModel::Black76
+            },
+            sets: Vec::new(),
+            of_underlying: vec![None; universe.underlyings().len()],
+        };
+        for &InstrumentRows { instrument, .. } in rows {
+            let spec = &universe.specs()[instrument];
+            let number = &mut shocks.of_underlying[spec.underlying as usize];
+            if spec.is_option() && number.is_none() {
+                let of = shocks_of(making.model, making.set, instrument, making.holder)?;
+                *number = Some(shocks.sets.len() as u32);
+                let set = ShockSet::new(&of.price, &of.volatility, shocks.model)?;
+                shocks.sets.push(set);
             }
         }
-        let underlying = spec.underlying;
-        let found = of_underlying.iter().position(|&other| other == underlying);
-        let number = match found {
-            Some(number) => number,
-            None => {
-                shock_sets.push(ShockSet::new(&shocks.price, &shocks.volatility, of)?);
-                of_underlying.push(underlying);
-                shock_sets.len() - 1
-            }
-        };
-        let (option, per_average) = option(model, market, set, instrument, number as u32, holder)?;
-        averaged.extend(per_average.map(|per_average| (options.len(), per_average)));
-        options.push(option);
+        Ok(shocks)
     }
-    let lanes = set.len().div_ceil(8);
-    let mut gains = vec![Row::default(); options.len() * lanes];
-    let of_held = |error: Error| named(error, model, &held);
-    revalue(
-        &options,
-        &shock_sets,
-        set.volatility.floor,
-        &mut gains,
-        &mut *stop,
-    )
-    .map_err(of_held)?;
+}
+
+/// Fills in the losses, and the delta charges, of the options that some instruments begin with.
+pub(super) fn fill<H: Fn(usize) -> String>(
+    making: &Making<'_, H>,
+    shocks: &OptionShocks,
+    rows: &mut [InstrumentRows<'_>],
+) -> Result<()> {
+    let (model, set, holder) = (making.model, making.set, making.holder);
+    let universe = model.universe();
+    let is_option = |rows: &InstrumentRows<'_>| universe.specs()[rows.instrument].is_option();
+    let count = rows.partition_point(is_option);
+    let rows = &mut rows[..count];
+    let held: Vec<usize> = rows.iter().map(|rows| rows.instrument).collect();
+    let mut options = Vec::with_capacity(count);
+    let mut averaged = Vec::new();
+    for &instrument in &held {
+        prepare(making, shocks, instrument, &mut options, &mut averaged)?;
+    }
+    let mut gains: Vec<&mut [Row]> = rows.iter_mut().map(|rows| &mut *rows.own.lanes).collect();
+    revalue(&options, &shocks.sets, set.volatility.floor, &mut gains)
+        .map_err(|error| named(error, model, &held))?;
     for (at, per_average) in &averaged {
         let shocks = shocks_of(model, set, held[*at], holder)?;
-        let gains = &mut gains[at * lanes..][..lanes];
-        per_average.convert(options[*at].forward, &shocks.price, gains);
+        per_average.convert(options[*at].forward, &shocks.price, gains[*at]);
     }
-    for (&instrument, gains) in held.iter().zip(gains.chunks(lanes)) {
-        let gains: &[f64] = bytemuck::cast_slice(gains);
-        let to = losses.losses_mut(loss_row(instrument));
+    for rows in &mut *rows {
+        *rows.own.charges = [0.0; 8];
         let mut is_finite = true;
-        for ((loss, gain), weight) in to.iter_mut().zip(gains).zip(&set.weight) {
-            *loss = -gain * weight + 0.0;
+        for (loss, weight) in rows.own.losses().iter_mut().zip(&set.weight) {
+            // So far it is a gain.
+            *loss = -*loss * weight + 0.0;
             is_finite &= loss.is_finite();
         }
         if !is_finite {
-            let bad = to
-                .iter()
-                .position(|loss| !loss.is_finite())
-                .expect("one is not");
-            let id = universe.instruments().get(instrument).to_string();
-            return Err(not_finite(&holder(instrument), &id, bad, to[bad]));
+            let instrument = rows.instrument;
+            let id = || universe.instruments().get(instrument).to_string();
+            for (scenario, &loss) in rows.own.losses().iter().enumerate() {
+                finite_loss(loss, scenario, id, || holder(instrument))?;
+            }
         }
     }
     let charged = |at: &usize| {
@@ -167,29 +154,24 @@ pub(super) fn fill(
         if kind.is_empty() {
             continue;
         }
-        let rows: Vec<usize> = kind.iter().map(|&at| held[at]).collect();
+        let instruments: Vec<usize> = kind.iter().map(|&at| held[at]).collect();
         let kind_options: Vec<ShockedOption> = kind.iter().map(|&at| options[at]).collect();
-        let found = greeks(&kind_options, of, inverse, &mut *stop);
-        let found = found.map_err(|error| named(error, model, &rows))?;
+        let found = greeks(&kind_options, shocks.model, inverse);
+        let found = found.map_err(|error| named(error, model, &instruments))?;
         for ((&at, option), greeks) in kind.iter().zip(&kind_options).zip(found) {
             // What a rise of the forward by all of itself would add at the present delta; the scale discounts.
             let mut change = option.scale * option.forward * greeks.delta;
             if let Ok(place) = averaged.binary_search_by_key(&at, |(of, _)| *of) {
                 change = averaged[place].1.delta_notional(option.forward, change);
             }
-            losses.charges_mut(loss_row(held[at]))[charge::DELTA] = change;
+            rows[at].own.charges[charge::DELTA] = change;
         }
     }
     Ok(())
 }
 
 /// Value and greeks of one unit of each option, undiscounted; all of them `inverse`, or none.
-fn greeks(
-    options: &[ShockedOption],
-    of: OptionModel,
-    inverse: bool,
-    stop: Stop<'_>,
-) -> Result<Vec<Greeks<f64>>> {
+fn greeks(options: &[ShockedOption], of: OptionModel, inverse: bool) -> Result<Vec<Greeks<f64>>> {
     let column =
         |value: fn(&ShockedOption) -> f64| -> Vec<f64> { options.iter().map(value).collect() };
     let is_call: Vec<bool> = options.iter().map(|option| option.is_call).collect();
@@ -201,25 +183,47 @@ fn greeks(
         rate: &vec![0.0; options.len()],
         is_call: &is_call,
     };
-    option_greeks(columns, of, inverse, stop)
+    option_greeks(columns, of, inverse, &mut never)
 }
 
-/// One option as the scenarios see it; while its settlement price is averaged, that on what is still open, and if it pays
-/// in coin, by what its value is divided.
-fn option(
-    model: &RiskModel,
-    market: &Market,
-    set: &ScenarioSet,
+/// Adds one option as the scenarios see it; while its settlement price is averaged, that on what is still open, and if it
+/// pays in coin, by what its value is divided, with its place among the options.
+fn prepare<H: Fn(usize) -> String>(
+    making: &Making<'_, H>,
+    shocks: &OptionShocks,
     instrument: usize,
-    shocks: u32,
-    holder: &impl Fn(usize) -> String,
-) -> Result<(ShockedOption, Option<PaidPerAverage>)> {
+    options: &mut Vec<ShockedOption>,
+    averaged: &mut Vec<(usize, PaidPerAverage)>,
+) -> Result<()> {
+    let Making {
+        model,
+        market,
+        set,
+        holder,
+        ..
+    } = *making;
     let universe = model.universe();
     let spec = &universe.specs()[instrument];
-    let id = universe.instruments().get(instrument);
+    let id = || universe.instruments().get(instrument).to_string();
+    let shocks = shocks.of_underlying[spec.underlying as usize].expect("that of an option here");
+    if spec.inverse {
+        if set.absolute {
+            return Err(Error::Parameter {
+                place: Place::frame("scenarios"),
+                problem: format!(
+                    "absolute shocks are for prices that may be negative, but {} pays in coin and divides by one",
+                    id()
+                ),
+            });
+        }
+        let prices = &shocks_of(model, set, instrument, holder)?.price;
+        if let Some(scenario) = prices.iter().position(|&shock| shock == -1.0) {
+            return Err(impossible(set, scenario, &id(), 0.0));
+        }
+    }
     let missing = |what: &'static str| Error::MissingPrice {
         what,
-        id: id.to_string(),
+        id: id(),
         account: holder(instrument),
     };
     let settlement = spec.settlement as usize;
@@ -284,13 +288,13 @@ fn option(
         },
         shocks,
     };
-    let mut per_average = None;
     if spec.inverse && is_averaged {
-        let named = |error| named(error, model, &[instrument]);
-        per_average =
-            Some(PaidPerAverage::of(averaging, average, &option, certain).map_err(named)?);
+        let per_average = PaidPerAverage::of(averaging, average, &option, certain);
+        let per_average = per_average.map_err(|error| named(error, model, &[instrument]))?;
+        averaged.push((options.len(), per_average));
     }
-    Ok((option, per_average))
+    options.push(option);
+    Ok(())
 }
 
 /// An error about a row of options, told by the instrument.

@@ -1,0 +1,147 @@
+"""A model keeps its last risk tables; nobody can tell, whatever has moved and whoever still reads one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xmfast as xm
+from portfolio_building import Model, build, model_of, risk_columns_of
+from portfolio_venues import PortfolioVenue, portfolio_venues
+
+TIMES = ("2026-11-23T12:00:00", "2026-11-23T12:05:00", "2026-11-24T07:45:00", "2026-11-25T00:00:00")
+FIGURES = (
+    "index_price",
+    "mark_price",
+    "deposit_index",
+    "borrow_index",
+    "cumulative_funding",
+    "implied_volatility",
+    "forward",
+    "discount_rate",
+    "settlement_average",
+)
+
+
+def moved(priced: PortfolioVenue, random: Random) -> PortfolioVenue:
+    """Return the venue after a few figures of its market have moved; often it is one alone."""
+    for name in random.sample(FIGURES, random.choice((0, 1, 1, 2, 9))):
+        owner: Any = priced.venue if hasattr(priced.venue, name) else priced
+        figures = getattr(owner, name)
+        ids = random.sample(sorted(figures), min(len(figures), random.choice((1, 1, 2, 20))))
+        figures = figures | {key: figures[key] * random.choice((0.97, 1.0, 1.03, 1.4)) for key in ids}
+        changed = replace(owner, **{name: figures})
+        priced = changed if owner is priced else replace(priced, venue=changed)
+    return replace(priced, time=random.choice(TIMES)) if random.random() < 0.3 else priced
+
+
+def attempted(what: Callable[..., Any], *inputs: Any) -> Any:
+    """Return what comes of it, or what was wrong."""
+    try:
+        return what(*inputs)
+    except xm.XmfastError as error:
+        return str(error)
+
+
+def figures_of(result: Any) -> Any:
+    """Return all columns of a report, and what the table says of the account that is worst off."""
+    if isinstance(result, xm.RiskArrays):
+        return {"losses": result.losses}
+    if not isinstance(result, xm.PortfolioReport):
+        return result
+    figures = risk_columns_of(result)
+    for account in result.worst(1).accounts.tolist():
+        figures["losses"] = np.array(result.scenario_losses(account).losses)
+    return figures
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    if isinstance(expected, str):
+        assert found == expected
+        return
+    assert found.keys() == expected.keys()
+    for name, column in expected.items():
+        assert column.tobytes() == found[name].tobytes(), name
+
+
+@given(priced=portfolio_venues(), seed=st.integers(0, 2**32))
+def test_a_model_that_was_used_before_says_what_a_new_one_says(priced: PortfolioVenue, seed: int) -> None:
+    random = Random(seed)
+    model, book, market = build(priced)
+    positions = priced.venue.positions
+    assert positions is not None
+    half = {name: cells[::2] for name, cells in positions.items()}
+    venue = priced.venue
+    # Fewer instruments, fewer positions an account, no orders: another table is needed.
+    other = xm.Book.from_frames(model.universe, venue.balances, half, None, venue.accounts)
+    seen = [priced]
+    held: list[tuple[xm.PortfolioReport, Any]] = []
+    for _ in range(6):
+        now = moved(random.choice(seen[-2:]), random)
+        seen.append(now)
+        prices = {name: getattr(now.venue if hasattr(now.venue, name) else now, name) for name in FIGURES}
+        now_market = market.with_prices(time=now.time, **prices)
+        now_book = random.choice((book, book, other))
+        fresh = model_of(model.universe, venue.collateral, priced.terms)
+        report = attempted(model.evaluate, now_book, now_market)
+        found = figures_of(report)
+        assert_same(found, figures_of(attempted(fresh.evaluate, now_book, now_market)))
+        arrays, expected = (attempted(one.risk_arrays, now_market) for one in (model, fresh))
+        assert_same(figures_of(arrays), figures_of(expected))
+        if isinstance(report, xm.PortfolioReport):
+            assert model.liquidatable(now_book, now_market).tolist() == report.liquidatable.tolist()
+            held = [*held, (report, found)][-random.choice((1, 1, 4)) :]
+    for report, found in held:
+        assert_same(figures_of(report), found)
+
+
+def test_threads_may_share_a_model() -> None:
+    universe = xm.Universe.from_frames(
+        {"asset": ["USD"]},
+        {"instrument": ["A", "B"], "kind": ["perpetual"] * 2, "underlying": ["A", "B"], "settlement": ["USD"] * 2},
+    )
+    rng = np.random.default_rng(7)
+    positions = {
+        "account": np.repeat(np.arange(500), 2),
+        "instrument": ["A", "B"] * 500,
+        "quantity": rng.normal(size=1000),
+        "entry_price": np.full(1000, 10.0),
+    }
+    book = xm.Book.from_frames(universe, positions=positions)
+    markets = [xm.Market(universe, mark_price={"A": 10.0 + step % 3, "B": 8.0 + step % 5}) for step in range(15)]
+
+    def model() -> Model:
+        return xm.PortfolioMargin(universe, scenarios=xm.Scenarios(rng_shocks))
+
+    rng_shocks = np.linspace(-0.3, 0.3, 61)
+    expected = [risk_columns_of(model().evaluate(book, market)) for market in markets]
+    shared = model()
+    with ThreadPoolExecutor(8) as threads:
+        found = threads.map(lambda step: risk_columns_of(shared.evaluate(book, markets[step % 15])), range(600))
+        for step, columns in enumerate(found):
+            assert_same(columns, expected[step % 15])
+
+
+@pytest.mark.parametrize("holding", [0, 1, 5])
+def test_a_report_keeps_its_own_losses(holding: int) -> None:
+    universe = xm.Universe.from_frames(
+        {"asset": ["USD"]},
+        {"instrument": ["A"], "kind": ["perpetual"], "underlying": ["A"], "settlement": ["USD"]},
+    )
+    position = {"account": ["a"], "instrument": ["A"], "quantity": [1.0], "entry_price": [10.0]}
+    book = xm.Book.from_frames(universe, positions=position)
+    model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios([-0.1, 0.1]))
+    reports = []
+    for price in range(10, 20):
+        reports.append(model.evaluate(book, xm.Market(universe, mark_price={"A": float(price)})))
+        reports = reports[-holding:] if holding else []
+        for report, mark in zip(reversed(reports), range(price, 0, -1), strict=False):
+            assert report.scenario_losses("a").losses[0].tolist() == pytest.approx([0.1 * mark, -0.1 * mark])
