@@ -22,6 +22,9 @@ from strategies import rounded
 # How many random histories all tests of the engine play together; outside of CI it may be a hundred times as many.
 HISTORIES = int(os.environ.get("XMFAST_ENGINE_HISTORIES", "2000"))
 
+# The engine takes no prices nearer to 0, and none beyond the other.
+LEAST_PRICE, MOST_PRICE = 1e-30, 1e29
+
 Model: TypeAlias = "xm.CrossMargin | xm.IsolatedMargin | xm.PortfolioMargin | xm.HistoricalVaR"
 Report: TypeAlias = "xm.MarginReport | xm.PortfolioReport"
 
@@ -124,7 +127,7 @@ class Scene:
         price = self.index[name] if index else self.marks[name]
         if not index and given(self.specs[name], "allow_negative_price", False) and random.random() < 0.3:
             through: float = rounded(price - 3.0)
-            return random.choice((0.0, -0.0, -price, 1.0, -1.0, 1e-29, through))
+            return random.choice((0.0, -0.0, -price, 1.0, -1.0, 1e-20, through))
         if price == 0 or random.random() < 0.03:
             risen: float = rounded(random.lognormvariate(3, 1))
             return random.choice((0.0, risen)) if index or self._may_be_0(name) else 1.0
@@ -148,8 +151,9 @@ class Scene:
 
 def _at_most(decimals: int, value: float) -> float:
     """Round to a few digits that a ledger of so many decimals has, and never to nothing."""
+    short: float = round(rounded(value), decimals)
     least: float = 10.0**-decimals
-    return max(round(rounded(value), decimals), least)
+    return max(short, least)
 
 
 def _fill(scene: Scene) -> list[Event]:
@@ -279,6 +283,10 @@ def _tick_to_the_edge(scene: Scene) -> list[Event]:
     price = scene.random.choice(prices)
     for _ in range(scene.random.choice((0, 1, 1, 2))):
         price = math.nextafter(price, scene.random.choice((math.inf, -math.inf)))
+    if abs(price) > MOST_PRICE:
+        return []
+    if abs(price) < LEAST_PRICE:
+        price = 0.0
     # There and back, and there again: whoever fell must be watched for recovering.
     back = scene.marks[name]
     return [event("tick", name, at) for at in (price, back, price)][: scene.random.choice((1, 2, 3))]
@@ -296,6 +304,8 @@ def _nudge(scene: Scene) -> list[Event]:
     row = scene.random.randrange(len(health))
     least = 10.0 ** -scene.decimals[numeraire]
     missing = float(-health[row]) + scene.random.choice((0.0, least, -least, 1e-6, -1e-6, 0.01, -0.01, 1.0))
+    if abs(missing) > 1e15:
+        return []
     # Digits that the ledger has, of a number whose last digits are beyond it.
     amount = Decimal(repr(abs(missing))).quantize(Decimal(1).scaleb(-scene.decimals[numeraire]))
     if amount == 0:
@@ -389,12 +399,15 @@ _KINDS: dict[Callable[[Scene], list[Event]], float] = {
     _parameters: 1.5,
     _newcomer: 0.5,
 }
-PRICES: tuple[Callable[[Scene], list[Event]], ...] = (_tick, _index_tick, _crash, _funding, _interest, _time)
 MONEY: tuple[Callable[[Scene], list[Event]], ...] = (
     *(_fill, _fills, _trade, _deposit, _withdraw, _exchange, _transfer, _tick, _index_tick, _funding, _interest),
     *(_settle, _newcomer),
 )
 
+# What can go on for ever; interest upon interest is more than any ledger holds.
+LASTING: tuple[Callable[[Scene], list[Event]], ...] = tuple(
+    kind for kind in _KINDS if kind not in (_settle, _newcomer, _interest)
+)
 ORDERS: tuple[Callable[[Scene], list[Event]], ...] = (_order, _change_of_order)
 
 
@@ -408,11 +421,13 @@ def next_events(scene: Scene, among: Sequence[Callable[[Scene], list[Event]]] = 
 
 def shortest(events: Sequence[Event], fails: Callable[[Sequence[Event]], bool]) -> list[Event]:
     """Return a history that still fails, without the events that it can do without."""
-    kept = list(events)
-    for at in reversed(range(len(events))):
-        without = kept[:at] + kept[at + 1 :]
-        if fails(without):
-            kept = without
+    kept, chunk = list(events), len(events)
+    while chunk > 1:
+        chunk = (chunk + 1) // 2
+        for start in reversed(range(0, len(kept), chunk)):
+            without = kept[:start] + kept[start + chunk :]
+            if fails(without):
+                kept = without
     return kept
 
 

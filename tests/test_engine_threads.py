@@ -353,3 +353,22 @@ def test_an_event_loop_goes_on() -> None:
     ticks, lengths = asyncio.run(both())
     assert ticks == 200 and lengths == [20_000] * 10
     assert engine.metrics().events["tick"].count == 200
+
+
+@pytest.mark.skipif(os.name != "posix", reason="forks as POSIX has them")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_child_goes_its_own_way() -> None:
+    venue = busy_venue(accounts=5000)
+    engine = open_engine(venue)
+    before, name = everything(engine), engine.universe.instruments[0]
+    price = float(engine.market.mark_price[0])
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            engine.tick(name, price * 2)
+            status = 0 if everything(engine)[0] != before[0] else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert everything(engine) == before
