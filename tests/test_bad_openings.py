@@ -1,0 +1,76 @@
+"""Engines that cannot be opened, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import xmfast as xm
+from small_engine import small_engine
+from standing import INF, NAN, refused
+
+
+def open_with(**said: Any) -> Callable[[], xm.Engine]:
+    return lambda: small_engine(balances=[("ann", "USD", 1000)], **said)
+
+
+OPENINGS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
+    ({"decimals": -1}, xm.ParameterError, ("decimals", "-1")),
+    ({"decimals": 19}, xm.ParameterError, ("decimals", "19")),
+    ({"decimals": 2.0}, xm.ParameterError, ("decimals", "2.0")),
+    ({"decimals": True}, xm.ParameterError, ("decimals", "True")),
+    ({"decimals": "8"}, xm.ParameterError, ("decimals", "'8'")),
+    ({"decimals": None}, xm.ParameterError, ("decimals",)),
+    ({"decimals": {"USDT": 6}}, xm.UnknownIdError, ("decimals", "USDT", "USD")),
+    ({"decimals": {"PERP": 6}}, xm.UnknownIdError, ("decimals", "PERP")),
+    ({"decimals": {"USD": None}}, xm.ParameterError, ("decimals",)),
+    ({"borrowable": ["USDT"]}, xm.UnknownIdError, ("borrowable", "USDT")),
+    ({"borrowable": ["PERP"]}, xm.UnknownIdError, ("borrowable", "PERP")),
+    ({"withdrawable_gain_share": 1.01}, xm.ParameterError, ("withdrawable_gain_share", "1.01")),
+    ({"withdrawable_gain_share": -0.1}, xm.ParameterError, ("withdrawable_gain_share",)),
+    ({"withdrawable_gain_share": NAN}, xm.ParameterError, ("withdrawable_gain_share",)),
+    ({"withdrawable_gain_share": "1"}, xm.ParameterError, ("withdrawable_gain_share",)),
+    ({"withdrawable_gain_share": None}, xm.ParameterError, ("withdrawable_gain_share",)),
+    ({"position_limit": {"PERPS": 1}}, xm.UnknownIdError, ("position_limit", "PERPS", "PERP")),
+    ({"position_limit": {"PERP": -1}}, xm.ParameterError, ("position_limit", "PERP", "negative")),
+    ({"position_limit": {"PERP": NAN}}, xm.InputError, ("position_limit", "finite")),
+    ({"position_limit": {"PERP": 1e-9}}, xm.InputError, ("position_limit", "8 decimals")),
+    ({"position_limit": {"PERP": "1"}}, xm.ColumnError, ("position_limit",)),
+    ({"position_limit": {"PERP": None}}, xm.ColumnError, ("position_limit",)),
+    ({"open_interest_limit": {"BTC": 1}}, xm.UnknownIdError, ("open_interest_limit", "BTC")),
+    ({"open_interest_limit": {"PERP": INF}}, xm.InputError, ("open_interest_limit",)),
+]
+
+
+@pytest.mark.parametrize(("said", "error", "words"), OPENINGS)
+def test_openings_that_cannot_be(said: dict[str, Any], error: type[Exception], words: tuple[str, ...]) -> None:
+    refused(open_with(**said), error, *words)
+
+
+def test_an_engine_needs_a_book_a_market_and_a_model_of_one_universe() -> None:
+    engine, other = small_engine(), small_engine()
+    book: Any
+    for book in (None, 5, engine.market):
+        with pytest.raises(TypeError, match="book"):
+            xm.Engine(book, engine.market, engine.model)
+    with pytest.raises(TypeError, match="market"):
+        xm.Engine(engine.book, engine.book, engine.model)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="model"):
+        xm.Engine(engine.book, engine.market, engine.universe)  # type: ignore[arg-type]
+    for inputs in (
+        (other.book, engine.market, engine.model),
+        (engine.book, other.market, engine.model),
+        (engine.book, engine.market, other.model),
+    ):
+        refused(lambda: xm.Engine(*inputs), xm.UniverseMismatchError, "universe")  # noqa: B023
+
+
+def test_what_is_held_must_fit_the_ledger() -> None:
+    refused(lambda: small_engine(balances=[("ann", "USD", 1e25)]), xm.InputError, "balances", "too large")
+    refused(lambda: small_engine(positions=[("ann", "PERP", 1e25, 1)]), xm.InputError, "positions", "too large")
+    refused(lambda: small_engine(positions=[("ann", "PERP", 1e12, 1e12)]), xm.InputError, "positions", "too large")
+    refused(
+        lambda: small_engine(positions=[("ann", "PERP", 1, 1, 1e12)], decimals=18), xm.InputError, "isolated_margin"
+    )

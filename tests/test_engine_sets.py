@@ -1,0 +1,343 @@
+"""Who fell, who recovered and who is liquidatable: after every event just what a full evaluation says.
+
+Histories are short and many. The engine watches prices and judges few accounts; here everybody is evaluated anew after
+each event, and the sets are compared. ``XMFAST_ENGINE_HISTORIES`` says how many histories are played.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import portfolio_building
+import xmfast as xm
+from building import bits_of, build, isolated_bits_of
+from changes import COLLATERAL_PARAMETERS, MARGIN_PARAMETERS, tightened
+from engine_histories import HISTORIES, LASTING, Event, Model, Scene, event, next_events, played, shortest
+from knife_edge import knife_edge_venue
+from portfolio_building import model_of
+from portfolio_venues import random_portfolio_venue
+from reference_history import HistoryRules
+from rule_venues import random_rule_venue
+from strategies import Venue
+
+SMALL: dict[str, Any] = {"accounts": 7, "assets": 3, "instruments": 6, "mean_positions": 3.0, "mean_balances": 2.0}
+# What is liquidatable or not: an account's pool (no instrument), or one of its positions that stand alone.
+Unit = tuple[Any, Any]
+met: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def enough_has_happened() -> Iterator[None]:
+    yield
+    # A set that is always empty is easily right.
+    for what, share in (("fell", 0.5), ("recovered", 0.4), ("was refused", 0.2)):
+        played = met["histories"]
+        assert met[what] >= share * played, f"in {played} histories it happened {met[what]} times that somebody {what}"
+
+
+def histories(share: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a test play its share of the histories, each from a seed of its own, which is what a failure names."""
+    count = max(1, round(share * HISTORIES))
+    # A seed does not shrink; the events that follow from it do, see `shortest`.
+    alone = settings(max_examples=count, phases=(Phase.explicit, Phase.generate), database=None)
+    return lambda test: alone(given(seed=st.integers(0, 2**32 - 1))(test))
+
+
+class Watched:
+    """An engine beside full evaluations."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.engine = scene, scene.engine
+        assert self.engine.fallen().tolist() == [] and self.engine.recovered().tolist() == []
+        self.standing = self.evaluated()
+
+    def evaluated(self) -> dict[Unit, bool]:
+        """Evaluate everybody; return who is liquidatable after comparing what the engine says now."""
+        report: Any = self.engine.model.evaluate(self.scene.book, self.scene.market)
+        mine: Any = self.engine.report()
+        assert bits_of(mine) == bits_of(report)
+        assert isolated_bits_of(mine) == isolated_bits_of(report)
+        standing = standing_of(report)
+        assert self.engine.liquidatable().tolist() == in_order(report, standing)
+        accounts, instruments = self.engine.liquidatable_positions()
+        alone = [unit for unit, down in standing.items() if down and unit[1] is not None]
+        assert list(zip(accounts.tolist(), instruments, strict=True)) == alone
+        return standing
+
+    def step(self, happens: Event) -> None:
+        """Let something happen, and compare who fell and who recovered."""
+        before, market, book = self.engine.state_hash(), self.scene.market, self.scene.book
+        returned, refused = played(happens, self.engine)
+        if refused is not None:
+            met["was refused"] += 1
+            assert self.engine.state_hash() == before, f"refused, and yet something changed: {refused}"
+            assert_is_impossible(happens, refused, self.engine.model, book, market)
+            return
+        if happens.name == "settle":
+            self.scene.settled.add(happens.args[0])
+        self.scene.look()
+        was, self.standing, many = self.standing, self.evaluated(), happens.name == "fills"
+        fallen = {unit[0] for unit, down in self.standing.items() if down and not was.get(unit, False)}
+        # A position that is closed is liquidatable no more.
+        recovered = {unit[0] for unit, down in was.items() if down and not self.standing.get(unit, False)}
+        # One that is filled twice may have fallen and recovered in between, and then it is in both.
+        twice = {account for account, times in Counter(happens.args[0]).items() if times > 1} if many else set()
+        for said, right in ((self.engine.fallen().tolist(), fallen), (self.engine.recovered().tolist(), recovered)):
+            assert len(said) == len(set(said)) and right <= set(said) <= right | twice, (said, right)
+        if happens.name in ("tick", "ticks", "accrue", "settle", "set_parameters"):
+            assert sorted(returned.tolist()) == sorted(fallen)
+        met["fell"] += bool(fallen)
+        met["recovered"] += bool(recovered)
+
+
+def standing_of(report: Any) -> dict[Unit, bool]:
+    """Return what is liquidatable and what is not, by account and instrument."""
+    isolated = report.isolated
+    pools = zip(report.accounts.tolist(), report.liquidatable.tolist(), strict=True)
+    alone = zip(isolated.accounts.tolist(), isolated.instruments.tolist(), isolated.liquidatable.tolist(), strict=True)
+    return {(account, None): down for account, down in pools} | {(account, at): down for account, at, down in alone}
+
+
+def in_order(report: Any, standing: dict[Unit, bool]) -> list[Any]:
+    down = {unit[0] for unit, is_down in standing.items() if is_down}
+    return [account for account in report.accounts.tolist() if account in down]
+
+
+def assert_is_impossible(happens: Event, refused: Exception, model: Any, book: xm.Book, market: xm.Market) -> None:
+    """Assert of prices that were refused that nobody could be evaluated with them."""
+    if happens.name not in ("tick", "ticks", "accrue"):
+        return
+    try:
+        model.evaluate(book, moved_market(happens, book.universe, market))
+    except xm.XmfastError:
+        return
+    raise AssertionError(f"refused, although everybody can be evaluated: {refused}")
+
+
+def moved_market(happens: Event, universe: xm.Universe, market: xm.Market) -> xm.Market:
+    """Return what a price event makes of a market."""
+    options = dict(happens.options)
+    if happens.name == "accrue":
+        interest = options.get("interest", {})
+        return market.with_prices(
+            time=happens.args[0] if happens.args else market.time,
+            cumulative_funding=options.get("funding", {}),
+            deposit_index={name: pair[0] for name, pair in interest.items()},
+            borrow_index={name: pair[1] for name, pair in interest.items()},
+        )
+    if happens.name == "ticks":
+        prices = dict(zip(*happens.args, strict=True))
+    else:
+        prices = dict([happens.args]) if happens.args else {options["index"]: options["price"]}
+    marks = {name: price for name, price in prices.items() if name in universe.instruments}
+    rest = {name: price for name, price in prices.items() if name not in marks}
+    return market.with_prices(index_price=rest, mark_price=marks, time=market.time)
+
+
+def watch(seed: int, opened: Callable[[int], Scene], *, groups: int, choose: Any = next_events) -> None:
+    """Play a history; a failure says which of its events are to blame."""
+    scene, events = opened(seed), []
+    try:
+        watched = Watched(scene)
+        for _ in range(groups):
+            for happens in choose(scene):
+                events.append(happens)
+                watched.step(happens)
+    except AssertionError as error:
+        needed = shortest(events, lambda some: fails(opened(seed), some))
+        lines = "\n".join(str(happens) for happens in needed)
+        raise AssertionError(f"seed {seed}: {error}\n{lines}") from error
+    met["histories"] += 1
+
+
+def fails(scene: Scene, events: Sequence[Event]) -> bool:
+    try:
+        watched = Watched(scene)
+        for happens in events:
+            watched.step(happens)
+    except AssertionError:
+        return True
+    return False
+
+
+def opened(venue: Venue, inputs: Any, seed: int, remake: Callable[[Random], Model]) -> Scene:
+    """Open an engine with scales and permissions that follow from the seed, and look at it."""
+    model, book, market = inputs
+    random = Random(f"engine {seed}")
+    decimals = {asset: random.choice((2, 6, 8, 8, 9)) for asset in book.universe.assets}
+    options: dict[str, Any] = {
+        "borrowable": [asset for asset in book.universe.assets if random.random() < 0.5],
+        "withdrawable_gain_share": random.choice((0.0, 0.5, 1.0)),
+    }
+    try:
+        engine = xm.Engine(book, market, model, decimals=decimals, **options)
+    except xm.InputError:
+        # So much is posted of something that is worth so little that the ledger would need more than 64 bits.
+        decimals = dict.fromkeys(decimals, 2)
+        engine = xm.Engine(book, market, model, decimals=decimals, **options)
+    return Scene(engine, random, venue.instruments, remake=remake, decimals=decimals)
+
+
+def linear_remake(venue: Venue, universe: xm.Universe) -> Callable[[Random], Model]:
+    """Return what makes other parameters: stricter ones, those of the beginning, or those of the other model."""
+
+    def remake(random: Random) -> Model:
+        changed = venue
+        for what in random.sample((*COLLATERAL_PARAMETERS, *MARGIN_PARAMETERS[:-1]), random.choice((0, 1, 3))):
+            changed = tightened(changed, what, random)
+        cross = (venue.mode == "cross") == (random.random() < 0.8)
+        kind = xm.CrossMargin if cross else xm.IsolatedMargin
+        return kind.from_frames(universe, changed.collateral, changed.margin)
+
+    return remake
+
+
+def open_linear(seed: int, mode: str) -> Scene:
+    venue = random_rule_venue(seed, mode=mode, **SMALL)
+    inputs = build(venue)
+    return opened(venue, inputs, seed, linear_remake(venue, inputs[1].universe))
+
+
+def open_portfolio(seed: int) -> Scene:
+    priced = random_portfolio_venue(seed, **SMALL)
+    inputs = portfolio_building.build(priced)
+    universe = inputs[1].universe
+    linear = linear_remake(priced.venue, universe)
+
+    def remake(random: Random) -> Model:
+        if random.random() < 0.3:
+            return linear(random)
+        factor, floor = random.choice((1.0, 1.5, 3.0)), random.choice((0.0, 30.0, 1000.0))
+        terms: Any = replace(priced.terms, initial_factor=factor, margin_floor=floor)
+        if isinstance(terms, HistoryRules):
+            terms = replace(terms, confidence=random.choice((0.9, 0.99)))
+        return model_of(universe, priced.venue.collateral, terms)
+
+    return opened(priced.venue, inputs, seed, remake)
+
+
+@histories(0.6)
+def test_cross_margin(seed: int) -> None:
+    watch(seed, lambda seed: open_linear(seed, "cross"), groups=12)
+
+
+@histories(0.15)
+def test_isolated_margin(seed: int) -> None:
+    watch(seed, lambda seed: open_linear(seed, "isolated"), groups=10)
+
+
+@histories(0.2)
+def test_scenario_models(seed: int) -> None:
+    watch(seed, open_portfolio, groups=8)
+
+
+def test_long_histories() -> None:
+    """What was watched before and is not any more piles up, until it is thrown out."""
+    for seed in range(max(1, HISTORIES // 1000)):
+        watch(
+            seed, lambda seed: open_linear(seed, "cross"), groups=300, choose=lambda scene: next_events(scene, LASTING)
+        )
+
+
+# At the edge
+
+# As fine as the ledger of the edge is, and as near to 0 as health is brought.
+FINEST = 12
+
+
+def open_at_the_edge(seed: int) -> Scene:
+    """Open an engine whose every price and rate is a short decimal, so that health can be brought to 0 exactly."""
+    venue, _ = knife_edge_venue(seed, accounts=6)
+    # Of so few accounts perhaps none has any of one kind.
+    empty: dict[str, Any] = {name: None for name in ("balances", "positions", "orders") if not getattr(venue, name)}
+    model, book, market = build(replace(venue, **empty))
+    engine = xm.Engine(book, market, model, decimals=FINEST)
+    remake = linear_remake(venue, book.universe)
+    return Scene(engine, Random(f"edge {seed}"), venue.instruments, remake=remake, decimals=FINEST)
+
+
+def edge_events(scene: Scene) -> Iterator[Event]:
+    """Bring somebody to 0, or move a price by a few units in its last place."""
+    if scene.random.random() < 0.3:
+        yield from to_the_edge(scene, scene.random.choice(scene.accounts))
+        return
+    held = [name for _, name in scene.held]
+    if held and scene.random.random() < 0.7:
+        name, price = scene.random.choice(held), 0.0
+        price = scene.marks[name]
+        moved = by_last_units(price, scene.random)
+        yield event("tick", name, moved)
+        yield event("tick", name, scene.random.choice((price, by_last_units(price, scene.random), moved)))
+        return
+    name = scene.random.choice([name for name in scene.index if name != "USD"])
+    price = scene.index[name]
+    yield event("tick", index=name, price=by_last_units(price, scene.random))
+    yield event("tick", index=name, price=scene.random.choice((price, by_last_units(price, scene.random))))
+
+
+def by_last_units(price: float, random: Random) -> float:
+    towards = random.choice((math.inf, -math.inf))
+    for _ in range(random.choice((1, 1, 2, 5))):
+        price = math.nextafter(price, towards)
+    return price
+
+
+def to_the_edge(scene: Scene, account: Any) -> Iterator[Event]:
+    """Take more than there is as a fee, and pay in what is missing, to the nearest unit or one beside it."""
+    spare = _health(scene, account)
+    if spare > 0:
+        # Dollars count one to one, owned or owed.
+        fee = Decimal(math.ceil((spare + Fraction(1, 10**6)) * 10**FINEST)).scaleb(-FINEST)
+        yield event("fill", account, "ALT-PERP", 1e-8, scene.marks["ALT-PERP"], fee)
+    units = round(-_health(scene, account) * 10**FINEST) + scene.random.choice((-1, 0, 0, 1))
+    if units > 0:
+        yield event("deposit", account, "USD", Decimal(units).scaleb(-FINEST))
+    met["was brought to the edge"] += abs(_health(scene, account)) <= Fraction(2, 10**FINEST)
+
+
+def _health(scene: Scene, account: Any) -> Fraction:
+    return scene.engine.report().explain(account).total.health
+
+
+@histories(0.04)
+def test_at_the_edge(seed: int) -> None:
+    """Whoever is within a millionth of a millionth of 0 falls and rises by the last digit of a price."""
+    watch(seed, open_at_the_edge, groups=15, choose=edge_events)
+
+
+# Sizes
+
+
+def test_accounts_of_many_positions() -> None:
+    """More legs than errors are counted for at first."""
+    for seed in range(max(1, HISTORIES // 500)):
+        watch(seed, open_wide, groups=15)
+
+
+def open_wide(seed: int) -> Scene:
+    venue = random_rule_venue(seed, accounts=5, assets=4, instruments=320, mean_positions=40.0, widest_account=300)
+    inputs = build(venue)
+    return opened(venue, inputs, seed, linear_remake(venue, inputs[1].universe))
+
+
+def test_accounts_of_many_blocks() -> None:
+    """Blocks in which nothing happens are kept from one book to the next."""
+    for seed in range(max(1, HISTORIES // 1000)):
+        watch(seed, open_large, groups=25)
+
+
+def open_large(seed: int) -> Scene:
+    venue = random_rule_venue(seed, accounts=9000, assets=4, instruments=12, mean_positions=2.0)
+    inputs = build(venue)
+    return opened(venue, inputs, seed, linear_remake(venue, inputs[1].universe))
