@@ -102,14 +102,14 @@ class PortfolioReport(MarginReport):
         return Explanation(collateral.title, (*collateral.lines, *lines), collateral.figures)
 
     def scenario_losses(self, account: Id) -> ScenarioLosses:
-        """Return what each position of an account loses in each scenario, as a table and a picture.
+        """Return what each leg of an account (a position; what it has in an asset that moves) loses in each scenario.
 
         Examples
         --------
         >>> model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=[-0.10, 0.10]))
         >>> model.evaluate(book, market).scenario_losses("bob")
-        Losses of account bob: 1 position, the worst 2 of 2 scenarios
-        position  quantity  scenario 0  scenario 1
+        Losses of account bob: 1 leg, the worst 2 of 2 scenarios
+        leg       quantity  scenario 0  scenario 1
         BTC-PERP       0.2    1,202.00   -1,202.00
         together              1,202.00   -1,202.00
         """
