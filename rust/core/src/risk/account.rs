@@ -90,24 +90,18 @@ pub(crate) fn combine<N: Number>(
         (both.clone() - signed.clone()) * N::decimal(0.5)
     };
     let product_group = |group: &Group<'_, N>| product_group(model, group.key);
-    let mut products: SmallVec<[u32; 8]> = groups.iter().map(product_group).collect();
-    products.sort_unstable();
-    products.dedup();
-    for product in products {
-        let mine = || {
-            groups
-                .iter()
-                .filter(|group| product_group(group) == product)
-        };
-        let least = mine().fold(zero(), |sum, group| sum + minimum(group));
+    let mut by_product: SmallVec<[&Group<'_, N>; 8]> = groups.iter().collect();
+    // Stable: in a product group they stay in order, on which sums in f64 depend.
+    by_product.sort_by_key(|group| product_group(group));
+    for mine in by_product.chunk_by(|a, b| product_group(a) == product_group(b)) {
+        let least = mine.iter().fold(zero(), |sum, group| sum + minimum(group));
         match parameters.offsets {
-            Offsets::Share(share) if mine().nth(1).is_some() => {
+            Offsets::Share(share) if mine.len() > 1 => {
                 let share = N::decimal(share);
                 let (mut loss, mut worst) = (zero(), NO_SCENARIO);
-                let scenarios = mine().next().map_or(&[][..], |group| group.scenarios);
-                for (place, &scenario) in scenarios.iter().enumerate() {
+                for (place, &scenario) in mine[0].scenarios.iter().enumerate() {
                     let mut sum = zero();
-                    for group in mine() {
+                    for group in mine {
                         let one = group.losses[place].clone();
                         sum = sum
                             + if one > zero() {
@@ -124,7 +118,7 @@ pub(crate) fn combine<N: Number>(
             }
             _ => {
                 let (mut loss, mut worst, mut top) = (zero(), NO_SCENARIO, zero());
-                for group in mine() {
+                for group in mine {
                     if group.loss > top {
                         (top, worst) = (group.loss.clone(), group.worst);
                     }
