@@ -14,6 +14,7 @@ from xmfast.cross import core_inputs
 from xmfast.errors import ParameterError
 from xmfast.frames import Frame, Id, read_frame
 from xmfast.given_numbers import one_number, whole_number
+from xmfast.in_process import InProcess
 from xmfast.market import Market
 from xmfast.portfolio_report import PortfolioReport, RiskArrays
 from xmfast.returns import historical_shocks, tail_rank
@@ -22,7 +23,7 @@ from xmfast.underlyings import Underlyings
 from xmfast.universe import Universe, core_universe
 
 
-class ScenarioModel:
+class ScenarioModel(InProcess):
     """What the models have in common that revalue positions in scenarios."""
 
     __slots__ = ("_core", "_universe")
