@@ -92,6 +92,7 @@ def test_a_linear_position_in_coin_loses_at_the_shocked_price_of_the_coin() -> N
     losses = report.scenario_losses("ann")
     assert losses.instruments == ["ETH-IN-BTC", "BTC balance", "BTC entry cost"]
     np.testing.assert_allclose(losses.total, report.scan_risk)
+    assert repr(losses).startswith("Losses of account ann: 3 legs, the worst 1 of 1 scenario\nleg ")
 
 
 def test_apart_each_group_takes_its_own_worst() -> None:

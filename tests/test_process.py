@@ -263,9 +263,28 @@ LONG_BOOK = """
         xm.Book.from_frames(universe, None, positions)
 """
 
+# One block of accounts that hedge themselves: equity and every loss are 0, so that all scenarios matter.
+LONG_EXACT = """
+    accounts, scenarios = 4000, 100
+    universe = xm.Universe.from_frames({{"asset": ["USD"]}}, {{
+        "instrument": ["P", "Q"], "kind": ["perpetual"] * 2, "underlying": ["U"] * 2, "settlement": ["USD"] * 2}})
+    book = xm.Book.from_frames(universe, None, {{
+        "account": np.repeat(np.arange(accounts), 2), "instrument": ["P", "Q"] * accounts,
+        "quantity": [0.7, -0.7] * accounts, "entry_price": [61234.56] * (2 * accounts)}})
+    market = xm.Market(universe, mark_price={{"P": 61234.56, "Q": 61234.56}})
+    shocks = np.random.default_rng(0).normal(0, 0.1, scenarios).tolist()
+    model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=shocks))
+    def work():
+        model.CALL(book, market)
+"""
+
 
 @POSIX
-@pytest.mark.parametrize("setup", [LONG_CONTRACTION, LONG_BOOK], ids=["contract", "book"])
+@pytest.mark.parametrize(
+    "setup",
+    [LONG_CONTRACTION, LONG_BOOK, LONG_EXACT.replace("CALL", "evaluate"), LONG_EXACT.replace("CALL", "liquidatable")],
+    ids=["contract", "book", "exact", "exact flags"],
+)
 def test_ctrl_c_ends_long_work_soon(setup: str) -> None:
     code = (
         textwrap.dedent(INTERRUPTED)

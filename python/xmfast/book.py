@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from xmfast import _core
 from xmfast.frames import Frame, read_frame
+from xmfast.in_process import InProcess
 from xmfast.universe import Universe, core_universe
 
 
-class Book:
+class Book(InProcess):
     """Balances and positions of all accounts of a venue. Make one with :meth:`from_frames`."""
 
     __slots__ = ("_accounts", "_core", "_universe")

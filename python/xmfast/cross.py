@@ -8,12 +8,13 @@ from xmfast import _core
 from xmfast.book import Book
 from xmfast.errors import InputError
 from xmfast.frames import Frame, read_frame
+from xmfast.in_process import InProcess
 from xmfast.market import Market
 from xmfast.report import MarginReport
 from xmfast.universe import Universe, core_universe
 
 
-class LinearModel:
+class LinearModel(InProcess):
     """What the models have in common that charge rates of notional: parameters, and ``evaluate``."""
 
     __slots__ = ("_core", "_universe")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xmfast import _core
 from xmfast.errors import MissingExtraError
+from xmfast.in_process import InProcess
 
 if TYPE_CHECKING:
     import pandas
@@ -28,10 +29,11 @@ COLUMNS = {
 }
 
 
-class Figures(Generic[Core]):
+class Figures(InProcess, Generic[Core]):
     """Read-only arrays, one entry per row, in the numeraire."""
 
     __slots__ = ("_cache", "_core", "_rows")
+    _instead = "send a frame of its figures, pyarrow.table(report), polars.DataFrame(report) or report.to_pandas()"
     # Attributes that say what a row is, as columns of a frame.
     _keys: tuple[str, ...]
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from xmfast import _core
 from xmfast.frames import Prices, Time, read_prices, read_time
+from xmfast.in_process import InProcess
 from xmfast.universe import Universe, core_universe
 
 
-class Market:
+class Market(InProcess):
     """Prices at one moment, and how far interest and funding have come; never changes.
 
     Parameters

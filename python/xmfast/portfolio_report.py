@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from xmfast.explanation import ExplainedLine, Explanation
 from xmfast.frames import Id
 from xmfast.report import MarginReport
 from xmfast.scenario_losses import ScenarioLosses
+
+if TYPE_CHECKING:
+    import pandas
 
 _SCAN_RISK, _SHORT_OPTION, _CONCENTRATION, _FLOOR = range(4)
 
@@ -50,6 +54,8 @@ class RiskArrays:
 
 class PortfolioReport(MarginReport):
     """A :class:`MarginReport` with the risk behind it; arrays of shape (A,), numeraire.
+
+    In a frame ``scan_risk``, ``worst_scenario`` (null where there is no loss) and the contingencies come last.
 
     Examples
     --------
@@ -102,14 +108,14 @@ class PortfolioReport(MarginReport):
         return Explanation(collateral.title, (*collateral.lines, *lines), collateral.figures)
 
     def scenario_losses(self, account: Id) -> ScenarioLosses:
-        """Return what each position of an account loses in each scenario, as a table and a picture.
+        """Return what each leg of an account (a position; what it has in an asset that moves) loses in each scenario.
 
         Examples
         --------
         >>> model = xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=[-0.10, 0.10]))
         >>> model.evaluate(book, market).scenario_losses("bob")
-        Losses of account bob: 1 position, the worst 2 of 2 scenarios
-        position  quantity  scenario 0  scenario 1
+        Losses of account bob: 1 leg, the worst 2 of 2 scenarios
+        leg       quantity  scenario 0  scenario 1
         BTC-PERP       0.2    1,202.00   -1,202.00
         together              1,202.00   -1,202.00
         """
@@ -121,6 +127,17 @@ class PortfolioReport(MarginReport):
             quantity=np.array([quantity for _, _, quantity, _ in legs]),
             losses=np.array([losses for *_, losses in legs]).reshape(len(legs), scenarios),
         )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a pandas DataFrame, one row per account (extra ``frames``)."""
+        frame = super().to_pandas()
+        from pandas.arrays import IntegerArray
+
+        worst = IntegerArray(self.worst_scenario, self.worst_scenario < 0, copy=True)
+        return frame.assign(scan_risk=self.scan_risk, worst_scenario=worst, **self.contingencies)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._risk.arrow_stream(self._core, requested_schema)
 
     def worst(self, n: int = 10) -> PortfolioReport:
         """Return the report of the ``n`` accounts with the lowest health, lowest first (ties in order of account)."""

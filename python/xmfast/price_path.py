@@ -13,11 +13,12 @@ from xmfast.book import Book
 from xmfast.cross import LinearModel, core_inputs, core_pool
 from xmfast.errors import InputError
 from xmfast.frames import Id, Number
+from xmfast.in_process import InProcess
 from xmfast.market import Market
 from xmfast.universe import Universe, core_universe
 
 
-class PricePath:
+class PricePath(InProcess):
     """By how much each price moves: ``price x (1 + beta x move)``. Make one with ``of_underlying`` or ``of_betas``."""
 
     __slots__ = ("_core", "_universe")

@@ -1,4 +1,4 @@
-"""What an account's positions lose in each scenario: which scenario is the worst, and which position made it so."""
+"""What an account's legs lose in each scenario: which scenario is the worst, and which leg made it so."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class ScenarioLosses:
-    """Losses of one account by position and scenario, weights counted; a loss is positive, numeraire.
+    """Losses of one account by leg and scenario, weights counted; a loss is positive, numeraire.
 
     Made by :meth:`PortfolioReport.scenario_losses`.
 
     Attributes
     ----------
     account : str or int
-        Whose positions they are; isolated ones are apart.
+        Whose legs they are; isolated positions are apart.
     instruments : list of ids
-        What it has positions in, L of them; then balances, entry costs and present values in assets that move inside
-        the scenarios, named so: ``"BTC balance"``.
+        What its L legs are: the instruments of its positions; then balances, entry costs and present values in assets
+        that move inside the scenarios, named so: ``"BTC balance"``.
     quantity : ndarray of shape (L,)
         Contracts, negative when short; units of the asset.
     losses : ndarray of shape (L, S)
@@ -44,11 +44,11 @@ class ScenarioLosses:
 
     @property
     def total(self) -> NDArray[np.float64]:
-        """Loss of all positions together, shape (S,)."""
+        """Loss of all legs together, shape (S,)."""
         return np.asarray(self.losses.sum(axis=0), dtype=np.float64)
 
     def figure(self) -> go.Figure:
-        """Return a bar for each scenario, position by position (extra ``report``)."""
+        """Return a bar for each scenario, leg by leg (extra ``report``)."""
         try:
             import plotly.graph_objects as go
         except ModuleNotFoundError as error:
@@ -78,12 +78,12 @@ class ScenarioLosses:
 
     def _title(self) -> str:
         legs, scenarios = self.losses.shape
-        shown = f"the worst {min(_SHOWN, scenarios)} of {scenarios:,} scenarios"
-        return f"Losses of account {self.account}: {plural(legs, 'position')}, {shown}"
+        shown = f"the worst {min(_SHOWN, scenarios)} of {plural(scenarios, 'scenario')}"
+        return f"Losses of account {self.account}: {plural(legs, 'leg')}, {shown}"
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         worst = np.argsort(-self.total, kind="stable")[:_SHOWN]
-        heads = ["position", "quantity", *(f"scenario {scenario}" for scenario in worst)]
+        heads = ["leg", "quantity", *(f"scenario {scenario}" for scenario in worst)]
         columns = [
             [*(id_text(instrument) for instrument in self.instruments), "together"],
             [*(f"{quantity:,.12g}" for quantity in self.quantity), ""],

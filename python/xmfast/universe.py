@@ -6,9 +6,10 @@ from typing import Any
 
 from xmfast import _core
 from xmfast.frames import Frame, Id, read_frame
+from xmfast.in_process import InProcess
 
 
-class Universe:
+class Universe(InProcess):
     """Assets, instruments and underlyings. Make one with :meth:`from_frames`; everything else is built on it."""
 
     __slots__ = ("_core", "_instruments")

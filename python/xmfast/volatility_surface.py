@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from xmfast import _core
 from xmfast.broadcast import common_shape, flat, numbers
 from xmfast.frames import Frame, Id, Time, read_frame, read_times
+from xmfast.in_process import InProcess
 from xmfast.universe import Universe, core_universe
 
 _FRAME = "volatility surface"
 
 
-class VolatilitySurface:
+class VolatilitySurface(InProcess):
     """Volatilities by underlying, expiry and strike at one moment. Make one with :meth:`from_frames`.
 
     Total variance, ``volatility ** 2 * years to expiry``, is linear in ``ln(strike / forward)`` between the strikes of

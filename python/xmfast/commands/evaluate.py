@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from xmfast.commands.documents import isolated_documents, print_document, worst_documents
 from xmfast.commands.reasons import reasons
-from xmfast.commands.risk_columns import risk_lines, risk_table
+from xmfast.commands.risk_columns import risk_lines
 from xmfast.cross import CrossMargin, IsolatedMargin
 from xmfast.display import isolated_text, report_text, summary_text
 from xmfast.errors import FileError, InputError
@@ -183,7 +183,7 @@ def _write(files: dict[str, tuple[str, IO[bytes]]], given: Inputs, report: Margi
     for name, (path, file) in files.items():
         table: Any
         if name == "report":
-            table = risk_table(report) if isinstance(report, PortfolioReport) else report
+            table = report
         elif name == "isolated":
             table = report.isolated
         else:

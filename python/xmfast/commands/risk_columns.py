@@ -9,7 +9,7 @@ from xmfast.tables import amount_texts, id_text, text_lines
 if TYPE_CHECKING:
     from xmfast.portfolio_report import PortfolioReport
 
-__all__ = ["risk_document", "risk_lines", "risk_table"]
+__all__ = ["risk_document", "risk_lines"]
 
 _HEADS = ("account", "scan risk", "worst scenario", "short-option minimum", "concentration", "margin floor")
 
@@ -24,18 +24,6 @@ def risk_lines(report: PortfolioReport, count: int) -> list[str]:
         *(amount_texts(charged.tolist()) for charged in worst.contingencies.values()),
     ]
     return text_lines(_HEADS, list(zip(*columns, strict=True)))
-
-
-def risk_table(report: PortfolioReport) -> Any:
-    """Return the report as a ``pyarrow.Table`` with the risk behind the margin in the last columns."""
-    import pyarrow
-
-    table = pyarrow.table(report)
-    worst = pyarrow.array(report.worst_scenario, mask=report.worst_scenario < 0)
-    columns = {"scan_risk": report.scan_risk, "worst_scenario": worst, **report.contingencies}
-    for name, column in columns.items():
-        table = table.append_column(name, pyarrow.array(column))
-    return table
 
 
 def risk_document(report: PortfolioReport, row: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::book::{BLOCK, Book};
 use crate::error::Result;
@@ -54,16 +55,18 @@ pub fn liquidatable(
         seen: AtomicUsize::new(0),
         left_open: AtomicUsize::new(0),
         bad: AtomicUsize::new(usize::MAX),
+        near: Mutex::new(Vec::new()),
     };
     let mut flags = vec![false; book.accounts().len()];
     match &inputs.layout.blocks {
-        LayoutBlocks::Narrow(packed) => work.run(&packed.pools, &mut flags, stop)?,
-        LayoutBlocks::Wide(packed) => work.run(&packed.pools, &mut flags, stop)?,
+        LayoutBlocks::Narrow(packed) => work.run(&packed.pools, &mut flags, &mut *stop)?,
+        LayoutBlocks::Wide(packed) => work.run(&packed.pools, &mut flags, &mut *stop)?,
     }
-    match work.bad.into_inner() {
-        usize::MAX => Ok(flags),
-        account => Err(work.evaluation.range_error(pool_of(account))),
+    match work.bad.load(Ordering::Relaxed) {
+        usize::MAX => work.decide_near(&mut flags, stop)?,
+        account => return Err(work.evaluation.range_error(pool_of(account))),
     }
+    Ok(flags)
 }
 
 fn pool_of(account: usize) -> Subject {
@@ -121,6 +124,8 @@ struct Flags<'a> {
     left_open: AtomicUsize,
     /// The first account whose figures f64 cannot hold.
     bad: AtomicUsize,
+    /// Accounts whose flag f64 does not prove.
+    near: Mutex<Vec<usize>>,
 }
 
 impl Flags<'_> {
@@ -242,13 +247,28 @@ impl Flags<'_> {
             self.bad.fetch_min(bad, Ordering::Relaxed);
             return;
         }
-        for &near in &scratch.near {
-            let near = near as usize;
-            (_, signs[near]) = self.evaluation.decide(pool_of(account(near)));
+        if !scratch.near.is_empty() {
+            let mine = scratch.near.iter().map(|&place| account(place as usize));
+            let mut near = self.near.lock().unwrap_or_else(PoisonError::into_inner);
+            near.extend(mine);
         }
         for (&slot, signs) in open.iter().zip(&*signs) {
             flags[slot as usize] = signs & HEALTH != 0;
         }
+    }
+
+    /// Decides in exact numbers what is left, one account by one, so that Ctrl-C is heard between any two.
+    fn decide_near(&self, flags: &mut [bool], stop: Stop<'_>) -> Result<()> {
+        let near = self.near.lock().unwrap_or_else(PoisonError::into_inner);
+        let decide = |at: usize| {
+            let (_, signs) = self.evaluation.decide(pool_of(near[at]));
+            signs & HEALTH != 0
+        };
+        let decided = pool::map(near.len(), decide, stop)?;
+        for (&account, flag) in near.iter().zip(decided) {
+            flags[account] = flag;
+        }
+        Ok(())
     }
 
     /// The table that collateral is weighed with.

@@ -1,8 +1,8 @@
 //! From a book and a table to one result row per account and isolated position.
 
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::book::{BLOCK, Book};
 use crate::buffer::ResultRows;
@@ -173,7 +173,7 @@ impl<B: Beside> Evaluation<'_, B> {
         stop: Stop<'_>,
     ) -> Result<()> {
         let simd = Simd::current();
-        let (finite, exact) = (AtomicBool::new(true), AtomicUsize::new(0));
+        let (mut finite, near) = (AtomicBool::new(true), Mutex::new(Vec::new()));
         type Task<'a, R> = ((usize, &'a BlockUnits<R>), (usize, BlockResults<'a>));
         let contract = |((number, block), (first, results)): Task<'_, R>| {
             SCRATCH.with_borrow_mut(|(scratch, charges)| {
@@ -193,28 +193,54 @@ impl<B: Beside> Evaluation<'_, B> {
                     finite.store(false, Ordering::Relaxed);
                     return;
                 }
-                for &slot in &scratch.near {
-                    let slot = slot as usize;
-                    let subject = subject(first + slot);
-                    if !now(subject, &rows[slot]) {
-                        continue;
-                    }
-                    (rows[slot], signs[slot]) = self.decide(subject);
-                    exact.fetch_add(1, Ordering::Relaxed);
-                    if !is_finite(&rows[slot].0) {
-                        finite.store(false, Ordering::Relaxed);
-                    }
+                if scratch.near.is_empty() {
+                    return;
                 }
+                let slots = scratch.near.iter().map(|&slot| slot as usize);
+                let mine = slots.filter(|&slot| now(subject(first + slot), &rows[slot]));
+                let mut near = near.lock().unwrap_or_else(PoisonError::into_inner);
+                near.extend(mine.map(|slot| first + slot));
             });
         };
         let tasks = blocks.iter().enumerate().zip(out.blocks_mut(ends));
-        pool::for_each(tasks, contract, stop)?;
-        out.set_exact(exact.into_inner());
+        pool::for_each(tasks, contract, &mut *stop)?;
+        if *finite.get_mut() {
+            let mut near = near.into_inner().unwrap_or_else(PoisonError::into_inner);
+            near.sort_unstable();
+            self.decide_all(&near, &subject, &finite, out, stop)?;
+        }
         if finite.into_inner() {
             return Ok(());
         }
         let bad = out.rows().iter().position(|row| !is_finite(&row.0));
         Err(self.range_error(subject(bad.expect("the kernel saw one"))))
+    }
+
+    /// Decides the results with these numbers, which ascend.
+    ///
+    /// One by one, not by block: each may take as long as thousands of others, so that threads share them and Ctrl-C is
+    /// heard between any two.
+    fn decide_all(
+        &self,
+        near: &[usize],
+        subject: &(impl Fn(usize) -> Subject + Sync),
+        finite: &AtomicBool,
+        out: &mut ResultRows,
+        stop: Stop<'_>,
+    ) -> Result<()> {
+        out.set_exact(near.len());
+        // Each is the last row of its block.
+        let blocks = out.blocks_mut(near.iter().map(|&number| number + 1));
+        let decide = |(&number, (_, BlockResults { rows, signs })): (&usize, (usize, _))| {
+            let (Some(row), Some(signs)) = (rows.last_mut(), signs.last_mut()) else {
+                unreachable!("numbers ascend")
+            };
+            (*row, *signs) = self.decide(subject(number));
+            if !is_finite(&row.0) {
+                finite.store(false, Ordering::Relaxed);
+            }
+        };
+        pool::for_each(near.iter().zip(blocks), decide, stop)
     }
 
     /// A result so near to a threshold that rounding may have decided: in exact numbers.

@@ -77,7 +77,7 @@ impl<'a> RiskScan<'a> {
         let set = &self.table.sets[number];
         let scenarios: Vec<u32> = (0..set.losses.scenarios() as u32).collect();
         let raise = |out: &mut [Row], at: usize, groups: &[Group<'_, f64>]| {
-            let risk = combine(self.model, &scenarios, first, groups);
+            let risk = combine(self.model, first, groups);
             let row = &mut out[at];
             // All else is the same in every set, and a requirement rises with the scan risk.
             if number == 0 || risk.scan_risk > row.0[risk_column::SCAN_RISK] {
@@ -86,7 +86,7 @@ impl<'a> RiskScan<'a> {
         };
         if number == 0 && units.whole.len() + units.folds.len() < out.len() {
             // Accounts without positions.
-            let nothing = combine::<f64>(self.model, &[], 0, &[]);
+            let nothing = combine::<f64>(self.model, 0, &[]);
             out.fill(risk_row(&nothing, nothing.requirement()));
         }
         UNIT_RISKS.with_borrow_mut(|(whole, parts)| {
@@ -106,6 +106,7 @@ impl<'a> RiskScan<'a> {
                 has_position,
                 charges: risk.charges,
                 losses,
+                scenarios: &scenarios,
             };
             // Where no asset moves in the scenarios, all units are positions.
             let assets_move = self.model.moving().is_some();

@@ -11,7 +11,7 @@ use xmfast_core::{
 use crate::book::id_array;
 use crate::error::Result;
 use crate::explain::{ExplainedParts, explain};
-use crate::figures::{Origin, arrow_stream, columns, id_column, is_negative};
+use crate::figures::{Column, Origin, arrow_stream, columns, id_column, is_negative};
 use crate::isolated::Isolated;
 use crate::run::run;
 use crate::universe::{id_object, with_id};
@@ -46,6 +46,13 @@ impl Report {
             positions: evaluated.positions,
             origin,
         }
+    }
+
+    /// Contiguous columns of all figures, made when Arrow asks.
+    pub(crate) fn columns(&self) -> Vec<Column> {
+        let mut all = vec![("account", id_column(&self.accounts, 0..self.accounts.len()))];
+        all.extend(columns(&self.rows));
+        all
     }
 
     /// Number of a row's account in the book.
@@ -173,9 +180,7 @@ impl Report {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> Result<Bound<'py, PyAny>> {
-        let mut all = vec![("account", id_column(&self.accounts, 0..self.accounts.len()))];
-        all.extend(columns(&self.rows));
-        arrow_stream(py, all, requested_schema)
+        arrow_stream(py, self.columns(), requested_schema)
     }
 
     fn __len__(&self) -> usize {

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use arrow_array::{Float64Array, Int64Array};
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -7,13 +8,13 @@ use xmfast_core::exact::Rational;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
     CrossMargin, Key, LossOf, MadeFor, Measure, Offsets, ResultRows, RiskFigures, RiskParameters,
-    RiskTable, ScenarioSet, Shocks, Subject, VolatilityShock, evaluate_risk, liquidatable,
-    pool_losses, requirement_lines,
+    RiskTable, ScenarioSet, Shocks, Subject, VolatilityShock, column, evaluate_risk, liquidatable,
+    pool_losses, requirement_lines, risk_column,
 };
 
 use crate::book::Book;
 use crate::error::Result;
-use crate::figures::Origin;
+use crate::figures::{Column, Origin, arrow_stream};
 use crate::lookup::instrument_row;
 use crate::market::Market;
 use crate::model::{LinearModel, read_collateral};
@@ -248,8 +249,53 @@ impl HasRows for Risk {
     }
 }
 
+impl Risk {
+    /// Contiguous columns of what goes with these rows of a report.
+    fn columns(&self, report: &ResultRows) -> Vec<Column> {
+        let values = |rows: &ResultRows, column: usize| -> Float64Array {
+            rows.rows().iter().map(|row| Some(row.0[column])).collect()
+        };
+        let figure = |name: &'static str, figure: usize| -> Column {
+            let values = match &self.figures.rows {
+                Some(risk) => values(risk, figure),
+                // A requirement is the worst loss alone.
+                None if figure == risk_column::SCAN_RISK => {
+                    values(report, column::MAINTENANCE_MARGIN)
+                }
+                None => vec![0.0; report.rows().len()].into(),
+            };
+            (name, Arc::new(values))
+        };
+        // There is none where the number is below 0.
+        let worst = self.figures.worst_scenario.iter();
+        let worst: Int64Array = worst
+            .map(|&number| (number >= 0).then_some(number.into()))
+            .collect();
+        vec![
+            figure("scan_risk", risk_column::SCAN_RISK),
+            ("worst_scenario", Arc::new(worst)),
+            figure("short_option_minimum", risk_column::SHORT_OPTION_MINIMUM),
+            figure("concentration", risk_column::CONCENTRATION),
+            figure("margin_floor", risk_column::MARGIN_FLOOR),
+        ]
+    }
+}
+
 #[pymethods]
 impl Risk {
+    /// The columns of a report, then those of the risk behind it.
+    fn arrow_stream<'py>(
+        &self,
+        py: Python<'py>,
+        report: &Bound<'py, Report>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let report = report.get();
+        let mut all = report.columns();
+        all.extend(self.columns(report.result_rows()));
+        arrow_stream(py, all, requested_schema)
+    }
+
     /// All figures, shape (A, 8): scan risk, short-option minimum, concentration, margin floor, worst scenario, and so on;
     /// `None` where the maintenance margin is the scan risk.
     fn rows<'py>(slf: &Bound<'py, Self>) -> Result<Option<Bound<'py, PyArray2<f64>>>> {

@@ -53,12 +53,13 @@ pub(crate) struct Group<'a, N> {
     pub(crate) charges: [N; 4],
     /// Its losses in the scenarios that are looked at, where gains on other underlyings may pay for them.
     pub(crate) losses: &'a [N],
+    /// Which those are, ascending; the same for all that pay for each other.
+    pub(crate) scenarios: &'a [u32],
 }
 
-/// The requirement of an account's groups, which come by ascending key, with losses in these scenarios, which ascend.
+/// The requirement of an account's groups, which come by ascending key.
 pub(crate) fn combine<N: Number>(
     model: &RiskModel,
-    scenarios: &[u32],
     first_scenario: u32,
     groups: &[Group<'_, N>],
 ) -> AccountRisk<N> {
@@ -88,27 +89,19 @@ pub(crate) fn combine<N: Number>(
         let [_, both, signed, _] = &group.charges;
         (both.clone() - signed.clone()) * N::decimal(0.5)
     };
-    let product_group = |group: &Group<'_, N>| match group.key.checked_sub(1) {
-        Some(underlying) => parameters.product_group[underlying],
-        None => 0,
-    };
-    let mut products: SmallVec<[u32; 8]> = groups.iter().map(product_group).collect();
-    products.sort_unstable();
-    products.dedup();
-    for product in products {
-        let mine = || {
-            groups
-                .iter()
-                .filter(|group| product_group(group) == product)
-        };
-        let least = mine().fold(zero(), |sum, group| sum + minimum(group));
+    let product_group = |group: &Group<'_, N>| product_group(model, group.key);
+    let mut by_product: SmallVec<[&Group<'_, N>; 8]> = groups.iter().collect();
+    // Stable: in a product group they stay in order, on which sums in f64 depend.
+    by_product.sort_by_key(|group| product_group(group));
+    for mine in by_product.chunk_by(|a, b| product_group(a) == product_group(b)) {
+        let least = mine.iter().fold(zero(), |sum, group| sum + minimum(group));
         match parameters.offsets {
-            Offsets::Share(share) if mine().nth(1).is_some() => {
+            Offsets::Share(share) if mine.len() > 1 => {
                 let share = N::decimal(share);
                 let (mut loss, mut worst) = (zero(), NO_SCENARIO);
-                for (place, &scenario) in scenarios.iter().enumerate() {
+                for (place, &scenario) in mine[0].scenarios.iter().enumerate() {
                     let mut sum = zero();
-                    for group in mine() {
+                    for group in mine {
                         let one = group.losses[place].clone();
                         sum = sum
                             + if one > zero() {
@@ -125,7 +118,7 @@ pub(crate) fn combine<N: Number>(
             }
             _ => {
                 let (mut loss, mut worst, mut top) = (zero(), NO_SCENARIO, zero());
-                for group in mine() {
+                for group in mine {
                     if group.loss > top {
                         (top, worst) = (group.loss.clone(), group.worst);
                     }
@@ -151,6 +144,12 @@ pub(crate) fn combine<N: Number>(
         risk.margin_floor = positive(least - risk.requirement());
     }
     risk
+}
+
+/// The product group of a group's underlying; all positions together are one.
+fn product_group(model: &RiskModel, key: usize) -> u32 {
+    key.checked_sub(1)
+        .map_or(0, |underlying| model.parameters.product_group[underlying])
 }
 
 /// The requirement of an account's pool, or of one of its isolated positions, on the published losses; plain code.
@@ -188,24 +187,29 @@ fn settle_set<N: Number>(
         universe: model.universe(),
     };
     reader.read(holdings, position, &mut legs);
-    let units: Vec<&[(usize, Leg<N>)]> = legs.chunk_by(|a, b| a.0 == b.0).collect();
-    let scenarios = decisive(model, set, &units);
-    let losses_of = |unit: &&[(usize, Leg<N>)]| {
+    let units: Vec<LegsOfGroup<'_, N>> = legs.chunk_by(|a, b| a.0 == b.0).collect();
+    let scenarios = decisive_of_each(model, set, &units);
+    let losses_of = |(unit, scenarios): (&LegsOfGroup<'_, N>, &Vec<u32>)| {
         let mut losses = vec![N::decimal(0.0); scenarios.len()];
         for (_, Leg { row, quantity }) in *unit {
             let of_one = set.losses.losses(*row);
-            for (sum, &scenario) in losses.iter_mut().zip(&scenarios) {
+            for (sum, &scenario) in losses.iter_mut().zip(scenarios) {
                 *sum = quantity.mul_add(&N::decimal(of_one[scenario as usize]), sum);
             }
         }
         losses
     };
-    let losses: Vec<Vec<N>> = units.iter().map(losses_of).collect();
+    let losses: Vec<Vec<N>> = units.iter().zip(&scenarios).map(losses_of).collect();
     let groups: Vec<Group<'_, N>> = units
         .iter()
-        .zip(&losses)
-        .map(|(unit, losses)| {
-            let (loss, worst) = measured(set.measure, &scenarios, losses);
+        .zip(losses.iter().zip(&scenarios))
+        .map(|(unit, (losses, scenarios))| {
+            let (loss, worst) = if losses.len() < rank_of(set.measure) {
+                // Others pay for it: its own measure is not asked for.
+                (N::decimal(0.0), NO_SCENARIO)
+            } else {
+                measured(set.measure, scenarios, losses)
+            };
             Group {
                 key: unit[0].0,
                 loss,
@@ -215,11 +219,15 @@ fn settle_set<N: Number>(
                     .any(|(_, leg)| is_position(model.universe(), leg.row)),
                 charges: charges(set, unit),
                 losses,
+                scenarios,
             }
         })
         .collect();
-    combine(model, &scenarios, first, &groups)
+    combine(model, first, &groups)
 }
+
+/// The legs of a group, each with the group's key.
+type LegsOfGroup<'a, N> = &'a [(usize, Leg<N>)];
 
 /// Sums of the charge columns of a group's legs.
 fn charges<N: Number>(set: &SetLosses, unit: &[(usize, Leg<N>)]) -> [N; 4] {
@@ -238,69 +246,77 @@ fn charges<N: Number>(set: &SetLosses, unit: &[(usize, Leg<N>)]) -> [N; 4] {
     charges
 }
 
-/// The scenarios that can matter to the measure of any group, or to a sum of groups that pay for each other; ascending.
+/// The scenarios that can matter, by group; the same for all groups that pay for each other.
+fn decisive_of_each<N: Number>(
+    model: &RiskModel,
+    set: &SetLosses,
+    units: &[LegsOfGroup<'_, N>],
+) -> Vec<Vec<u32>> {
+    let (pays, share) = match model.parameters.offsets {
+        Offsets::None => (false, 0.0),
+        Offsets::Share(share) => (true, share),
+    };
+    let product = |&at: &usize| product_group(model, units[at][0].0);
+    let mut order: Vec<usize> = (0..units.len()).collect();
+    order.sort_by_key(product);
+    let mut scenarios = vec![Vec::new(); units.len()];
+    for pool in order.chunk_by(|a, b| pays && product(a) == product(b)) {
+        let legs: Vec<_> = pool.iter().map(|&at| units[at]).collect();
+        let decisive = decisive(set, &legs, share);
+        for &at in pool {
+            scenarios[at].clone_from(&decisive);
+        }
+    }
+    scenarios
+}
+
+/// The scenarios that can matter to the measure of a group, or to the worst of groups that pay for each other; ascending.
 ///
 /// In f64 a loss is off by its bound at most, and so is the loss of any rank. What lies further below that of the rank
 /// asked for than twice the bound is surely not among the largest.
-fn decisive<N: Number>(
-    model: &RiskModel,
-    set: &SetLosses,
-    units: &[&[(usize, Leg<N>)]],
-) -> Vec<u32> {
+fn decisive<N: Number>(set: &SetLosses, pool: &[LegsOfGroup<'_, N>], share: f64) -> Vec<u32> {
     let count = set.losses.scenarios();
-    let mut matters = vec![false; count];
-    let mut keep = |losses: &[f64], rank: usize, error: f64| {
-        let mut sorted = losses.to_vec();
-        let (_, at_rank, _) = sorted.select_nth_unstable_by(rank - 1, |a, b| b.total_cmp(a));
-        let least = *at_rank - 2.0 * error;
-        for (matters, &loss) in matters.iter_mut().zip(losses) {
-            // What is not comparable is kept.
-            *matters |= loss.partial_cmp(&least) != Some(Ordering::Less);
-        }
-    };
-    let rank = match set.measure {
-        Measure::Worst => 1,
-        Measure::Quantile { rank } | Measure::Shortfall { rank } => rank,
-    };
-    let shares = match model.parameters.offsets {
-        Offsets::Share(share) if units.len() > 1 => Some(share),
-        _ => None,
-    };
-    // Sums of groups that pay for each other, by product group, and their errors.
-    let mut pools: Vec<(u32, Vec<f64>, f64)> = Vec::new();
-    for unit in units {
-        let (mut losses, mut error) = (vec![0.0; count], 0.0);
+    let shares = pool.len() > 1;
+    let (mut sums, mut sum_error) = (vec![0.0; count], 0.0);
+    for unit in pool {
+        let (mut losses, mut error) = (vec![0.0; count], LOST_BY_UNDERFLOW);
         for (_, Leg { row, quantity }) in *unit {
             let quantity = quantity.float();
             for (sum, &loss) in losses.iter_mut().zip(set.losses.losses(*row)) {
                 *sum = quantity.mul_add(loss, *sum);
             }
-            error += quantity.abs() * set.losses.charges(*row)[charge::BOUND];
+            error += 2.0 * quantity.abs() * set.losses.charges(*row)[charge::BOUND];
         }
-        let error = 2.0 * error + LOST_BY_UNDERFLOW;
-        keep(&losses, rank, error);
-        let Some(share) = shares else { continue };
-        let product = (unit[0].0.checked_sub(1))
-            .map_or(0, |underlying| model.parameters.product_group[underlying]);
-        let at = pools.iter().position(|pool| pool.0 == product);
-        let at = at.unwrap_or_else(|| {
-            pools.push((product, vec![0.0; count], 0.0));
-            pools.len() - 1
-        });
-        let (_, sums, sum_error) = &mut pools[at];
         let mut largest = 0.0;
-        for (sum, &loss) in sums.iter_mut().zip(&losses) {
-            *sum += if loss > 0.0 { loss } else { loss * share };
+        for (sum, loss) in sums.iter_mut().zip(losses) {
+            *sum += if shares && loss < 0.0 {
+                loss * share
+            } else {
+                loss
+            };
             largest = f64::max(largest, loss.abs());
         }
-        *sum_error += error + SUM_ROUNDINGS * largest;
+        sum_error += error + SUM_ROUNDINGS * largest;
     }
-    for (_, sums, error) in pools {
-        keep(&sums, 1, error);
-    }
-    (0..count as u32)
-        .filter(|&scenario| matters[scenario as usize])
+    let rank = if shares { 1 } else { rank_of(set.measure) };
+    let mut sorted = sums.clone();
+    let (_, at_rank, _) = sorted.select_nth_unstable_by(rank - 1, |a, b| b.total_cmp(a));
+    let least = *at_rank - 2.0 * sum_error;
+    (0_u32..)
+        .zip(sums)
+        // What is not comparable is kept.
+        .filter_map(|(scenario, loss)| {
+            (loss.partial_cmp(&least) != Some(Ordering::Less)).then_some(scenario)
+        })
         .collect()
+}
+
+/// How many of the largest losses a measure looks at.
+fn rank_of(measure: Measure) -> usize {
+    match measure {
+        Measure::Worst => 1,
+        Measure::Quantile { rank } | Measure::Shortfall { rank } => rank,
+    }
 }
 
 /// More than sums of products lose where quantities are tiny.
