@@ -79,9 +79,7 @@ class Engine:
     def check_order(
         self, account_id: Any, instrument_id: Any, quantity: Any, price: Any, reduce_only: bool
     ) -> OrderChecked: ...
-    def check_orders(
-        self, orders: Any
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]: ...
+    def check_orders(self, orders: Any) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]: ...
     def place(
         self,
         account_id: Any,

@@ -90,7 +90,7 @@ class Book(InProcess):
         return book
 
     @classmethod
-    def _of(cls, universe: Universe, core: _core.Book) -> Book:
+    def _of(cls, universe: Universe, core: Any) -> Book:
         """Return a book that the core made."""
         book = cls.__new__(cls)
         book._universe, book._core, book._accounts = universe, core, None

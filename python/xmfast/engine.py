@@ -49,9 +49,10 @@ class Engine:
     as there are accounts near the edge; under other models all accounts are evaluated on every tick.
 
     The ledger holds whole units: opening cash is rounded down to the asset's scale, entry costs up, quantities
-    towards 0 to 8 decimals; :attr:`residue` says what that took. A fill of ``q`` contracts costs ``q x unit_value(price)``,
-    rounded up; closing takes out the same part of the entry cost. Interest and funding are paid when an account is
-    touched, rounded against it. Amounts and quantities with more decimals than the scale are refused, fees are rounded up.
+    towards 0 to 8 decimals; :attr:`residue` says what that took of the cash. A fill of ``q`` contracts costs
+    ``q x unit_value(price)``, rounded up; closing takes out the same part of the entry cost. Interest and funding are
+    paid when an account is touched, rounded against it. Amounts and quantities with more decimals than the scale are
+    refused, fees are rounded up.
 
     Reduce-only orders of the book are not taken over, as a :class:`Book` drops them.
 
@@ -131,7 +132,7 @@ class Engine:
     def check_orders(
         self, account: Any, instrument: Any, quantity: Any, price: Any, reduce_only: Any = None
     ) -> dict[str, NDArray[Any]]:
-        """Check many orders, each on its own; arrays in, arrays out: accepted, reason, initial_margin, free_collateral."""
+        """Check many orders, each on its own; return arrays accepted, reason, initial_margin, free_collateral."""
         columns = {"account": account, "instrument": instrument, "quantity": quantity, "price": price}
         frame = columns if reduce_only is None else {**columns, "reduce_only": reduce_only}
         reason, margin, free = self._core.check_orders(read_frame("orders", frame))
@@ -162,7 +163,12 @@ class Engine:
         return order
 
     def amend(
-        self, order_id: int, quantity: Number | None = None, price: Number | None = None, *, client_id: str | None = None
+        self,
+        order_id: int,
+        quantity: Number | None = None,
+        price: Number | None = None,
+        *,
+        client_id: str | None = None,
     ) -> None:
         """Replace an open order's remaining contracts, its price, or both; checked as a new one in place of the old."""
         check = order_check(self._core.amend(order_id, quantity, price, client_id))
@@ -240,9 +246,17 @@ class Engine:
         self._core.transfer(source, target, id, amount, client_id)
 
     def exchange(
-        self, account: Id, sell: Id, buy: Id, sold: Number, bought: Number, fee: Number = 0, *, client_id: str | None = None
+        self,
+        account: Id,
+        sell: Id,
+        buy: Id,
+        sold: Number,
+        bought: Number,
+        fee: Number = 0,
+        *,
+        client_id: str | None = None,
     ) -> None:
-        """Give ``sold`` of one asset for ``bought`` of another, less a fee in the latter; allowed as a withdrawal is."""
+        """Give ``sold`` of one asset for ``bought`` of another, less a fee in that; allowed as a withdrawal is."""
         self._core.exchange(account, sell, buy, sold, bought, fee, client_id)
 
     # What everybody feels
@@ -300,7 +314,7 @@ class Engine:
     # Who is where
 
     def fallen(self) -> NDArray[Any]:
-        """Accounts that any event made liquidatable since this was last asked, each once, in order; then forget them."""
+        """Accounts that events made liquidatable since this was last asked, each once, in order; then forget them."""
         return self._core.fallen()
 
     def recovered(self) -> NDArray[Any]:
@@ -408,4 +422,3 @@ def _assets(what: str, said: Iterable[Id], assets: list[Id]) -> set[Id]:
         if name not in assets:
             raise UnknownIdError(f"{what}: no asset {name!r}{hint(str(name), [str(known) for known in assets])}")
     return named
-

@@ -18,7 +18,6 @@
     └── MissingExtraError (ImportError)   an optional package is not installed; names the extra
 """
 
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -104,7 +104,7 @@ fn venue(accounts: usize, random: &mut Random) -> Venue {
         .collect();
     let (mut owner, mut instrument, mut quantity, mut entry) = (vec![], vec![], vec![], vec![]);
     let mut gross = vec![0.0; accounts];
-    for account in 0..accounts {
+    for (account, gross) in gross.iter_mut().enumerate() {
         let size = (2_000_f64.ln() + 1.5 * random.normal()).exp();
         let mut held: Vec<usize> = Vec::new();
         let wanted = 1 + ((1.0 - random.next()).ln() / (1.0 - 1.0 / 8.0_f64).ln()) as usize;
@@ -116,7 +116,7 @@ fn venue(accounts: usize, random: &mut Random) -> Venue {
         held.dedup();
         for row in held {
             let notional = size * random.normal().exp();
-            gross[account] += notional;
+            *gross += notional;
             let side = if random.next() < 0.55 { 1.0 } else { -1.0 };
             owner.push(account as i64);
             instrument.push(format!("C{row:03}-PERP"));
@@ -264,7 +264,7 @@ fn main() {
     criterion.bench_function("fill", |bencher| {
         bencher.iter(|| {
             let (number, (account, instrument)) = next.next().expect("there is always one");
-            let bought = (number + fills / held.len()) % 2 == 0;
+            let bought = (number + fills / held.len()).is_multiple_of(2);
             fills += 1;
             let fill = Event::Fill(Fill {
                 account: *account,

@@ -2,25 +2,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyList};
-use xmfast_core::exact::Given;
+use pyo3::types::{PyDict, PyList};
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    AccountId, Accrual, Applied, Event, Fill, Id, Limits, MOST_DECIMALS, NewOrder, OpenOrder,
-    OrderCheck, Payment, Place, Pool, Price, QUANTITY_DECIMALS, Reason, Rounding, whole_units,
+    AccountId, Applied, Event, Fill, Id, OpenOrder, OrderCheck, Place, Pool, QUANTITY_DECIMALS,
+    Reason, Rounding,
 };
 
 use crate::book::{Book, id_array};
-use crate::cell::{number, shown};
 use crate::error::{Error, Result};
-use crate::frame::{Frame, fault};
+use crate::events::{
+    Object, account, asset, contracts, fee, instrument, limit_price, limits, margin_model, money,
+    needed, new_order, order_number, payment, price, read_accrual, read_fills, read_orders,
+    read_ticks, tick_price, units,
+};
+use crate::frame::fault;
 use crate::market::Market;
-use crate::model::LinearModel;
-use crate::risk::RiskModel;
 use crate::run::run;
 use crate::universe::{id_object, with_id};
-
-type Object<'a, 'py> = &'a Bound<'py, PyAny>;
 
 /// See `xmfast.Engine`.
 #[pyclass(frozen, module = "xmfast._core")]
@@ -51,31 +50,11 @@ type CheckColumns<'py> = (
     Bound<'py, PyArray1<f64>>,
 );
 
+/// Number, instrument, quantity, price, reduce_only.
+type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, f64, bool);
+
 /// Name of a kind of event, how many, nanoseconds of all, and counts by power of two of nanoseconds.
 type EventCounts = (&'static str, u64, u64, Vec<u64>);
-
-/// Limits as Python says them.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct Said<'py> {
-    decimals: Vec<u32>,
-    borrowable: Vec<bool>,
-    position_limit: Bound<'py, PyDict>,
-    open_interest_limit: Bound<'py, PyDict>,
-    withdrawable_gain_share: f64,
-}
-
-/// What a model is to an engine.
-fn margin_model(model: Object<'_, '_>) -> Result<Arc<xmfast_core::MarginModel>> {
-    if let Ok(model) = model.cast::<RiskModel>() {
-        return Ok(Arc::new(xmfast_core::MarginModel::Risk(
-            model.get().core().clone(),
-        )));
-    }
-    let model = model.cast::<LinearModel>().map_err(PyErr::from)?.get();
-    let (model, key) = (model.model.clone(), model.key);
-    Ok(Arc::new(xmfast_core::MarginModel::Linear(model, key)))
-}
 
 impl Engine {
     /// The engine, waiting for whoever has it; the interpreter is let go meanwhile, so that they can end.
@@ -131,104 +110,21 @@ impl Engine {
     }
 }
 
-/// Ids, and the accounts that an event made liquidatable, each once.
+/// Ids of accounts, by number.
+fn ids_of<'py>(
+    py: Python<'py>,
+    engine: &xmfast_core::Engine,
+    accounts: Vec<u32>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let accounts = accounts.into_iter().map(|account| account as usize);
+    id_array(py, engine.accounts(), accounts)
+}
+
+/// Ids, and the accounts that an event made liquidatable.
 fn fallen(engine: &xmfast_core::Engine, applied: &Applied) -> (Arc<xmfast_core::Ids>, Vec<usize>) {
-    let mut accounts: Vec<usize> = Vec::new();
-    for &account in &engine.fallen()[applied.fallen.clone()] {
-        accounts.push(account as usize);
-    }
+    let fallen = engine.fallen()[applied.fallen.clone()].iter();
+    let accounts = fallen.map(|&account| account as usize).collect();
     (engine.accounts().clone(), accounts)
-}
-
-fn account(engine: &xmfast_core::Engine, id: Object<'_, '_>) -> Result<u32> {
-    with_id("account", id, |id| Ok(engine.account_row(id)?))
-}
-
-fn instrument(engine: &xmfast_core::Engine, id: Object<'_, '_>) -> Result<u32> {
-    with_id("instrument", id, |id| {
-        Ok(engine
-            .universe()
-            .instrument_row(id, || Place::frame("instrument"))?)
-    })
-}
-
-fn asset(engine: &xmfast_core::Engine, id: Object<'_, '_>) -> Result<u32> {
-    with_id("asset", id, |id| {
-        Ok(engine.universe().asset_row(id, || Place::frame("asset"))?)
-    })
-}
-
-fn price(value: Object<'_, '_>) -> Result<Given> {
-    number(value, || Place::frame("price"))
-}
-
-/// Contracts, of which a ledger keeps whole units.
-fn contracts(value: Object<'_, '_>) -> Result<i128> {
-    units("quantity", value, QUANTITY_DECIMALS, Rounding::Refused)
-}
-
-fn units(
-    name: &'static str,
-    value: Object<'_, '_>,
-    decimals: u32,
-    rounding: Rounding,
-) -> Result<i128> {
-    let given = number(value, || Place::frame(name))?;
-    Ok(whole_units(given.as_ref(), decimals, rounding, || {
-        Place::frame(name)
-    })?)
-}
-
-/// Money of an asset.
-fn money(engine: &xmfast_core::Engine, asset: u32, value: Object<'_, '_>) -> Result<i128> {
-    units("amount", value, engine.decimals(asset), Rounding::Refused)
-}
-
-/// A fee, rounded against the account.
-fn fee(engine: &xmfast_core::Engine, asset: u32, value: Object<'_, '_>) -> Result<i128> {
-    units("fee", value, engine.decimals(asset), Rounding::Up)
-}
-
-fn limits(said: Object<'_, '_>, universe: &xmfast_core::Universe) -> Result<(Vec<u32>, Limits)> {
-    let said: Said<'_> = said.extract()?;
-    if let Some(&decimals) = said
-        .decimals
-        .iter()
-        .find(|&&decimals| decimals > MOST_DECIMALS)
-    {
-        return Err(xmfast_core::Error::Parameter {
-            place: Place::frame("decimals"),
-            problem: format!("{decimals} is more than {MOST_DECIMALS}"),
-        }
-        .into());
-    }
-    let mut limits = Limits::none(universe);
-    let each = |name: &'static str, said: &Bound<'_, PyDict>, of: &mut [Option<i128>]| {
-        for (id, limit) in said {
-            let row = with_id(name, &id, |id| {
-                Ok(universe.instrument_row(id, || Place::frame(name))?)
-            })?;
-            let limit = units(name, &limit, QUANTITY_DECIMALS, Rounding::Refused)?;
-            if limit < 0 {
-                return Err(xmfast_core::Error::Parameter {
-                    place: Place::frame(name).id(shown(&id)),
-                    problem: "the limit is negative".to_owned(),
-                }
-                .into());
-            }
-            of[row as usize] = Some(limit);
-        }
-        Ok::<(), Error>(())
-    };
-    each("position_limit", &said.position_limit, &mut limits.position)?;
-    each(
-        "open_interest_limit",
-        &said.open_interest_limit,
-        &mut limits.open_interest,
-    )?;
-    limits.borrowable = said.borrowable;
-    limits.withdrawable_gain_share = said.withdrawable_gain_share.into();
-    Ok((said.decimals, limits))
 }
 
 #[pymethods]
@@ -271,25 +167,7 @@ impl Engine {
         py: Python<'py>,
         orders: Object<'_, 'py>,
     ) -> Result<CheckColumns<'py>> {
-        let _state = FloatState::standard();
-        let columns = ["account", "instrument", "quantity", "price", "reduce_only"];
-        let frame = Frame::open("orders", orders, &columns)?;
-        let (rows, flags) = (
-            trades(&self.locked(py), &frame)?,
-            frame.optional_flags("reduce_only")?,
-        );
-        let orders = rows.into_iter().enumerate();
-        let order =
-            |(row, (account, instrument, quantity, price)): (usize, (u32, u32, i128, f64))| {
-                let order = NewOrder {
-                    instrument,
-                    quantity,
-                    price,
-                    reduce_only: flags.as_ref().is_some_and(|flags| flags[row]),
-                };
-                (account, order)
-            };
-        let orders: Vec<(u32, NewOrder)> = orders.map(order).collect();
+        let orders = read_orders(&self.locked(py), orders)?;
         let checks = run(py, |stop| {
             let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             engine.check_orders(&orders, stop)
@@ -363,7 +241,7 @@ impl Engine {
         &self,
         py: Python<'py>,
         account_id: Object<'_, '_>,
-    ) -> Result<Vec<(u64, Bound<'py, PyAny>, f64, f64, bool)>> {
+    ) -> Result<Vec<ShownOrder<'py>>> {
         let engine = self.locked(py);
         let row = account(&engine, account_id)?;
         let orders = engine.open_orders(row);
@@ -404,41 +282,18 @@ impl Engine {
 
     /// Columns account, instrument, quantity, price, fee.
     fn fills(&self, py: Python<'_>, fills: Object<'_, '_>) -> Result<()> {
-        let _state = FloatState::standard();
-        let columns = ["account", "instrument", "quantity", "price", "fee"];
-        let frame = Frame::open("fills", fills, &columns)?;
-        let fees = frame.optional_numbers("fee")?;
-        let fills = {
-            let engine = self.locked(py);
-            let rows = trades(&engine, &frame)?;
-            let fill =
-                |(row, (account, instrument, quantity, price)): (usize, (u32, u32, i128, f64))| {
-                    let decimals = engine.decimals(engine.settlement(instrument));
-                    let place = || Place::column("fills", "fee").row(row);
-                    let fee = fees.as_ref().map_or(Ok(0), |fees| {
-                        whole_units(fees.get(row), decimals, Rounding::Up, place)
-                    });
-                    Ok(Fill {
-                        account,
-                        instrument,
-                        quantity,
-                        price: price.into(),
-                        fee: fee?,
-                        order: None,
-                    })
-                };
-            rows.into_iter()
-                .enumerate()
-                .map(fill)
-                .collect::<Result<Vec<Fill>>>()?
-        };
+        let fills = read_fills(&self.locked(py), fills)?;
         run(py, |stop| {
             let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             engine.apply_fills(&fills, stop)
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "as many as Python passes")]
+    #[expect(
+        clippy::too_many_arguments,
+        clippy::needless_pass_by_value,
+        reason = "as Python passes them"
+    )]
     fn trade(
         &self,
         py: Python<'_>,
@@ -517,7 +372,12 @@ impl Engine {
         self.apply(py, client_id, |engine| {
             let to = account(engine, target)?;
             let found = with_id("transfer", id, |id| {
-                Ok(engine.universe().instruments().find(id))
+                let universe = engine.universe();
+                let instrument = universe.instruments().find(id);
+                if instrument.is_none() && universe.assets().find(id).is_none() {
+                    return Err(engine.unknown_name(id, Place::frame("transfer")).into());
+                }
+                Ok(instrument)
             })?;
             Ok(match found {
                 Some(instrument) => Event::TransferPosition {
@@ -587,18 +447,7 @@ impl Engine {
 
     /// Of instruments and indices by id, each with its price.
     fn ticks<'py>(&self, py: Python<'py>, prices: Object<'_, '_>) -> Result<Bound<'py, PyAny>> {
-        let _state = FloatState::standard();
-        let frame = Frame::open("ticks", prices, &["id", "price"])?;
-        let (ids, numbers) = (frame.ids("id")?, frame.numbers("price")?);
-        self.apply_to_all(py, |engine| {
-            let mut ticks = Vec::with_capacity(ids.len());
-            for row in 0..ids.len() {
-                let place = || Place::column("ticks", "id").row(row);
-                let price = numbers.get(row).to_given();
-                ticks.push(engine.price_of(ids.get(row), None, price, place)?);
-            }
-            Ok(Event::Tick(ticks))
-        })
+        self.apply_to_all(py, |engine| Ok(Event::Tick(read_ticks(engine, prices)?)))
     }
 
     fn accrue<'py>(
@@ -609,20 +458,7 @@ impl Engine {
         interest: &Bound<'py, PyDict>,
     ) -> Result<Bound<'py, PyAny>> {
         self.apply_to_all(py, |engine| {
-            let mut accrual = Accrual {
-                time,
-                ..Accrual::default()
-            };
-            for (id, value) in funding {
-                let value = number(&value, || Place::frame("funding").id(shown(&id)))?;
-                accrual.funding.push((instrument(engine, &id)?, value));
-            }
-            for (id, pair) in interest {
-                let place = || Place::frame("interest").id(shown(&id));
-                let (deposit, borrow): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
-                let indices = [number(&deposit, place)?, number(&borrow, place)?];
-                accrual.interest.push((asset(engine, &id)?, indices));
-            }
+            let accrual = read_accrual(engine, time, funding, interest)?;
             Ok(Event::Accrue(Box::new(accrual)))
         })
     }
@@ -670,31 +506,19 @@ impl Engine {
     fn fallen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let mut engine = self.locked(py);
         let accounts = engine.drain_fallen();
-        id_array(
-            py,
-            engine.accounts(),
-            accounts.into_iter().map(|account| account as usize),
-        )
+        ids_of(py, &engine, accounts)
     }
 
     fn recovered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let mut engine = self.locked(py);
         let accounts = engine.drain_recovered();
-        id_array(
-            py,
-            engine.accounts(),
-            accounts.into_iter().map(|account| account as usize),
-        )
+        ids_of(py, &engine, accounts)
     }
 
     fn liquidatable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let engine = self.locked(py);
         let accounts = engine.liquidatable();
-        id_array(
-            py,
-            engine.accounts(),
-            accounts.into_iter().map(|account| account as usize),
-        )
+        ids_of(py, &engine, accounts)
     }
 
     /// Accounts and instruments.
@@ -771,103 +595,4 @@ impl Engine {
     fn __len__(&self, py: Python<'_>) -> usize {
         self.locked(py).accounts().len()
     }
-}
-
-fn needed(what: &str, value: Object<'_, '_>) -> String {
-    format!("{what} is needed, not {}", shown(value))
-}
-
-fn flag(name: &'static str, value: Object<'_, '_>) -> Result<bool> {
-    let flag = value.cast::<PyBool>().map(|flag| flag.is_true());
-    flag.map_err(|_| fault(&Place::frame(name), None, needed("True or False", value)))
-}
-
-fn order_number(value: Object<'_, '_>) -> Result<u64> {
-    let place = Place::frame("order_id");
-    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {
-        return Err(fault(&place, None, needed("the number of an order", value)));
-    }
-    let problem = format!("there is no open order {}", shown(value));
-    let refused = || xmfast_core::Error::Refused { place, problem };
-    value.extract().map_err(|_| refused().into())
-}
-
-fn limit_price(value: Object<'_, '_>) -> Result<f64> {
-    Ok(price(value)?.float())
-}
-
-fn new_order(
-    engine: &xmfast_core::Engine,
-    instrument_id: Object<'_, '_>,
-    quantity: Object<'_, '_>,
-    price: Object<'_, '_>,
-    reduce_only: Object<'_, '_>,
-) -> Result<NewOrder> {
-    Ok(NewOrder {
-        instrument: instrument(engine, instrument_id)?,
-        quantity: contracts(quantity)?,
-        price: limit_price(price)?,
-        reduce_only: flag("reduce_only", reduce_only)?,
-    })
-}
-
-fn payment(
-    engine: &xmfast_core::Engine,
-    account_id: Object<'_, '_>,
-    asset_id: Object<'_, '_>,
-    amount: Object<'_, '_>,
-) -> Result<Payment> {
-    let asset = asset(engine, asset_id)?;
-    Ok(Payment {
-        account: account(engine, account_id)?,
-        asset,
-        amount: money(engine, asset, amount)?,
-    })
-}
-
-fn tick_price(
-    engine: &xmfast_core::Engine,
-    id: Object<'_, '_>,
-    is_index: Option<bool>,
-    price: Given,
-) -> Result<Price> {
-    with_id("tick", id, |id| {
-        Ok(engine.price_of(id, is_index, price, || Place::frame("tick"))?)
-    })
-}
-
-/// Account, instrument, contracts and price of every row.
-fn trades(engine: &xmfast_core::Engine, frame: &Frame<'_>) -> Result<Vec<(u32, u32, i128, f64)>> {
-    let (accounts, instruments) = (frame.ids("account")?, frame.ids("instrument")?);
-    let (quantities, prices) = (frame.numbers("quantity")?, frame.numbers("price")?);
-    let known = |column: &'static str,
-                 ids: &xmfast_core::IdColumn,
-                 found: &dyn Fn(Id<'_>, Place) -> xmfast_core::Result<u32>| {
-        (0..ids.ids.len())
-            .map(|code| {
-                let place = Place::column(frame.name, column).row(ids.first_row(code));
-                found(ids.ids.get(code), place)
-            })
-            .collect::<xmfast_core::Result<Vec<u32>>>()
-    };
-    let account_rows = known("account", &accounts, &|id, place| {
-        engine.account_row_at(id, place)
-    })?;
-    let instrument_rows = known("instrument", &instruments, &|id, place| {
-        engine.universe().instrument_row(id, || place)
-    })?;
-    (0..accounts.len())
-        .map(|row| {
-            let place = || Place::column(frame.name, "quantity").row(row);
-            let quantity = whole_units(
-                quantities.get(row),
-                QUANTITY_DECIMALS,
-                Rounding::Refused,
-                place,
-            )?;
-            let account = account_rows[accounts.codes[row] as usize];
-            let instrument = instrument_rows[instruments.codes[row] as usize];
-            Ok((account, instrument, quantity, prices.floats()[row]))
-        })
-        .collect()
 }

@@ -6,6 +6,7 @@ mod contract;
 mod decimal;
 mod engine;
 mod error;
+mod events;
 mod explain;
 mod figures;
 mod flags;

@@ -177,6 +177,7 @@ impl Boxes {
         let given = left.min(fair);
         let watches = pairs().map(|(slope, watch)| match slope.used(watch) {
             Some(_) => *watch,
+            // Where nothing is wanted, 0 / 0 is nothing.
             None => slope.watch(given * (slope.want / met)),
         });
         self.watches.extend(watches);
@@ -187,6 +188,8 @@ impl Boxes {
 impl Slope {
     /// How far the price may move on so much budget.
     fn watch(&self, budget: f64) -> Watch {
+        // A NaN is no licence to move.
+        let budget = budget.max(0.0);
         let blur = BLUR * self.now.abs();
         let distance = |slope: f64, most: f64| {
             let distance = if slope > 0.0 {

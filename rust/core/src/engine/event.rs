@@ -246,7 +246,10 @@ impl Price {
         }
         Err(Error::Value {
             place: Place::frame("price").id(id),
-            problem: format!("{:e} is not between 1e-30 and 1e30", price.float()),
+            problem: format!(
+                "{:e} is neither 0 nor from 1e-30 to below 1e30",
+                price.float()
+            ),
         })
     }
 

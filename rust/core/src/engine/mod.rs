@@ -8,13 +8,16 @@ mod boxes;
 mod cash;
 mod check;
 mod event;
+mod everybody;
 mod fills;
 mod hash;
 mod judge;
 mod levels;
 mod metrics;
 mod model;
+mod orders;
 mod plain;
+mod queries;
 mod reading;
 mod table;
 mod watcher;
@@ -23,6 +26,7 @@ pub use check::{OrderCheck, Reason};
 pub use event::{AccountId, Accrual, Event, Fill, NewOrder, Payment, Price, Rejudged};
 pub use metrics::{Latency, Metrics};
 pub use model::MarginModel;
+pub use queries::Snapshot;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -32,13 +36,11 @@ use std::time::Instant;
 use crate::book::Book;
 use crate::error::{Error, Place, Result};
 use crate::exact::Given;
-use crate::ids::{Id, Ids};
 use crate::kernel::FloatState;
-use crate::ledger::{Account, Accounts, Ledger, OpenOrder, Totals, VenueMoves};
+use crate::ledger::{Account, Ledger, VenueMoves};
 use crate::market::Market;
-use crate::model::is_moderate;
-use crate::pool::{Stop, never};
-use crate::universe::{Universe, unknown};
+use crate::pool::Stop;
+use crate::universe::Universe;
 use watcher::{Changes, Judging, Watcher};
 
 /// Limits that have nothing to do with margin; contracts in whole units, by instrument.
@@ -224,6 +226,9 @@ impl Engine {
             return Ok(applied.clone());
         }
         let applied = self.apply(event, stop)?;
+        if applied.check.is_some_and(|check| !check.is_accepted()) {
+            return Ok(applied);
+        }
         self.named
             .insert(name.to_owned(), (content, applied.clone()));
         Ok(applied)
@@ -267,203 +272,6 @@ impl Engine {
         Ok(())
     }
 
-    fn tick(&mut self, prices: &[Price], stop: Stop<'_>) -> Result<()> {
-        // Where levels are watched, a single price can only be refused before it is set.
-        let may_fail = prices.len() > 1 || !self.watcher.has_levels();
-        let market = may_fail.then(|| self.market.clone());
-        let set = prices.iter().try_for_each(|price| {
-            if let Price::Mark(instrument, _) = price
-                && self.settled[*instrument as usize]
-            {
-                return Err(self.refuse_settled("tick", *instrument));
-            }
-            price.check(&self.market)?;
-            price.set(&mut self.market)
-        });
-        if let Err(error) = set {
-            if let Some(market) = market {
-                self.market = market;
-            }
-            return Err(error);
-        }
-        let judging = Judging {
-            model: &self.model,
-            market: &self.market,
-            accounts: self.ledger.accounts(),
-        };
-        match self.watcher.follow(judging, prices, &mut self.changes)? {
-            Some(woken) => self.metrics.woke(woken),
-            None => {
-                let judged = self.judge_all(stop);
-                if judged.is_err() {
-                    if let Some(market) = market {
-                        self.market = market;
-                    }
-                }
-                judged?;
-            }
-        }
-        Ok(())
-    }
-
-    fn judge_all(&mut self, stop: Stop<'_>) -> Result<()> {
-        let book = self.ledger.accounts().book(&mut *stop)?;
-        let judging = Judging {
-            model: &self.model,
-            market: &self.market,
-            accounts: self.ledger.accounts(),
-        };
-        let judged = self
-            .watcher
-            .judge_all(judging, &book, &mut self.changes, stop)?;
-        self.metrics.woke(judged);
-        Ok(())
-    }
-
-    fn accrue(&mut self, accrual: &Accrual, stop: Stop<'_>) -> Result<()> {
-        let mut market = self.market.clone();
-        let accrued = accrual.funding.iter().map(|(_, funding)| funding);
-        let indices = accrual.interest.iter().flat_map(|(_, indices)| indices);
-        if let Some(extreme) = accrued
-            .chain(indices)
-            .find(|given| !is_moderate(given.float()))
-        {
-            let problem = format!("{:e} is out of range", extreme.float());
-            return Err(refused("accrue", problem));
-        }
-        if let Some(time) = accrual.time {
-            if market.time().is_some_and(|now| time < now) {
-                return Err(refused("accrue", "time does not go back"));
-            }
-            market.set_time(Some(time));
-        }
-        for (instrument, funding) in &accrual.funding {
-            market.set_cumulative_funding(*instrument as usize, funding.clone())?;
-        }
-        for (asset, [deposit, borrow]) in &accrual.interest {
-            market.set_deposit_index(*asset as usize, deposit.clone())?;
-            market.set_borrow_index(*asset as usize, borrow.clone())?;
-        }
-        let before = std::mem::replace(&mut self.market, market);
-        if let Err(error) = self.judge_all(stop) {
-            self.market = before;
-            return Err(error);
-        }
-        self.ledger.accrue(&self.market);
-        Ok(())
-    }
-
-    fn set_parameters(&mut self, model: &Arc<MarginModel>, stop: Stop<'_>) -> Result<()> {
-        if !Arc::ptr_eq(model.universe(), self.model.universe()) {
-            return Err(Error::UniverseMismatch {
-                left: "model",
-                right: "engine",
-            });
-        }
-        let share = &self.limits.withdrawable_gain_share;
-        let of_withdrawals = model.with_gain_share_at_most(share)?;
-        let before = std::mem::replace(&mut self.model, Arc::clone(model));
-        if let Err(error) = self.judge_all(stop) {
-            self.model = before;
-            return Err(error);
-        }
-        self.model_of_withdrawals = of_withdrawals;
-        Ok(())
-    }
-
-    fn add_account(&mut self, id: &AccountId) -> Result<()> {
-        let mut ids = (**self.ledger.accounts().ids()).clone();
-        let id = match id {
-            AccountId::Int(id) => Id::Int(*id),
-            AccountId::Text(id) => Id::Text(id),
-        };
-        if ids.find(id).is_some() {
-            return Err(refused("add_account", format!("{id} is there already")));
-        }
-        let number = ids.intern(id).ok_or_else(|| {
-            refused(
-                "add_account",
-                format!("{id}: the ids of the book are of the other kind"),
-            )
-        })?;
-        self.ledger.add_account(ids);
-        let judging = Judging {
-            model: &self.model,
-            market: &self.market,
-            accounts: self.ledger.accounts(),
-        };
-        self.watcher
-            .judge_touched(judging, &[number], &mut self.changes)
-    }
-
-    fn place(&mut self, account: u32, order: NewOrder) -> Result<(Option<u64>, OrderCheck)> {
-        let check = self.check_order(account, order, None)?;
-        if !check.is_accepted() {
-            return Ok((None, check));
-        }
-        let id = self.next_order;
-        self.change_orders(account, |holder| holder.insert_order(order.resting(id)))?;
-        self.next_order += 1;
-        self.order_account.insert(id, account);
-        Ok((Some(id), check))
-    }
-
-    fn amend(&mut self, id: u64, quantity: Option<i128>, price: Option<f64>) -> Result<OrderCheck> {
-        let account = self.account_of_order("amend", id)?;
-        let before = self.open_order(account, id);
-        let quantity = quantity.unwrap_or(before.quantity);
-        let price = price.unwrap_or(before.price);
-        if quantity.signum() != before.quantity.signum() {
-            return Err(refused(
-                "amend",
-                format!("order {id}: an order keeps its side"),
-            ));
-        }
-        let order = NewOrder {
-            instrument: before.instrument,
-            quantity,
-            price,
-            reduce_only: before.reduce_only,
-        };
-        let check = self.check_order(account, order, Some(id))?;
-        if check.is_accepted() {
-            self.change_orders(account, |account| {
-                let at = account.order_place(id).expect("it is open");
-                account.orders[at] = order.resting(id);
-            })?;
-        }
-        Ok(check)
-    }
-
-    fn cancel(&mut self, id: u64) -> Result<()> {
-        let account = self.account_of_order("cancel", id)?;
-        self.change_orders(account, |account| {
-            let at = account.order_place(id).expect("it is open");
-            account.orders.remove(at);
-        })?;
-        self.order_account.remove(&id);
-        Ok(())
-    }
-
-    /// Changes an account's open orders.
-    fn change_orders(&mut self, number: u32, change: impl FnOnce(&mut Account)) -> Result<()> {
-        let (before, mut after) = self.loaded(number);
-        change(&mut after);
-        let changes = &mut [(number as usize, &before, &mut after)];
-        self.commit(changes, &VenueMoves::default())
-    }
-
-    fn account_of_order(&self, what: &'static str, id: u64) -> Result<u32> {
-        let found = self.order_account.get(&id).copied();
-        found.ok_or_else(|| refused(what, format!("there is no open order {id}")))
-    }
-
-    fn open_order(&self, account: u32, id: u64) -> OpenOrder {
-        let mut holder = Account::default();
-        self.ledger.accounts().load(account as usize, &mut holder);
-        holder.orders[holder.order_place(id).expect("it is open")]
-    }
-
     fn refuse_settled(&self, what: &'static str, instrument: u32) -> Error {
         let id = self.universe().instruments().get(instrument as usize);
         refused(what, format!("{id} is settled"))
@@ -488,193 +296,4 @@ impl Engine {
             }),
         }
     }
-
-    /// What exists.
-    #[must_use]
-    pub fn universe(&self) -> &Arc<Universe> {
-        self.model.universe()
-    }
-
-    /// Ids of the accounts.
-    #[must_use]
-    pub fn accounts(&self) -> &Arc<Ids> {
-        self.ledger.accounts().ids()
-    }
-
-    /// Number of an account.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] with a close name.
-    pub fn account_row(&self, id: Id<'_>) -> Result<u32> {
-        self.account_row_at(id, Place::frame("account"))
-    }
-
-    /// The same, where the id stands at a place.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] with a close name.
-    pub fn account_row_at(&self, id: Id<'_>, place: Place) -> Result<u32> {
-        let accounts = self.accounts();
-        let found = accounts.find(id);
-        found.ok_or_else(|| unknown(accounts, "account", id, place))
-    }
-
-    /// The price that an id stands for: of an instrument, or of an index.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] with a close name.
-    pub fn price_of(
-        &self,
-        id: Id<'_>,
-        is_index: Option<bool>,
-        price: Given,
-        place: impl Fn() -> Place,
-    ) -> Result<Price> {
-        let universe = self.universe();
-        let index = || universe.index_slot(id, &place);
-        match (universe.instruments().find(id), is_index) {
-            (Some(instrument), None | Some(false)) => Ok(Price::Mark(instrument, price)),
-            (None, Some(false)) => Err(unknown(universe.instruments(), "instrument", id, place())),
-            (_, Some(true)) => Ok(Price::Index(index()? as u32, price)),
-            (None, None) => match index() {
-                Ok(slot) => Ok(Price::Index(slot as u32, price)),
-                Err(_) => {
-                    let names = universe.instruments();
-                    Err(unknown(names, "index or instrument", id, place()))
-                }
-            },
-        }
-    }
-
-    /// Row of the asset in which an instrument pays.
-    #[must_use]
-    pub fn settlement(&self, instrument: u32) -> u32 {
-        self.universe().specs()[instrument as usize].settlement
-    }
-
-    /// Whether prices are watched, so that a tick concerns few accounts.
-    #[must_use]
-    pub fn has_levels(&self) -> bool {
-        self.watcher.has_levels()
-    }
-
-    /// The prices of now.
-    #[must_use]
-    pub fn market(&self) -> &Market {
-        &self.market
-    }
-
-    /// The rules of now.
-    #[must_use]
-    pub fn model(&self) -> &Arc<MarginModel> {
-        &self.model
-    }
-
-    /// Everybody at this moment: a copy that does not change, from which a book can be made while the engine goes on.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot(self.ledger.accounts().clone())
-    }
-
-    /// The book of this moment.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`].
-    pub fn book(&self) -> Result<Book> {
-        self.ledger.accounts().book(&mut never)
-    }
-
-    /// Accounts that became liquidatable since [`Engine::drain_fallen`]; one that fell twice stands here twice.
-    #[must_use]
-    pub fn fallen(&self) -> &[u32] {
-        &self.changes.fallen
-    }
-
-    /// Hands over who became liquidatable, each account once.
-    pub fn drain_fallen(&mut self) -> Vec<u32> {
-        distinct(std::mem::take(&mut self.changes.fallen))
-    }
-
-    /// Hands over who recovered, each account once.
-    pub fn drain_recovered(&mut self) -> Vec<u32> {
-        distinct(std::mem::take(&mut self.changes.recovered))
-    }
-
-    /// Accounts whose pool or an isolated position is liquidatable, ascending.
-    #[must_use]
-    pub fn liquidatable(&self) -> Vec<u32> {
-        self.watcher.standing.accounts()
-    }
-
-    /// Whether each account's pool is liquidatable.
-    #[must_use]
-    pub fn liquidatable_pools(&self) -> &[bool] {
-        self.watcher.standing.pools()
-    }
-
-    /// Liquidatable positions that stand alone: account and instrument, ascending.
-    pub fn liquidatable_positions(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.watcher.standing.positions()
-    }
-
-    /// What the venue and all accounts hold, by asset.
-    #[must_use]
-    pub fn totals(&self) -> &[Totals] {
-        self.ledger.totals()
-    }
-
-    /// Decimals of an asset.
-    #[must_use]
-    pub fn decimals(&self, asset: u32) -> u32 {
-        self.ledger.accounts().decimals(asset)
-    }
-
-    /// What rounding at opening took from the accounts, by asset.
-    #[must_use]
-    pub fn residue(&self) -> &[f64] {
-        &self.residue
-    }
-
-    /// Open orders of an account.
-    #[must_use]
-    pub fn open_orders(&self, account: u32) -> Vec<OpenOrder> {
-        let mut holder = Account::default();
-        self.ledger.accounts().load(account as usize, &mut holder);
-        holder.orders
-    }
-
-    /// What was counted.
-    #[must_use]
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    /// Bytes of the ledger, number of levels, bytes of what watches.
-    #[must_use]
-    pub fn memory(&self) -> (usize, usize, usize) {
-        let (levels, watcher) = self.watcher.memory();
-        (self.ledger.memory(), levels, watcher)
-    }
-}
-
-/// Everybody at one moment.
-#[derive(Clone, Debug)]
-pub struct Snapshot(Accounts);
-
-impl Snapshot {
-    /// The book of that moment.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`].
-    pub fn book(&self, stop: Stop<'_>) -> Result<Book> {
-        self.0.book(stop)
-    }
-}
-
-fn distinct(accounts: Vec<u32>) -> Vec<u32> {
-    let mut seen = std::collections::HashSet::new();
-    accounts
-        .into_iter()
-        .filter(|account| seen.insert(*account))
-        .collect()
 }

@@ -20,7 +20,7 @@ pub enum MarginModel {
     /// Cross margin, or isolated margin where the key is the position.
     Linear(CrossMargin, Key),
     /// Margin by scenarios.
-    Risk(RiskModel),
+    Risk(Box<RiskModel>),
 }
 
 impl MarginModel {
@@ -68,7 +68,7 @@ impl MarginModel {
             Self::Linear(model, key) => {
                 Self::Linear(model.with_gain_share_at_most(share, |_| true), *key)
             }
-            Self::Risk(model) => Self::Risk(model.with_gain_share_at_most(share)?),
+            Self::Risk(model) => Self::Risk(Box::new(model.with_gain_share_at_most(share)?)),
         })
     }
 }

@@ -1,0 +1,331 @@
+//! Events of the live engine as Python says them: ids become rows, numbers whole units.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyInt};
+use xmfast_core::exact::Given;
+use xmfast_core::kernel::FloatState;
+use xmfast_core::{
+    Accrual, Fill, Id, Limits, MOST_DECIMALS, NewOrder, Payment, Place, Price, QUANTITY_DECIMALS,
+    Rounding, whole_units,
+};
+
+use crate::cell::{number, shown};
+use crate::error::{Error, Result};
+use crate::frame::{Frame, fault};
+use crate::model::LinearModel;
+use crate::risk::RiskModel;
+use crate::universe::with_id;
+
+pub(crate) type Object<'a, 'py> = &'a Bound<'py, PyAny>;
+
+/// Limits as Python says them.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Said<'py> {
+    decimals: Vec<u32>,
+    borrowable: Vec<bool>,
+    position_limit: Bound<'py, PyDict>,
+    open_interest_limit: Bound<'py, PyDict>,
+    withdrawable_gain_share: f64,
+}
+
+/// What a model is to an engine.
+pub(crate) fn margin_model(model: Object<'_, '_>) -> Result<Arc<xmfast_core::MarginModel>> {
+    if let Ok(model) = model.cast::<RiskModel>() {
+        return Ok(Arc::new(xmfast_core::MarginModel::Risk(Box::new(
+            model.get().core().clone(),
+        ))));
+    }
+    let model = model.cast::<LinearModel>().map_err(PyErr::from)?.get();
+    let (model, key) = (model.model.clone(), model.key);
+    Ok(Arc::new(xmfast_core::MarginModel::Linear(model, key)))
+}
+
+pub(crate) fn account(engine: &xmfast_core::Engine, id: Object<'_, '_>) -> Result<u32> {
+    with_id("account", id, |id| Ok(engine.account_row(id)?))
+}
+
+pub(crate) fn instrument(engine: &xmfast_core::Engine, id: Object<'_, '_>) -> Result<u32> {
+    with_id("instrument", id, |id| {
+        Ok(engine
+            .universe()
+            .instrument_row(id, || Place::frame("instrument"))?)
+    })
+}
+
+pub(crate) fn asset(engine: &xmfast_core::Engine, id: Object<'_, '_>) -> Result<u32> {
+    with_id("asset", id, |id| {
+        Ok(engine.universe().asset_row(id, || Place::frame("asset"))?)
+    })
+}
+
+pub(crate) fn price(value: Object<'_, '_>) -> Result<Given> {
+    number(value, || Place::frame("price"))
+}
+
+/// Contracts, of which a ledger keeps whole units.
+pub(crate) fn contracts(value: Object<'_, '_>) -> Result<i128> {
+    units("quantity", value, QUANTITY_DECIMALS, Rounding::Refused)
+}
+
+pub(crate) fn units(
+    name: &'static str,
+    value: Object<'_, '_>,
+    decimals: u32,
+    rounding: Rounding,
+) -> Result<i128> {
+    let given = number(value, || Place::frame(name))?;
+    Ok(whole_units(given.as_ref(), decimals, rounding, || {
+        Place::frame(name)
+    })?)
+}
+
+/// Money of an asset.
+pub(crate) fn money(
+    engine: &xmfast_core::Engine,
+    asset: u32,
+    value: Object<'_, '_>,
+) -> Result<i128> {
+    units("amount", value, engine.decimals(asset), Rounding::Refused)
+}
+
+/// A fee, rounded against the account.
+pub(crate) fn fee(engine: &xmfast_core::Engine, asset: u32, value: Object<'_, '_>) -> Result<i128> {
+    units("fee", value, engine.decimals(asset), Rounding::Up)
+}
+
+pub(crate) fn limits(
+    said: Object<'_, '_>,
+    universe: &xmfast_core::Universe,
+) -> Result<(Vec<u32>, Limits)> {
+    let said: Said<'_> = said.extract()?;
+    if let Some(&decimals) = said
+        .decimals
+        .iter()
+        .find(|&&decimals| decimals > MOST_DECIMALS)
+    {
+        return Err(xmfast_core::Error::Parameter {
+            place: Place::frame("decimals"),
+            problem: format!("{decimals} is more than {MOST_DECIMALS}"),
+        }
+        .into());
+    }
+    let mut limits = Limits::none(universe);
+    let each = |name: &'static str, said: &Bound<'_, PyDict>, of: &mut [Option<i128>]| {
+        for (id, limit) in said {
+            let row = with_id(name, &id, |id| {
+                Ok(universe.instrument_row(id, || Place::frame(name))?)
+            })?;
+            let limit = units(name, &limit, QUANTITY_DECIMALS, Rounding::Refused)?;
+            if limit < 0 {
+                return Err(xmfast_core::Error::Parameter {
+                    place: Place::frame(name).id(shown(&id)),
+                    problem: "the limit is negative".to_owned(),
+                }
+                .into());
+            }
+            of[row as usize] = Some(limit);
+        }
+        Ok::<(), Error>(())
+    };
+    each("position_limit", &said.position_limit, &mut limits.position)?;
+    each(
+        "open_interest_limit",
+        &said.open_interest_limit,
+        &mut limits.open_interest,
+    )?;
+    limits.borrowable = said.borrowable;
+    limits.withdrawable_gain_share = said.withdrawable_gain_share.into();
+    Ok((said.decimals, limits))
+}
+
+pub(crate) fn needed(what: &str, value: Object<'_, '_>) -> String {
+    format!("{what} is needed, not {}", shown(value))
+}
+
+pub(crate) fn flag(name: &'static str, value: Object<'_, '_>) -> Result<bool> {
+    let flag = value.cast::<PyBool>().map(|flag| flag.is_true());
+    flag.map_err(|_| fault(&Place::frame(name), None, needed("True or False", value)))
+}
+
+pub(crate) fn order_number(value: Object<'_, '_>) -> Result<u64> {
+    let place = Place::frame("order_id");
+    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {
+        return Err(fault(&place, None, needed("the number of an order", value)));
+    }
+    let problem = format!("there is no open order {}", shown(value));
+    let refused = || xmfast_core::Error::Refused { place, problem };
+    value.extract().map_err(|_| refused().into())
+}
+
+pub(crate) fn limit_price(value: Object<'_, '_>) -> Result<f64> {
+    Ok(price(value)?.float())
+}
+
+pub(crate) fn new_order(
+    engine: &xmfast_core::Engine,
+    instrument_id: Object<'_, '_>,
+    quantity: Object<'_, '_>,
+    price: Object<'_, '_>,
+    reduce_only: Object<'_, '_>,
+) -> Result<NewOrder> {
+    Ok(NewOrder {
+        instrument: instrument(engine, instrument_id)?,
+        quantity: contracts(quantity)?,
+        price: limit_price(price)?,
+        reduce_only: flag("reduce_only", reduce_only)?,
+    })
+}
+
+pub(crate) fn payment(
+    engine: &xmfast_core::Engine,
+    account_id: Object<'_, '_>,
+    asset_id: Object<'_, '_>,
+    amount: Object<'_, '_>,
+) -> Result<Payment> {
+    let asset = asset(engine, asset_id)?;
+    Ok(Payment {
+        account: account(engine, account_id)?,
+        asset,
+        amount: money(engine, asset, amount)?,
+    })
+}
+
+pub(crate) fn tick_price(
+    engine: &xmfast_core::Engine,
+    id: Object<'_, '_>,
+    is_index: Option<bool>,
+    price: Given,
+) -> Result<Price> {
+    with_id("tick", id, |id| {
+        Ok(engine.price_of(id, is_index, price, || Place::frame("tick"))?)
+    })
+}
+
+/// One row of a frame of trades: account, instrument, contracts, price.
+type Trade = (u32, u32, i128, f64);
+
+/// Columns account, instrument, quantity, price, reduce_only.
+pub(crate) fn read_orders(
+    engine: &xmfast_core::Engine,
+    orders: Object<'_, '_>,
+) -> Result<Vec<(u32, NewOrder)>> {
+    let _state = FloatState::standard();
+    let columns = ["account", "instrument", "quantity", "price", "reduce_only"];
+    let frame = Frame::open("orders", orders, &columns)?;
+    let (rows, flags) = (
+        trades(engine, &frame)?,
+        frame.optional_flags("reduce_only")?,
+    );
+    let order = |(row, (account, instrument, quantity, price)): (usize, Trade)| {
+        let order = NewOrder {
+            instrument,
+            quantity,
+            price,
+            reduce_only: flags.as_ref().is_some_and(|flags| flags[row]),
+        };
+        (account, order)
+    };
+    Ok(rows.into_iter().enumerate().map(order).collect())
+}
+
+/// Columns account, instrument, quantity, price, fee.
+pub(crate) fn read_fills(engine: &xmfast_core::Engine, fills: Object<'_, '_>) -> Result<Vec<Fill>> {
+    let _state = FloatState::standard();
+    let columns = ["account", "instrument", "quantity", "price", "fee"];
+    let frame = Frame::open("fills", fills, &columns)?;
+    let (rows, fees) = (trades(engine, &frame)?, frame.optional_numbers("fee")?);
+    let fill = |(row, (account, instrument, quantity, price)): (usize, Trade)| {
+        let decimals = engine.decimals(engine.settlement(instrument));
+        let place = || Place::column("fills", "fee").row(row);
+        let fee = fees.as_ref().map_or(Ok(0), |fees| {
+            whole_units(fees.get(row), decimals, Rounding::Up, place)
+        });
+        Ok(Fill {
+            account,
+            instrument,
+            quantity,
+            price: price.into(),
+            fee: fee?,
+            order: None,
+        })
+    };
+    rows.into_iter().enumerate().map(fill).collect()
+}
+
+/// Columns id and price.
+pub(crate) fn read_ticks(
+    engine: &xmfast_core::Engine,
+    ticks: Object<'_, '_>,
+) -> Result<Vec<Price>> {
+    let _state = FloatState::standard();
+    let frame = Frame::open("ticks", ticks, &["id", "price"])?;
+    let (ids, prices) = (frame.ids("id")?, frame.numbers("price")?);
+    let tick = |row: usize| {
+        let place = || Place::column("ticks", "id").row(row);
+        let price = prices.get(row).to_given();
+        Ok(engine.price_of(ids.get(row), None, price, place)?)
+    };
+    (0..ids.len()).map(tick).collect()
+}
+
+pub(crate) fn read_accrual(
+    engine: &xmfast_core::Engine,
+    time: Option<i64>,
+    funding: &Bound<'_, PyDict>,
+    interest: &Bound<'_, PyDict>,
+) -> Result<Accrual> {
+    let mut accrual = Accrual {
+        time,
+        ..Accrual::default()
+    };
+    for (id, value) in funding {
+        let value = number(&value, || Place::frame("funding").id(shown(&id)))?;
+        accrual.funding.push((instrument(engine, &id)?, value));
+    }
+    for (id, pair) in interest {
+        let place = || Place::frame("interest").id(shown(&id));
+        let (deposit, borrow): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+        let indices = [number(&deposit, place)?, number(&borrow, place)?];
+        accrual.interest.push((asset(engine, &id)?, indices));
+    }
+    Ok(accrual)
+}
+
+/// Account, instrument, contracts and price of every row.
+fn trades(engine: &xmfast_core::Engine, frame: &Frame<'_>) -> Result<Vec<Trade>> {
+    let (accounts, instruments) = (frame.ids("account")?, frame.ids("instrument")?);
+    let (quantities, prices) = (frame.numbers("quantity")?, frame.numbers("price")?);
+    let known = |column: &'static str,
+                 ids: &xmfast_core::IdColumn,
+                 found: &dyn Fn(Id<'_>, Place) -> xmfast_core::Result<u32>| {
+        (0..ids.ids.len())
+            .map(|code| {
+                let place = Place::column(frame.name, column).row(ids.first_row(code));
+                found(ids.ids.get(code), place)
+            })
+            .collect::<xmfast_core::Result<Vec<u32>>>()
+    };
+    let account_rows = known("account", &accounts, &|id, place| {
+        engine.account_row_at(id, place)
+    })?;
+    let instrument_rows = known("instrument", &instruments, &|id, place| {
+        engine.universe().instrument_row(id, || place)
+    })?;
+    (0..accounts.len())
+        .map(|row| {
+            let place = || Place::column(frame.name, "quantity").row(row);
+            let quantity = whole_units(
+                quantities.get(row),
+                QUANTITY_DECIMALS,
+                Rounding::Refused,
+                place,
+            )?;
+            let account = account_rows[accounts.codes[row] as usize];
+            let instrument = instrument_rows[instruments.codes[row] as usize];
+            Ok((account, instrument, quantity, prices.floats()[row]))
+        })
+        .collect()
+}
