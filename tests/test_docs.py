@@ -72,7 +72,7 @@ def test_docstrings_have_examples() -> None:
     """Every class and function of the package that computes something shows how it is used."""
     missing = [
         name
-        for name in ("Book", "CrossMargin", "MarginReport", "Market", "Universe", "contract")
+        for name in ("Book", "CrossMargin", "Engine", "MarginReport", "Market", "Universe", "contract")
         if not any(
             ">>>" in (getattr(part, "__doc__", None) or "")
             for part in (getattr(xm, name), getattr(getattr(xm, name), "from_frames", None))
