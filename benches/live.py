@@ -1,0 +1,147 @@
+"""Latency of the live engine's ticks and checks, beside one full evaluation.
+
+python benches/live.py [--accounts 1000000] [--ticks 200000]
+
+An easy book, where hardly anybody is near the edge, and a hard one: 16 % of the accounts liquidatable, 0.5 % within
+0.1 % of their gross notional of the edge. Prices follow a random walk of a basis point a tick, one of 512 instruments
+at a time. Times are those of calls from Python; `cargo bench -p xmfast-core --bench engine` has them without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+import xmfast as xm
+from run import machine
+from venue import Floats, Venue, frames, venue
+
+LIQUIDATABLE, NEAR, WITHIN = 0.16, 0.005, 0.001
+# What balances are multiplied by where hardly anybody is to be near the edge.
+EASY = 30.0
+STEP = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Live:
+    """An engine, and the prices that its walk starts from."""
+
+    name: str
+    engine: xm.Engine
+    marks: Floats
+
+
+def objects(book: Venue) -> tuple[xm.Book, xm.Market, xm.CrossMargin]:
+    """Return what an engine is opened with."""
+    universe = xm.Universe.from_frames({"asset": book.assets}, book.instruments, numeraire=book.assets[0])
+    return (
+        xm.Book.from_frames(universe, *frames(book)),
+        xm.Market(universe, index_price=book.index_price, mark_price=book.mark_price),
+        xm.CrossMargin.from_frames(universe, book.collateral, book.margin),
+    )
+
+
+def easy(accounts: int) -> Live:
+    """Return an engine of accounts with large balances."""
+    book = venue(accounts)
+    return Live(
+        name="easy",
+        engine=xm.Engine(*objects(replace(book, balance=EASY * book.balance))),
+        marks=book.mark_price.copy(),
+    )
+
+
+def hard(accounts: int) -> Live:
+    """Return an engine of accounts whose USD balances are moved so that many are near the edge."""
+    book, rng = venue(accounts), np.random.default_rng(1)
+    inputs = objects(book)
+    health = inputs[2].evaluate(*inputs[:2]).health
+    notional = np.abs(book.quantity) * book.mark_price[book.position_instrument]
+    gross = np.bincount(book.position_account, weights=notional, minlength=accounts)
+    moved = -np.quantile(health / gross, LIQUIDATABLE) * gross
+    near = rng.choice(accounts, max(1, int(NEAR * accounts)), replace=False)
+    moved[near] = rng.uniform(-WITHIN, WITHIN, len(near)) * gross[near] - health[near]
+    in_usd = book.balance_asset == 0
+    balance = book.balance.copy()
+    balance[in_usd] += moved[book.balance_account[in_usd]]
+    return Live(name="hard", engine=xm.Engine(*objects(replace(book, balance=balance))), marks=book.mark_price.copy())
+
+
+def walk(live: Live, ticks: int, seed: int, then: Callable[[Any], None] = lambda fallen: None) -> Floats:
+    """Let prices walk; return the nanoseconds of every tick."""
+    rng = np.random.default_rng(seed)
+    names = live.engine.universe.instruments
+    rows = rng.integers(0, len(names), ticks)
+    steps = 1.0 + STEP * rng.normal(size=ticks)
+    took = np.empty(ticks)
+    for tick, (row, step) in enumerate(zip(rows.tolist(), steps.tolist(), strict=True)):
+        live.marks[row] = price = float(f"{live.marks[row] * step:.8g}")
+        start = time.perf_counter_ns()
+        fallen = live.engine.tick(names[row], price)
+        took[tick] = time.perf_counter_ns() - start
+        then(fallen)
+    return took
+
+
+def check_orders(live: Live, count: int) -> tuple[float, float]:
+    """Return the nanoseconds of a check by single calls, and by one call for all."""
+    rng = np.random.default_rng(2)
+    engine = live.engine
+    accounts = rng.choice(engine.book.accounts, count)
+    rows = rng.integers(0, len(live.marks), count)
+    names = [engine.universe.instruments[row] for row in rows.tolist()]
+    prices = live.marks[rows]
+    orders = list(zip(accounts.tolist(), names, prices.tolist(), strict=True))
+    start = time.perf_counter_ns()
+    for account, name, price in orders:
+        engine.check_order(account, name, 1.0, price)
+    single = time.perf_counter_ns() - start
+    start = time.perf_counter_ns()
+    engine.check_orders(accounts, names, np.ones(count), prices)
+    return single / count, (time.perf_counter_ns() - start) / count
+
+
+def line(make: Callable[[int], Live], accounts: int, ticks: int) -> None:
+    """Print a line for one book."""
+    start = time.perf_counter()
+    live = make(accounts)
+    opened = time.perf_counter() - start
+    walk(live, min(ticks, 20_000), seed=3)
+    before = live.engine.metrics().rejudged
+    took = walk(live, ticks, seed=4) / 1e3
+    woken = (live.engine.metrics().rejudged - before) / ticks
+    book, market, model = live.engine.book, live.engine.market, live.engine.model
+    model.evaluate(book, market)
+    start = time.perf_counter()
+    model.evaluate(book, market)
+    full = 1e6 * (time.perf_counter() - start)
+    p50, p99, p999 = np.quantile(took, [0.5, 0.99, 0.999])
+    single, batch = check_orders(live, 100_000)
+    print(
+        f"| {live.name} | {accounts:,} | {took.mean():.2f} | {p50:.2f} | {p99:.1f} | {p999:.0f} | {took.max():.0f} | "
+        f"{full:.0f} | {woken:.2f} | {single:.0f} | {batch:.0f} | {opened:.1f} |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--accounts", type=int, default=1_000_000)
+    parser.add_argument("--ticks", type=int, default=200_000)
+    given = parser.parse_args()
+    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    print("\nmicroseconds of a tick and of a full evaluation, nanoseconds of a check, seconds to build and open\n")
+    print("| book | accounts | mean | p50 | p99 | p99.9 | max | full | woken a tick | check | of many | open |")
+    print("|---|" + "---:|" * 11)
+    for make in (easy, hard):
+        line(make, given.accounts, given.ticks)
+
+
+if __name__ == "__main__":
+    main()
