@@ -40,6 +40,8 @@ met: Counter[str] = Counter()
 @pytest.fixture(scope="module", autouse=True)
 def enough_has_happened() -> Iterator[None]:
     yield
+    if met["histories"] < 500:
+        return
     # A set that is always empty is easily right.
     for what, share in (("fell", 0.5), ("recovered", 0.4), ("was refused", 0.2)):
         played = met["histories"]
