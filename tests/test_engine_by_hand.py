@@ -411,6 +411,16 @@ def test_nobody_exchanges_into_a_loan_by_the_fee() -> None:
     assert engine.state_hash() == before
 
 
+def test_a_loan_may_be_repaid_in_part_by_an_exchange() -> None:
+    """What is owed is still below 0 afterwards, but less of it."""
+    engine = small_engine(balances=[("ann", "USD", 100_000), ("ann", "BTC", -1)])
+    engine.exchange("ann", "USD", "BTC", 5000, D("0.1"), fee=D("0.1"))
+    engine.accrue(interest={"BTC": (1, 1.5)})
+    engine.exchange("ann", "USD", "BTC", 5000, D("0.1"))
+    assert engine.ledger()["BTC"].accounts == D("-1.4")
+    refused(lambda: engine.exchange("ann", "USD", "BTC", 5000, D("0.1"), fee=D("0.10000001")), xm.RefusedError, "BTC")
+
+
 def test_a_gain_that_is_not_realized_is_no_money() -> None:
     """The hole of more than one venue: profits on paper that left as somebody else's deposits."""
     engine = small_engine(balances=[("ann", "USD", 100), ("bob", "USD", 100)])

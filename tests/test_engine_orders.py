@@ -14,13 +14,16 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+import portfolio_building
 import xmfast as xm
+from building import bits_of, isolated_bits_of
 from engine_histories import HISTORIES, MONEY, ORDERS, Event, next_events, shortest
 from engine_twins import Twins, of_account, report_of
+from portfolio_venues import PortfolioVenue, random_portfolio_venue
 from reference_ledger import Ledger
 from reference_limits import with_order
 from reference_rules import rows
-from rule_venues import random_rule_venue
+from rule_venues import random_rule_venue, with_rules
 
 SMALL: dict[str, Any] = {"accounts": 5, "assets": 3, "instruments": 5, "mean_positions": 2.0, "mean_balances": 2.0}
 TINY = 1e-8
@@ -173,3 +176,49 @@ def differs(twins: Ordering, events: Sequence[Event]) -> bool:
 @given(seed=st.integers(0, 2**32 - 1), mode=st.sampled_from(["cross", "cross", "isolated"]))
 def test_orders_rest_as_the_reference_says(seed: int, mode: str) -> None:
     history(seed, mode, groups=10)
+
+
+def engine_of(priced: PortfolioVenue, orders: list[dict[str, Any]]) -> xm.Engine:
+    """Return an engine opened with these orders."""
+    names = ("account", "instrument", "quantity", "price", "reduce_only")
+    frame = {name: [order[name] for order in orders] for name in names}
+    venue = replace(priced.venue, orders=frame if orders else None)
+    accounts = [*dict.fromkeys(order["account"] for order in rows(priced.venue.orders))]
+    # Whoever has nothing but the order that is left out.
+    venue = replace(venue, accounts={"account": accounts, "leverage_cap": [None] * len(accounts)})
+    model, book, market = portfolio_building.build(replace(priced, venue=venue))
+    return xm.Engine(book, market, model)
+
+
+@settings(max_examples=max(1, HISTORIES // 10), phases=(Phase.explicit, Phase.generate), database=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_scenario_models_judge_an_order_as_if_it_had_been_there(seed: int) -> None:
+    random = Random(seed)
+    priced = random_portfolio_venue(seed, **SMALL)
+    priced = replace(priced, venue=with_rules(priced.venue, random, ["orders"]))
+    orders = [row for row in rows(priced.venue.orders) if row["quantity"] != 0 and not row["reduce_only"]]
+    if not orders:
+        return
+    order = random.choice(orders)
+    others = [row for row in orders if row is not order]
+    account, name, quantity, price = (order[cell] for cell in ("account", "instrument", "quantity", "price"))
+    quantity = round(quantity, 8) or 1e-8
+    order = order | {"quantity": quantity}
+    without, resting = engine_of(priced, others), engine_of(priced, [*others, order])
+    check = without.check_order(account, name, quantity, price)
+    report: Any = resting.report()
+    row = report.accounts.tolist().index(account)
+    isolated = report.isolated
+    alone = [
+        unit == (account, name) for unit in zip(isolated.accounts.tolist(), isolated.instruments.tolist(), strict=True)
+    ]
+    backing, row = (isolated, alone.index(True)) if any(alone) else (report, row)
+    assert check.accepted == (backing.initial_health[row] >= 0)
+    assert check.initial_margin == pytest.approx(backing.initial_margin[row], rel=1e-12)
+    free = max(0.0, backing.initial_health[row])
+    assert check.free_collateral == pytest.approx(free, rel=1e-9, abs=1e-9 * (1 + abs(backing.initial_margin[row])))
+    met["scenario checks"] += 1
+    if check:
+        without.place(account, name, quantity, price)
+        assert bits_of(without.report()) == bits_of(report)
+        assert isolated_bits_of(without.report()) == isolated_bits_of(report)
