@@ -74,7 +74,7 @@ class Engine:
     True
     """
 
-    __slots__ = ("_core", "_models", "_universe")
+    __slots__ = ("_core", "_universe")
 
     def __init__(
         self,
@@ -102,8 +102,7 @@ class Engine:
             "open_interest_limit": dict(open_interest_limit or {}),
             "withdrawable_gain_share": share,
         }
-        self._core = _core.Engine(core_book, core_market, _core_of(model), said)
-        self._models = [model]
+        self._core = _core.Engine(core_book, core_market, _core_of(model), model, said)
 
     # Orders
 
@@ -303,9 +302,7 @@ class Engine:
 
     def set_parameters(self, model: LinearModel | ScenarioModel) -> NDArray[Any]:
         """Go on under other rules, on the same universe."""
-        changed = self._core.set_parameters(_core_of(model))
-        self._models.append(model)
-        return changed
+        return self._core.set_parameters(_core_of(model), model)
 
     def add_account(self, account: Id, *, client_id: str | None = None) -> None:
         """Add an account that holds nothing."""
@@ -339,7 +336,7 @@ class Engine:
     @property
     def model(self) -> LinearModel | ScenarioModel:
         """The rules of now."""
-        return self._models[-1]
+        return self._core.model()
 
     @property
     def book(self) -> Book:
@@ -353,12 +350,12 @@ class Engine:
 
     def report(self) -> MarginReport | PortfolioReport:
         """Evaluate everybody at this moment, as ``engine.model.evaluate(engine.book, engine.market)`` does."""
-        model = self._models[-1]
-        return model.evaluate(*self._snapshot())
+        book, market, model = self._snapshot()
+        return model.evaluate(book, market)
 
-    def _snapshot(self) -> tuple[Book, Market]:
-        book, market = self._core.snapshot()
-        return Book._of(self._universe, book), Market._of(self._universe, market)
+    def _snapshot(self) -> tuple[Book, Market, LinearModel | ScenarioModel]:
+        book, market, model = self._core.snapshot()
+        return Book._of(self._universe, book), Market._of(self._universe, market), model
 
     def ledger(self) -> dict[Id, LedgerTotals]:
         """Return what accounts and the venue hold of each asset, exactly."""
@@ -390,7 +387,7 @@ class Engine:
 
     def __repr__(self) -> str:
         down = len(self.liquidatable())
-        return f"Engine({len(self):,} accounts, {down:,} liquidatable, {self._models[-1]!r})"
+        return f"Engine({len(self):,} accounts, {down:,} liquidatable, {self.model!r})"
 
 
 def _core_of(model: Any) -> _core.LinearModel | _core.RiskModel:

@@ -223,6 +223,11 @@ fn main() {
         ledger / (venue.book.position_count() + accounts),
         watched / (venue.book.position_count() + accounts),
     );
+    // The first one packs the book.
+    venue
+        .model
+        .evaluate(&venue.book, &venue.market, &mut never)
+        .expect("figures");
     let evaluated = Instant::now();
     venue
         .model

@@ -1,12 +1,11 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
-use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    AccountId, Applied, Event, Fill, Id, OpenOrder, OrderCheck, Place, Pool, QUANTITY_DECIMALS,
-    Reason, Rounding,
+    AccountId, Applied, Event, Fill, Id, OpenOrder, Place, Pool, QUANTITY_DECIMALS, Reason,
+    Rounding,
 };
 
 use crate::book::{Book, id_array};
@@ -18,37 +17,16 @@ use crate::events::{
 };
 use crate::frame::fault;
 use crate::market::Market;
+use crate::order_checked::{CheckColumns, OrderChecked, check_columns};
 use crate::run::run;
 use crate::universe::{id_object, with_id};
 
 /// See `xmfast.Engine`.
 #[pyclass(frozen, module = "xmfast._core")]
-pub(crate) struct Engine(Mutex<xmfast_core::Engine>);
+pub(crate) struct Engine(Mutex<xmfast_core::Engine>, Mutex<Vec<Rules>>);
 
-/// See `xmfast.OrderCheck`.
-#[pyclass(frozen, get_all, module = "xmfast._core")]
-pub(crate) struct OrderChecked {
-    reason: u8,
-    initial_margin: f64,
-    free_collateral: f64,
-}
-
-impl From<OrderCheck> for OrderChecked {
-    fn from(check: OrderCheck) -> Self {
-        Self {
-            reason: check.reason as u8,
-            initial_margin: check.initial_margin,
-            free_collateral: check.free_collateral,
-        }
-    }
-}
-
-/// Reasons, margins and free collateral of many checks.
-type CheckColumns<'py> = (
-    Bound<'py, PyArray1<u8>>,
-    Bound<'py, PyArray1<f64>>,
-    Bound<'py, PyArray1<f64>>,
-);
+/// A model as the core has it, as long as it has it, and as Python knows it.
+type Rules = (Weak<xmfast_core::MarginModel>, Py<PyAny>);
 
 /// Number, instrument, quantity, price, reduce_only.
 type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, f64, bool);
@@ -68,6 +46,14 @@ impl Engine {
                 }),
             }
         }
+    }
+
+    /// A model that the engine has or had, as Python knows it.
+    fn known_as(&self, py: Python<'_>, model: &Arc<xmfast_core::MarginModel>) -> Py<PyAny> {
+        let rules = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(known, _): &&Rules| std::ptr::eq(known.as_ptr(), Arc::as_ptr(model));
+        let (_, known_as) = rules.iter().find(same).expect("noted before it was set");
+        known_as.clone_ref(py)
     }
 
     /// Applies an event that concerns few accounts, attached: letting go of the interpreter would take longer.
@@ -135,15 +121,17 @@ impl Engine {
         book: &Bound<'_, Book>,
         market: &Bound<'_, Market>,
         model: Object<'_, '_>,
+        known_as: Py<PyAny>,
         said: Object<'_, '_>,
     ) -> Result<Self> {
         let _state = FloatState::standard();
         let (book, market, model) = (&book.get().0, &market.get().0, margin_model(model)?);
+        let rules = (Arc::downgrade(&model), known_as);
         let (decimals, limits) = limits(said, book.universe())?;
         let open = |stop: xmfast_core::pool::Stop<'_>| {
             xmfast_core::Engine::new(book, market, model, (&decimals, limits), stop)
         };
-        Ok(Self(Mutex::new(run(py, open)?)))
+        Ok(Self(Mutex::new(run(py, open)?), Mutex::new(vec![rules])))
     }
 
     fn check_order(
@@ -172,14 +160,7 @@ impl Engine {
             let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             engine.check_orders(&orders, stop)
         })?;
-        let reasons: Vec<u8> = checks.iter().map(|check| check.reason as u8).collect();
-        let margins: Vec<f64> = checks.iter().map(|check| check.initial_margin).collect();
-        let free: Vec<f64> = checks.iter().map(|check| check.free_collateral).collect();
-        Ok((
-            reasons.into_pyarray(py),
-            margins.into_pyarray(py),
-            free.into_pyarray(py),
-        ))
+        Ok(check_columns(py, &checks))
     }
 
     /// Number of the order, if it was placed, and its check.
@@ -481,8 +462,14 @@ impl Engine {
         &self,
         py: Python<'py>,
         model: Object<'_, '_>,
+        known_as: Py<PyAny>,
     ) -> Result<Bound<'py, PyAny>> {
         let model = margin_model(model)?;
+        {
+            let mut rules = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+            rules.retain(|(model, _)| model.strong_count() > 0);
+            rules.push((Arc::downgrade(&model), known_as));
+        }
         self.apply_to_all(py, |_| Ok(Event::SetParameters(model)))
     }
 
@@ -537,14 +524,21 @@ impl Engine {
         Ok((id_array(py, engine.accounts(), accounts)?, instruments))
     }
 
-    /// The book and the market of one moment.
-    fn snapshot(&self, py: Python<'_>) -> Result<(Book, Market)> {
-        let (snapshot, market) = {
+    /// The book, the market and the model of one moment.
+    fn snapshot(&self, py: Python<'_>) -> Result<(Book, Market, Py<PyAny>)> {
+        let (snapshot, market, model) = {
             let engine = self.locked(py);
-            (engine.snapshot(), engine.market().clone())
+            let model = self.known_as(py, engine.model());
+            (engine.snapshot(), engine.market().clone(), model)
         };
         let book = run(py, |stop| snapshot.book(stop))?;
-        Ok((Book(book), Market(market)))
+        Ok((Book(book), Market(market), model))
+    }
+
+    /// The rules of now.
+    fn model(&self, py: Python<'_>) -> Py<PyAny> {
+        let model = self.locked(py).model().clone();
+        self.known_as(py, &model)
     }
 
     /// By asset: units by pool, in the order of `pools`, and decimals.

@@ -20,6 +20,7 @@ mod market;
 mod model;
 mod numbers;
 mod options;
+mod order_checked;
 mod price_path;
 mod prices;
 mod report;
@@ -39,7 +40,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<universe::Universe>()?;
     module.add_class::<book::Book>()?;
     module.add_class::<engine::Engine>()?;
-    module.add_class::<engine::OrderChecked>()?;
+    module.add_class::<order_checked::OrderChecked>()?;
     module.add_class::<market::Market>()?;
     module.add_class::<model::LinearModel>()?;
     module.add_class::<isolated::Isolated>()?;
