@@ -248,7 +248,7 @@ def test_long_histories() -> None:
     """What was watched before and is not any more piles up, until it is thrown out."""
     for seed in range(max(1, HISTORIES // 1000)):
         watch(
-            seed, lambda seed: open_linear(seed, "cross"), groups=300, choose=lambda scene: next_events(scene, LASTING)
+            seed, lambda seed: open_linear(seed, "cross"), groups=500, choose=lambda scene: next_events(scene, LASTING)
         )
 
 

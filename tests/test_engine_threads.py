@@ -8,9 +8,10 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -244,7 +245,7 @@ def test_reports_are_of_one_moment_while_another_thread_goes_on() -> None:
             engine.ticks(["PERP", "OIL"], [100 + step % 7, -float(step % 7)])
 
     def read() -> None:
-        for _ in range(60):
+        for _ in range(200):
             report = engine.report()
             # Longs and shorts add up to nothing, at one price.
             assert sum(report.equity.tolist()) == pytest.approx(1000 * len(accounts), abs=1e-5)
@@ -306,6 +307,50 @@ def test_parameters_change_while_others_read() -> None:
 
     in_threads(ending(write, stop), read, read)
     assert engine.recovered().tolist() == ["ann"]
+
+
+def strict_model(engine: xm.Engine, rate: float) -> xm.CrossMargin:
+    return xm.CrossMargin.from_frames(
+        engine.universe, margin=FLAT | {"initial_rate": [rate] * 5, "maintenance_rate": [rate] * 5}
+    )
+
+
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_a_report_is_by_the_rules_of_its_moment(switching: None) -> None:
+    """There is no moment at which the price is low and the rules are lax."""
+    engine = small_engine(balances=[("ann", "USD", 10_000)], positions=[("ann", "PERP", 10, 100)])
+    strict, lax, stop = strict_model(engine, 0.5), engine.model, threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            engine.set_parameters(strict)
+            engine.tick("PERP", 90)
+            engine.tick("PERP", 100)
+            engine.set_parameters(lax)
+
+    def read() -> None:
+        for _ in range(1500):
+            assert engine.report().initial_margin[0] in (100, 500, 450)
+
+    in_threads(write, ending(read, stop))
+
+
+def test_whose_parameters_came_last_is_no_secret(switching: None) -> None:
+    """What the engine shows as its model is what it judges by, whoever set it."""
+    engine = small_engine(balances=[("ann", "USD", 10_000)], positions=[("ann", "PERP", 10, 100)])
+    models = [strict_model(engine, rate) for rate in (0.2, 0.3, 0.4)]
+    for _ in range(200):
+        in_threads(*(partial(engine.set_parameters, model) for model in models for _ in range(3)))
+        margin = engine.report().initial_margin[0]
+        assert engine.check_order("ann", "CALL", 1, 1500).initial_margin == margin
 
 
 def test_events_and_the_queues_of_who_fell_lose_nobody() -> None:
