@@ -336,7 +336,8 @@ class Engine:
     @property
     def model(self) -> LinearModel | ScenarioModel:
         """The rules of now."""
-        return self._core.model()
+        model: LinearModel | ScenarioModel = self._core.model()
+        return model
 
     @property
     def book(self) -> Book:
