@@ -63,9 +63,12 @@ def hard(accounts: int) -> Live:
     health = inputs[2].evaluate(*inputs[:2]).health
     notional = np.abs(book.quantity) * book.mark_price[book.position_instrument]
     gross = np.bincount(book.position_account, weights=notional, minlength=accounts)
-    moved = -np.quantile(health / gross, LIQUIDATABLE) * gross
+    distance = health / gross - np.quantile(health / gross, LIQUIDATABLE)
+    # Nobody else is so near.
+    distance += np.copysign(WITHIN, distance)
     near = rng.choice(accounts, max(1, int(NEAR * accounts)), replace=False)
-    moved[near] = rng.uniform(-WITHIN, WITHIN, len(near)) * gross[near] - health[near]
+    distance[near] = rng.uniform(-WITHIN, WITHIN, len(near))
+    moved = distance * gross - health
     in_usd = book.balance_asset == 0
     balance = book.balance.copy()
     balance[in_usd] += moved[book.balance_account[in_usd]]

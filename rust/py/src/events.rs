@@ -7,8 +7,8 @@ use pyo3::types::{PyBool, PyDict, PyInt};
 use xmfast_core::exact::Given;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    Accrual, Fill, Id, Limits, MOST_DECIMALS, NewOrder, Payment, Place, Price, QUANTITY_DECIMALS,
-    Rounding, whole_units,
+    Accrual, Fill, IdColumn, Limits, MOST_DECIMALS, NewOrder, Payment, Place, Price,
+    QUANTITY_DECIMALS, Rounding, whole_units,
 };
 
 use crate::cell::{number, shown};
@@ -298,22 +298,21 @@ pub(crate) fn read_accrual(
 fn trades(engine: &xmfast_core::Engine, frame: &Frame<'_>) -> Result<Vec<Trade>> {
     let (accounts, instruments) = (frame.ids("account")?, frame.ids("instrument")?);
     let (quantities, prices) = (frame.numbers("quantity")?, frame.numbers("price")?);
-    let known = |column: &'static str,
-                 ids: &xmfast_core::IdColumn,
-                 found: &dyn Fn(Id<'_>, Place) -> xmfast_core::Result<u32>| {
-        (0..ids.ids.len())
-            .map(|code| {
-                let place = Place::column(frame.name, column).row(ids.first_row(code));
-                found(ids.ids.get(code), place)
-            })
-            .collect::<xmfast_core::Result<Vec<u32>>>()
-    };
-    let account_rows = known("account", &accounts, &|id, place| {
-        engine.account_row_at(id, place)
-    })?;
-    let instrument_rows = known("instrument", &instruments, &|id, place| {
-        engine.universe().instrument_row(id, || place)
-    })?;
+    // Where an id stands is looked for only if it is not known.
+    let place =
+        |column, ids: &IdColumn, code| Place::column(frame.name, column).row(ids.first_row(code));
+    let account_rows = (0..accounts.ids.len()).map(|code| {
+        let place = || place("account", &accounts, code);
+        engine.account_row_at(accounts.ids.get(code), place)
+    });
+    let account_rows: Vec<u32> = account_rows.collect::<xmfast_core::Result<_>>()?;
+    let instrument_rows = (0..instruments.ids.len()).map(|code| {
+        let place = || place("instrument", &instruments, code);
+        engine
+            .universe()
+            .instrument_row(instruments.ids.get(code), place)
+    });
+    let instrument_rows: Vec<u32> = instrument_rows.collect::<xmfast_core::Result<_>>()?;
     (0..accounts.len())
         .map(|row| {
             let place = || Place::column(frame.name, "quantity").row(row);

@@ -34,17 +34,17 @@ impl Engine {
     /// # Errors
     /// [`Error::Unknown`] with a close name.
     pub fn account_row(&self, id: Id<'_>) -> Result<u32> {
-        self.account_row_at(id, Place::frame("account"))
+        self.account_row_at(id, || Place::frame("account"))
     }
 
     /// The same, where the id stands at a place.
     ///
     /// # Errors
     /// [`Error::Unknown`] with a close name.
-    pub fn account_row_at(&self, id: Id<'_>, place: Place) -> Result<u32> {
+    pub fn account_row_at(&self, id: Id<'_>, place: impl FnOnce() -> Place) -> Result<u32> {
         let accounts = self.accounts();
         let found = accounts.find(id);
-        found.ok_or_else(|| unknown(accounts, "account", id, place))
+        found.ok_or_else(|| unknown(accounts, "account", id, place()))
     }
 
     /// The price that an id stands for: of an instrument, or of an index.
