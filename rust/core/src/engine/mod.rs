@@ -7,6 +7,8 @@
 mod boxes;
 mod cash;
 mod check;
+mod check_many;
+mod desk;
 mod event;
 mod everybody;
 mod fills;
@@ -21,6 +23,7 @@ mod queries;
 mod reading;
 mod table;
 mod watcher;
+mod with_order;
 
 pub use check::{OrderCheck, Reason};
 pub use event::{AccountId, Accrual, Event, Fill, NewOrder, Payment, Price, Rejudged};
@@ -41,6 +44,7 @@ use crate::ledger::{Account, Ledger, VenueMoves};
 use crate::market::Market;
 use crate::pool::Stop;
 use crate::universe::Universe;
+use desk::{Checking, check_terms};
 use watcher::{Changes, Judging, Watcher};
 
 /// Limits that have nothing to do with margin; contracts in whole units, by instrument.
@@ -99,7 +103,8 @@ pub struct Engine {
     named: BTreeMap<String, (u128, Applied)>,
     residue: Vec<f64>,
     metrics: Metrics,
-    draft: Account,
+    /// Memory of checks, unless one is under way.
+    checking: Option<Box<Checking>>,
     /// What a fill works on: before and after.
     filled: (Account, Account),
 }
@@ -157,7 +162,7 @@ impl Engine {
             named: BTreeMap::new(),
             residue,
             metrics: Metrics::default(),
-            draft: Account::default(),
+            checking: None,
             filled: Default::default(),
         })
     }
@@ -279,21 +284,6 @@ impl Engine {
 
     /// Refuses contracts and prices that cannot be.
     fn check_terms(&self, instrument: u32, quantity: i128, price: f64) -> Result<()> {
-        let universe = self.universe();
-        let place = |name| Place::frame(name).id(universe.instruments().get(instrument as usize));
-        if quantity == 0 {
-            return Err(Error::Value {
-                place: place("quantity"),
-                problem: "0 contracts".to_owned(),
-            });
-        }
-        crate::error::finite(price, || place("price"))?;
-        match universe.specs()[instrument as usize].price_problem(price) {
-            None => Ok(()),
-            Some(problem) => Err(Error::Value {
-                place: place("price"),
-                problem: format!("{price}: {problem}"),
-            }),
-        }
+        check_terms(self.universe(), instrument, quantity, price)
     }
 }
