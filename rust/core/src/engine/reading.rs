@@ -1,12 +1,12 @@
 //! One account of cross margin read and contracted with the live table; in exact numbers where rounding might decide.
 
-use super::boxes::{Boxes, Mode, UnitFigures};
+use super::boxes::{Boxes, Mode, UnitFigures, Watch};
 use super::event::NewOrder;
 use super::judge::{Verdict, book_of};
-use super::levels::{Levels, Subject};
-use super::plain::PlainLegs;
+use super::kept::{Piece, Subject};
+use super::levels::{BlockEntries, Levels};
 use super::table::LiveTable;
-use crate::book::Block;
+use crate::book::{Block, Book, Holdings};
 use crate::error::Result;
 use crate::exact::Rational;
 use crate::kernel::{
@@ -14,7 +14,7 @@ use crate::kernel::{
     Units, contract_account, contract_unit, result,
 };
 use crate::layout::Gathered;
-use crate::ledger::{Account, Accounts, QUANTITY_DECIMALS, float_of};
+use crate::ledger::{Account, Accounts, QUANTITY_DECIMALS, Shelf, float_of};
 use crate::market::Market;
 use crate::model::CrossMargin;
 use crate::settle::{Settlement, Subject as Settled, signs_of};
@@ -44,6 +44,39 @@ pub(crate) struct Inputs<'a> {
     pub(crate) accounts: &'a Accounts,
     /// Number of the account.
     pub(crate) number: usize,
+}
+
+impl Inputs<'_> {
+    /// The account as the ledger has it.
+    fn account(self) -> Account {
+        let mut account = Account::default();
+        self.accounts.load(self.number, &mut account);
+        account
+    }
+}
+
+/// What was read of an account.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    holdings: Holdings<'a>,
+    /// The account as it would be; `None` if it is as the ledger has it.
+    draft: Option<&'a Account>,
+}
+
+impl<'a> Read<'a> {
+    fn isolated(self) -> impl Iterator<Item = usize> + 'a {
+        let positions = 0..self.holdings.instrument.len();
+        positions.filter(move |&position| self.holdings.is_isolated(position))
+    }
+}
+
+/// Accounts that are watched for the first time.
+#[derive(Debug, Default)]
+pub(crate) struct WatchedBlock {
+    pub(crate) pieces: Shelf<u64>,
+    pub(crate) entries: BlockEntries,
+    /// What is watched of isolated positions, by account and instrument.
+    pub(crate) alone: Vec<((u32, u32), Vec<Watch>)>,
 }
 
 pub(crate) fn block_table(table: &LiveTable) -> BlockTable<'_> {
@@ -97,14 +130,18 @@ impl Reading {
         table: &LiveTable,
         verdicts: &mut Vec<Verdict>,
     ) {
+        let block = std::mem::take(&mut self.block);
+        let read = Read {
+            holdings: block.holdings(0),
+            draft: Some(account),
+        };
         verdicts.clear();
-        verdicts.push(self.unit(inputs, account, table, None).0);
-        for position in 0..account.positions.len() {
-            if account.positions[position].isolated.is_some() {
-                self.read_position(inputs, position);
-                verdicts.push(self.unit(inputs, account, table, Some(position)).0);
-            }
+        verdicts.push(self.unit(inputs, read, table, None).0);
+        for position in read.isolated() {
+            self.read_position(inputs, read, position);
+            verdicts.push(self.unit(inputs, read, table, Some(position)).0);
         }
+        self.block = block;
     }
 
     /// The same, and watches each unit's prices anew; keeps the legs of an account that is plain.
@@ -113,45 +150,91 @@ impl Reading {
         inputs: Inputs<'_>,
         account: &Account,
         table: &LiveTable,
-        (levels, plain): (&mut Levels, &mut PlainLegs),
+        levels: &mut Levels,
         mut alone: impl FnMut(u32) -> Subject,
         verdicts: &mut Vec<Verdict>,
     ) {
+        let block = std::mem::take(&mut self.block);
+        let read = Read {
+            holdings: block.holdings(0),
+            draft: Some(account),
+        };
         verdicts.clear();
-        let (verdict, slack) = self.unit(inputs, account, table, None);
+        let (verdict, slack) = self.unit(inputs, read, table, None);
         verdicts.push(verdict);
         let number = inputs.number as u32;
-        match self.plain_home(account) {
-            Some(home) => {
-                let unit = UnitLegs {
-                    rows: &self.rows,
-                    quantities: &self.quantities,
-                    home,
-                };
-                plain.set(number, unit);
-            }
-            None => plain.clear(number),
-        }
-        self.watch(inputs, table, (number, levels), &verdict, slack);
-        for position in 0..account.positions.len() {
-            if account.positions[position].isolated.is_none() {
-                continue;
-            }
-            self.read_position(inputs, position);
-            let (verdict, slack) = self.unit(inputs, account, table, Some(position));
+        let home = self.plain_home(read.holdings);
+        levels
+            .kept_mut()
+            .set_legs(number, home.map(|home| self.legs(home)));
+        self.watch(
+            inputs,
+            table,
+            levels.kept().get(number).watches,
+            &verdict,
+            slack,
+        );
+        levels.set(number, self.boxes.watches());
+        for position in read.isolated() {
+            self.read_position(inputs, read, position);
+            let (verdict, slack) = self.unit(inputs, read, table, Some(position));
             verdicts.push(verdict);
-            let subject = alone(account.positions[position].instrument);
-            self.watch(inputs, table, (subject, levels), &verdict, slack);
+            let subject = alone(read.holdings.instrument[position]);
+            self.watch(
+                inputs,
+                table,
+                levels.kept().get(subject).watches,
+                &verdict,
+                slack,
+            );
+            levels.set(subject, self.boxes.watches());
         }
+        self.block = block;
     }
 
-    /// Judges a plain account by the legs that are kept of it, and watches its prices anew.
+    /// Watches the prices of a block of accounts for the first time; the table must have all rows.
+    pub(crate) fn watch_block(
+        &mut self,
+        inputs: Inputs<'_>,
+        (book, numbers): (&Book, std::ops::Range<usize>),
+        table: &LiveTable,
+    ) -> WatchedBlock {
+        let mut watched = WatchedBlock::default();
+        let mut packed = Vec::new();
+        let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
+        for number in numbers {
+            let inputs = Inputs { number, ..inputs };
+            let read = Read {
+                holdings: book.holdings(number),
+                draft: None,
+            };
+            self.units.read(reader, read.holdings);
+            let (verdict, slack) = self.unit(inputs, read, table, None);
+            let home = self.plain_home(read.holdings);
+            self.watch(inputs, table, &[], &verdict, slack);
+            let legs = home.map(|home| self.legs(home));
+            let watches = self.boxes.watches();
+            Piece { legs, watches }.pack(&mut packed);
+            watched.pieces.push(&packed);
+            watched.entries.push(number as u32, watches);
+            for position in read.isolated() {
+                self.read_position(inputs, read, position);
+                let (verdict, slack) = self.unit(inputs, read, table, Some(position));
+                self.watch(inputs, table, &[], &verdict, slack);
+                let place = (number as u32, read.holdings.instrument[position]);
+                watched.alone.push((place, self.boxes.watches().to_vec()));
+            }
+        }
+        watched
+    }
+
+    /// Judges a plain account by the legs that are kept of it, and finds what to watch; see [`Reading::watches`].
     pub(crate) fn judge_plain(
         &mut self,
         inputs: Inputs<'_>,
+        kept: Piece<'_>,
         legs: UnitLegs<'_, u32>,
         table: &LiveTable,
-        levels: &mut Levels,
     ) -> Verdict {
         let sums = contract_unit(
             Simd::current(),
@@ -160,17 +243,18 @@ impl Reading {
             &Charges::default(),
         );
         let (verdict, slack) = decided(sums, legs.rows.is_empty(), || {
-            let mut account = Account::default();
-            inputs.accounts.load(inputs.number, &mut account);
-            exactly(inputs, &account, None)
+            exactly_as_booked(inputs, None)
         });
         let figures = figures(&verdict, slack);
         self.boxes.start(figures.mode);
         self.boxes.unit(inputs, legs, table);
-        let before = levels.watches(inputs.number as u32);
-        self.boxes.finish(figures.slack, table, before);
-        levels.set(inputs.number as u32, self.boxes.watches());
+        self.boxes.finish(figures.slack, table, kept.watches);
         verdict
+    }
+
+    /// What is to be watched of the unit that was judged last.
+    pub(crate) fn watches(&self) -> &[Watch] {
+        self.boxes.watches()
     }
 
     /// Judges a plain account as if one more order rested; nothing is kept.
@@ -204,8 +288,7 @@ impl Reading {
         let sums = contract_unit(Simd::current(), legs, block_table(table), charges);
         let nothing = self.rows.is_empty() && order.reduce_only;
         let (verdict, _) = decided(sums, nothing, || {
-            let mut account = Account::default();
-            inputs.accounts.load(inputs.number, &mut account);
+            let mut account = inputs.account();
             account.insert_order(order.resting(u64::MAX));
             exactly(inputs, &account, None)
         });
@@ -282,23 +365,27 @@ impl Reading {
         Ok(())
     }
 
-    fn read_position(&mut self, inputs: Inputs<'_>, position: usize) {
+    fn read_position(&mut self, inputs: Inputs<'_>, read: Read<'_>, position: usize) {
         let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
-        let holdings = self.block.holdings(0);
-        self.units.read_position(reader, holdings, position);
+        self.units.read_position(reader, read.holdings, position);
     }
 
     /// The home of an account of one unit and nothing but legs, whose legs are then in `rows` and `quantities`.
-    fn plain_home(&mut self, account: &Account) -> Option<usize> {
-        let plain = account.orders.is_empty()
-            && account.leverage_cap.is_none()
-            && account
-                .positions
-                .iter()
-                .all(|position| position.isolated.is_none());
-        let mut units = self.units.units();
-        let unit = units.next().filter(|_| plain && units.next().is_none())?;
-        Some(unit.home)
+    fn plain_home(&mut self, holdings: Holdings<'_>) -> Option<usize> {
+        let plain = holdings.order_instrument.is_empty() && holdings.leverage_cap.is_none();
+        let alone = |position: usize| holdings.is_isolated(position);
+        let plain = plain && !(0..holdings.instrument.len()).any(alone);
+        let one = plain && self.units.units().len() == 1;
+        one.then(|| self.spread(0))
+    }
+
+    /// The legs that were spread last.
+    fn legs(&self, home: usize) -> UnitLegs<'_, u32> {
+        UnitLegs {
+            rows: &self.rows,
+            quantities: &self.quantities,
+            home,
+        }
     }
 
     /// Puts the legs of a unit into `rows` and `quantities`.
@@ -316,18 +403,14 @@ impl Reading {
     fn unit(
         &mut self,
         inputs: Inputs<'_>,
-        account: &Account,
+        read: Read<'_>,
         table: &LiveTable,
         position: Option<usize>,
     ) -> (Verdict, f64) {
         let charged = self.units.units().any(|unit| !unit.exposures.is_empty());
         let sums = if self.units.units().len() == 1 && !charged && self.units.least_rate == 0.0 {
             let home = self.spread(0);
-            let legs = UnitLegs {
-                rows: &self.rows,
-                quantities: &self.quantities,
-                home,
-            };
+            let legs = self.legs(home);
             contract_unit(
                 Simd::current(),
                 legs,
@@ -350,8 +433,11 @@ impl Reading {
             )
         };
         let nothing = self.units.legs().is_empty() && !charged;
-        let instrument = position.map(|position| account.positions[position].instrument);
-        let (verdict, slack) = decided(sums, nothing, || exactly(inputs, account, position));
+        let instrument = position.map(|position| read.holdings.instrument[position]);
+        let (verdict, slack) = decided(sums, nothing, || match read.draft {
+            Some(account) => exactly(inputs, account, position),
+            None => exactly_as_booked(inputs, position),
+        });
         (
             Verdict {
                 instrument,
@@ -361,12 +447,12 @@ impl Reading {
         )
     }
 
-    /// Watches the prices of what was judged last.
+    /// Finds what to watch of what was judged last; see [`Reading::watches`].
     fn watch(
         &mut self,
         inputs: Inputs<'_>,
         table: &LiveTable,
-        (subject, levels): (Subject, &mut Levels),
+        before: &[Watch],
         verdict: &Verdict,
         slack: f64,
     ) {
@@ -382,9 +468,7 @@ impl Reading {
             };
             self.boxes.unit(inputs, legs, table);
         }
-        self.boxes
-            .finish(figures.slack, table, levels.watches(subject));
-        levels.set(subject, self.boxes.watches());
+        self.boxes.finish(figures.slack, table, before);
     }
 }
 
@@ -416,6 +500,11 @@ pub(crate) fn decided(
     }
     let (row, signs) = exactly();
     (verdict(row, signs), 0.0)
+}
+
+/// The figures of an account of the ledger or of one of its positions in rationals.
+fn exactly_as_booked(inputs: Inputs<'_>, position: Option<usize>) -> (Row, u8) {
+    exactly(inputs, &inputs.account(), position)
 }
 
 /// The figures of an account or of one of its positions in rationals.

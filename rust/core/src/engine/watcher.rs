@@ -5,18 +5,19 @@ use std::collections::{BTreeSet, HashMap};
 use super::boxes::{index_variable, mark_variable, variables};
 use super::event::{NewOrder, Price};
 use super::judge::{Verdict, book_of, judge};
-use super::levels::{ALONE, Levels, Subject};
+use super::kept::{ALONE, Kept, Subject};
+use super::levels::Levels;
 use super::model::MarginModel;
-use super::plain::PlainLegs;
 use super::reading::{Inputs, Reading};
 use super::table::LiveTable;
-use crate::book::Book;
+use crate::book::{BLOCK, Book};
 use crate::error::Result;
 use crate::kernel::result;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::pool::Stop;
+use crate::pool::{self, Stop};
+use crate::table::Missing;
 use crate::units::Key;
 
 /// Who was judged how.
@@ -111,7 +112,6 @@ struct Wake {
     table: LiveTable,
     reading: Reading,
     levels: Levels,
-    plain: PlainLegs,
     alone: Alone,
     woken: Vec<Subject>,
     account: Account,
@@ -180,23 +180,14 @@ impl Watcher {
                 standing.positions.insert((position.account, instrument));
             }
         }
-        self.compare(standing, changes);
-        self.wake = None;
-        if let MarginModel::Linear(model, Key::SettlementAsset) = judging.model {
-            let mut wake = Wake {
-                table: LiveTable::new(model, judging.market),
-                reading: Reading::default(),
-                levels: Levels::new(variables(model.universe())),
-                plain: PlainLegs::default(),
-                alone: Alone::default(),
-                woken: Vec::new(),
-                account: Account::default(),
-            };
-            for account in 0..judging.accounts.len() {
-                wake.judge(judging, model, account as u32, &mut self.verdicts)?;
+        let wake = match judging.model {
+            MarginModel::Linear(model, Key::SettlementAsset) => {
+                Some(Wake::open(judging, model, book, stop)?)
             }
-            self.wake = Some(wake);
-        }
+            _ => None,
+        };
+        self.wake = wake;
+        self.compare(standing, changes);
         Ok(evaluated.pools.rows().len())
     }
 
@@ -282,7 +273,7 @@ impl Watcher {
         let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
             return Ok(None);
         };
-        let Some(legs) = wake.plain.get(number) else {
+        let Some(legs) = wake.levels.kept().get(number).legs else {
             return Ok(None);
         };
         let inputs = judging.inputs(model, number as usize);
@@ -380,14 +371,57 @@ impl Watcher {
 
     /// Number of levels, and bytes of what watches.
     pub(crate) fn memory(&self) -> (usize, usize) {
-        self.wake.as_ref().map_or((0, 0), |wake| {
-            let (levels, bytes) = wake.levels.memory();
-            (levels, bytes + wake.plain.memory())
-        })
+        let wake = self.wake.as_ref();
+        wake.map_or((0, 0), |wake| wake.levels.memory())
     }
 }
 
 impl Wake {
+    /// Watches everybody.
+    ///
+    /// # Errors
+    /// A price or parameter that is missing; there is none where all were evaluated.
+    fn open(
+        judging: Judging<'_>,
+        model: &CrossMargin,
+        book: &Book,
+        stop: Stop<'_>,
+    ) -> Result<Self> {
+        let mut table = LiveTable::new(model, judging.market);
+        let used = &book.layout(Key::SettlementAsset, &mut *stop)?.used;
+        let missing = |missing: Missing| missing.error(model.universe(), String::new());
+        table
+            .ensure_used(used, model, judging.market)
+            .map_err(missing)?;
+        let watch = |block: usize| {
+            let first = block * BLOCK;
+            let numbers = first..(first + BLOCK).min(judging.accounts.len());
+            let inputs = judging.inputs(model, first);
+            Reading::default().watch_block(inputs, (book, numbers), &table)
+        };
+        let blocks = pool::map(judging.accounts.len().div_ceil(BLOCK), watch, stop)?;
+        let mut levels = Levels::new(variables(model.universe()));
+        let (mut pieces, mut entries, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
+        for block in blocks {
+            pieces.push(block.pieces);
+            entries.push(block.entries);
+            isolated.extend(block.alone);
+        }
+        levels.fill(Kept::of_blocks(pieces), &entries);
+        let mut alone = Alone::default();
+        for ((account, instrument), watches) in isolated {
+            levels.set(alone.subject(account, instrument), &watches);
+        }
+        Ok(Self {
+            table,
+            reading: Reading::default(),
+            levels,
+            alone,
+            woken: Vec::new(),
+            account: Account::default(),
+        })
+    }
+
     /// Judges an account of the ledger and watches its prices anew.
     fn judge(
         &mut self,
@@ -397,9 +431,10 @@ impl Wake {
         verdicts: &mut Vec<Verdict>,
     ) -> Result<()> {
         let inputs = judging.inputs(model, number as usize);
-        if let Some(legs) = self.plain.get(number) {
-            let levels = &mut self.levels;
-            let verdict = self.reading.judge_plain(inputs, legs, &self.table, levels);
+        let kept = self.levels.kept().get(number);
+        if let Some(legs) = kept.legs {
+            let verdict = self.reading.judge_plain(inputs, kept, legs, &self.table);
+            self.levels.set(number, self.reading.watches());
             verdicts.clear();
             verdicts.push(verdict);
             return Ok(());
@@ -424,13 +459,12 @@ impl Wake {
             table,
             reading,
             levels,
-            plain,
             alone,
             ..
         } = self;
         let number = inputs.number as u32;
         let subject = |instrument: u32| alone.subject(number, instrument);
-        reading.judge_and_watch(inputs, account, table, (levels, plain), subject, verdicts);
+        reading.judge_and_watch(inputs, account, table, levels, subject, verdicts);
     }
 }
 

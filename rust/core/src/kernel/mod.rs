@@ -11,6 +11,7 @@ mod avx2;
 mod avx512;
 mod block;
 mod csr;
+mod fetch;
 mod float_state;
 mod floats;
 mod lanes;
@@ -31,6 +32,7 @@ pub use block::{
     contract_block, contract_unit,
 };
 pub use csr::contract_csr;
+pub(crate) use fetch::{fetch, fetch_all};
 pub use float_state::FloatState;
 pub use losses::{LossRow, LossTable, charge};
 pub(crate) use on_lanes::{LaneWork, on_lanes};

@@ -2,10 +2,10 @@
 
 /// Where one list lies.
 #[derive(Clone, Copy, Debug, Default)]
-struct Span {
+pub(crate) struct Span {
     start: u32,
-    len: u16,
-    room: u16,
+    len: u32,
+    room: u32,
 }
 
 /// One list for each slot.
@@ -35,14 +35,17 @@ impl<T: Copy> Shelf<T> {
 
     /// Adds a slot.
     pub(crate) fn push(&mut self, list: &[T]) {
-        let len = u16::try_from(list.len()).expect("an account has fewer than 65,536 entries");
-        self.spans.push(Span {
-            start: self.items.len() as u32,
-            len,
-            room: len,
-        });
+        let len = list.len() as u32;
+        let start = self.items.len() as u32;
+        let room = len;
+        self.spans.push(Span { start, len, room });
         self.items.extend_from_slice(list);
         self.used += list.len();
+    }
+
+    /// Where the list of a slot lies.
+    pub(crate) fn span(&self, slot: usize) -> &Span {
+        &self.spans[slot]
     }
 
     /// The list of a slot.
@@ -62,20 +65,21 @@ impl<T: Copy> Shelf<T> {
         let span = self.spans[slot];
         self.used = self.used - span.len as usize + list.len();
         if list.len() <= span.room as usize {
-            self.spans[slot].len = list.len() as u16;
+            self.spans[slot].len = list.len() as u32;
             self.items[span.start as usize..][..list.len()].copy_from_slice(list);
             return;
         }
         // A list that grows moves to the end, with room to grow on.
-        let room = (list.len() + list.len() / 2 + 1).min(u16::MAX.into());
+        let room = list.len() + list.len() / 2 + 1;
+        let end = self.items.len() + room;
         assert!(
-            list.len() <= room,
-            "an account has fewer than 65,536 entries"
+            u32::try_from(end).is_ok(),
+            "a block holds fewer than 2^32 entries"
         );
         self.spans[slot] = Span {
             start: self.items.len() as u32,
-            len: list.len() as u16,
-            room: room as u16,
+            len: list.len() as u32,
+            room: room as u32,
         };
         self.items.extend_from_slice(list);
         let last = list[list.len() - 1];
