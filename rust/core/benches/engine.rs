@@ -234,7 +234,9 @@ fn main() {
         .evaluate(&venue.book, &venue.market, &mut never)
         .expect("figures");
     println!("one full evaluation: {:?}", evaluated.elapsed());
-    tick_latency(&mut engine, &mut venue.marks, &mut random);
+    if std::env::var_os("XMFAST_BENCH_NO_TICKS").is_none() {
+        tick_latency(&mut engine, &mut venue.marks, &mut random);
+    }
 
     let mut criterion = Criterion::default().without_plots();
     let orders: Vec<(u32, NewOrder)> = (0..65_536)

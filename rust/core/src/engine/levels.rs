@@ -117,10 +117,10 @@ impl Levels {
     }
 
     /// Takes over accounts that are watched for the first time.
-    pub(crate) fn fill(&mut self, kept: Kept, entries: &[BlockEntries]) {
+    pub(crate) fn fill(&mut self, kept: Kept, entries: &[Entries]) {
         self.kept = kept;
         let mut counts = vec![0; self.queues.len()];
-        let all = || entries.iter().flat_map(BlockEntries::pairs);
+        let all = || entries.iter().flat_map(Entries::pairs);
         all().for_each(|(&queue, _)| counts[queue as usize] += 1);
         let mut lists: Vec<Vec<u64>> = counts.into_iter().map(Vec::with_capacity).collect();
         all().for_each(|(&queue, &entry)| lists[queue as usize].push(entry));
@@ -224,14 +224,14 @@ impl Levels {
     }
 }
 
-/// Levels of a block's accounts, to be put into their queues.
+/// Levels of many subjects, to be put into their queues.
 #[derive(Debug, Default)]
-pub(crate) struct BlockEntries {
+pub(crate) struct Entries {
     queues: Vec<u32>,
     entries: Vec<u64>,
 }
 
-impl BlockEntries {
+impl Entries {
     fn pairs(&self) -> impl Iterator<Item = (&u32, &u64)> {
         self.queues.iter().zip(&self.entries)
     }

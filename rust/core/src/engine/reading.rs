@@ -3,8 +3,8 @@
 use super::boxes::{Boxes, Mode, UnitFigures, Watch};
 use super::event::NewOrder;
 use super::judge::{Verdict, book_of};
-use super::kept::{Piece, Subject};
-use super::levels::{BlockEntries, Levels};
+use super::kept::{Piece, Pieces, Subject};
+use super::levels::{Entries, Levels};
 use super::table::LiveTable;
 use crate::book::{Block, Book, Holdings};
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::kernel::{
     Units, contract_account, contract_unit, result,
 };
 use crate::layout::Gathered;
-use crate::ledger::{Account, Accounts, QUANTITY_DECIMALS, Shelf, float_of};
+use crate::ledger::{Account, Accounts, QUANTITY_DECIMALS, float_of};
 use crate::market::Market;
 use crate::model::CrossMargin;
 use crate::settle::{Settlement, Subject as Settled, signs_of};
@@ -72,9 +72,9 @@ impl<'a> Read<'a> {
 
 /// Accounts that are watched for the first time.
 #[derive(Debug, Default)]
-pub(crate) struct WatchedBlock {
-    pub(crate) pieces: Shelf<u64>,
-    pub(crate) entries: BlockEntries,
+pub(crate) struct Watched {
+    pub(crate) pieces: Pieces,
+    pub(crate) entries: Entries,
     /// What is watched of isolated positions, by account and instrument.
     pub(crate) alone: Vec<((u32, u32), Vec<Watch>)>,
 }
@@ -192,15 +192,14 @@ impl Reading {
         self.block = block;
     }
 
-    /// Watches the prices of a block of accounts for the first time; the table must have all rows.
-    pub(crate) fn watch_block(
+    /// Watches the prices of accounts for the first time; the table must have all rows.
+    pub(crate) fn watch_first(
         &mut self,
         inputs: Inputs<'_>,
         (book, numbers): (&Book, std::ops::Range<usize>),
         table: &LiveTable,
-    ) -> WatchedBlock {
-        let mut watched = WatchedBlock::default();
-        let mut packed = Vec::new();
+    ) -> Watched {
+        let mut watched = Watched::default();
         let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
         for number in numbers {
             let inputs = Inputs { number, ..inputs };
@@ -214,8 +213,7 @@ impl Reading {
             self.watch(inputs, table, &[], &verdict, slack);
             let legs = home.map(|home| self.legs(home));
             let watches = self.boxes.watches();
-            Piece { legs, watches }.pack(&mut packed);
-            watched.pieces.push(&packed);
+            watched.pieces.push(Piece { legs, watches });
             watched.entries.push(number as u32, watches);
             for position in read.isolated() {
                 self.read_position(inputs, read, position);
@@ -225,6 +223,7 @@ impl Reading {
                 watched.alone.push((place, self.boxes.watches().to_vec()));
             }
         }
+        watched.pieces.move_together();
         watched
     }
 

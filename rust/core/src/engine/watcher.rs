@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use super::boxes::{index_variable, mark_variable, variables};
 use super::event::{NewOrder, Price};
 use super::judge::{Verdict, book_of, judge};
-use super::kept::{ALONE, Kept, Subject};
+use super::kept::{ALONE, Kept, SHELF, Subject};
 use super::levels::Levels;
 use super::model::MarginModel;
 use super::reading::{Inputs, Reading};
 use super::table::LiveTable;
-use crate::book::{BLOCK, Book};
+use crate::book::Book;
 use crate::error::Result;
 use crate::kernel::result;
 use crate::ledger::{Account, Accounts};
@@ -394,12 +394,12 @@ impl Wake {
             .ensure_used(used, model, judging.market)
             .map_err(missing)?;
         let watch = |block: usize| {
-            let first = block * BLOCK;
-            let numbers = first..(first + BLOCK).min(judging.accounts.len());
+            let first = block * SHELF;
+            let numbers = first..(first + SHELF).min(judging.accounts.len());
             let inputs = judging.inputs(model, first);
-            Reading::default().watch_block(inputs, (book, numbers), &table)
+            Reading::default().watch_first(inputs, (book, numbers), &table)
         };
-        let blocks = pool::map(judging.accounts.len().div_ceil(BLOCK), watch, stop)?;
+        let blocks = pool::map(judging.accounts.len().div_ceil(SHELF), watch, stop)?;
         let mut levels = Levels::new(variables(model.universe()));
         let (mut pieces, mut entries, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
         for block in blocks {
@@ -407,7 +407,7 @@ impl Wake {
             entries.push(block.entries);
             isolated.extend(block.alone);
         }
-        levels.fill(Kept::of_blocks(pieces), &entries);
+        levels.fill(Kept::of_pools(pieces), &entries);
         let mut alone = Alone::default();
         for ((account, instrument), watches) in isolated {
             levels.set(alone.subject(account, instrument), &watches);

@@ -36,6 +36,7 @@ pub(crate) use fetch::{fetch, fetch_all};
 pub use float_state::FloatState;
 pub use losses::{LossRow, LossTable, charge};
 pub(crate) use on_lanes::{LaneWork, on_lanes};
+pub(crate) use pages::with_room;
 pub use pages::zero_rows;
 pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,

@@ -14,7 +14,6 @@ pub(crate) use account::Account;
 pub use account::{Cash, OpenOrder, Position};
 pub(crate) use accounts::Accounts;
 pub use money::{MOST_DECIMALS, QUANTITY_DECIMALS, Rounding, float_of, whole_units};
-pub(crate) use shelf::Shelf;
 pub(crate) use venue::VenueMoves;
 pub use venue::{Pool, Totals, is_conserved};
 

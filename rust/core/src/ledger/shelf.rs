@@ -2,7 +2,7 @@
 
 /// Where one list lies.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Span {
+struct Span {
     start: u32,
     len: u32,
     room: u32,
@@ -28,10 +28,6 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T: Copy> Shelf<T> {
-    /// Number of slots.
-    pub(crate) fn len(&self) -> usize {
-        self.spans.len()
-    }
 
     /// Adds a slot.
     pub(crate) fn push(&mut self, list: &[T]) {
@@ -41,11 +37,6 @@ impl<T: Copy> Shelf<T> {
         self.spans.push(Span { start, len, room });
         self.items.extend_from_slice(list);
         self.used += list.len();
-    }
-
-    /// Where the list of a slot lies.
-    pub(crate) fn span(&self, slot: usize) -> &Span {
-        &self.spans[slot]
     }
 
     /// The list of a slot.
