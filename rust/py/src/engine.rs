@@ -502,6 +502,19 @@ impl Engine {
         ids_of(py, &engine, accounts)
     }
 
+    /// Accounts, and the alert level that each has reached.
+    fn alerts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
+        let mut engine = self.locked(py);
+        let (accounts, levels) = engine.drain_alerted().into_iter().unzip();
+        Ok((ids_of(py, &engine, accounts)?, levels))
+    }
+
+    fn alerted<'py>(&self, py: Python<'py>, level: f64) -> Result<Bound<'py, PyAny>> {
+        let engine = self.locked(py);
+        let accounts = engine.alerted(level)?;
+        Ok(ids_of(py, &engine, accounts)?)
+    }
+
     fn liquidatable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let engine = self.locked(py);
         let accounts = engine.liquidatable();

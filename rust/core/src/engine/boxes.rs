@@ -16,7 +16,7 @@ use super::reading::Inputs;
 use super::table::LiveTable;
 use crate::kernel::{UnitLegs, column};
 use crate::market::Market;
-use crate::model::Steepness;
+use crate::model::{AssetSlopes, Steepness};
 use crate::table::LegKind;
 use crate::universe::Universe;
 
@@ -30,11 +30,13 @@ pub(crate) enum Mode {
     Recovers,
 }
 
-/// How far a unit is from changing sides.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UnitFigures {
+/// What a box must keep: where health would be 0 with so much of the assets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Aim {
     pub(crate) mode: Mode,
-    /// |health| that is proven.
+    /// What assets count: 1, or the margin ratio that is watched.
+    pub(crate) share: f64,
+    /// How far it provably is from 0.
     pub(crate) slack: f64,
 }
 
@@ -127,7 +129,9 @@ struct Slope {
 pub(crate) struct Boxes {
     slopes: Vec<Slope>,
     watches: Vec<Watch>,
-    mode: Mode,
+    aim: Aim,
+    /// The box of the aim before, which must be kept too.
+    others: Vec<Watch>,
 }
 
 impl Boxes {
@@ -137,10 +141,30 @@ impl Boxes {
     }
 
     /// Begins anew.
-    pub(crate) fn start(&mut self, mode: Mode) {
+    pub(crate) fn start(&mut self, aim: Aim) {
         self.slopes.clear();
         self.watches.clear();
-        self.mode = mode;
+        self.aim = aim;
+    }
+
+    /// Begins a box that lies in the one that was finished last.
+    pub(crate) fn start_within(&mut self, aim: Aim) {
+        std::mem::swap(&mut self.watches, &mut self.others);
+        self.start(aim);
+    }
+
+    /// Makes the box that was finished last lie in the one before.
+    pub(crate) fn finish_within(&mut self) {
+        for other in self.others.drain(..) {
+            let mut watches = self.watches.iter_mut();
+            match watches.find(|watch| watch.variable == other.variable) {
+                Some(watch) => {
+                    watch.below = watch.below.max(other.below);
+                    watch.above = watch.above.min(other.above);
+                }
+                None => self.watches.push(other),
+            }
+        }
     }
 
     /// Adds a unit.
@@ -151,15 +175,15 @@ impl Boxes {
             market: inputs.market,
             steepness: table.steepness(),
             table,
-            mode: self.mode,
+            aim: self.aim,
         };
         gathering.unit(legs);
     }
 
     /// Gives out the slack to the prices that health follows. Of the box `before`, what can stay stays: to move a level
     /// costs more than to judge an account.
-    pub(crate) fn finish(&mut self, slack: f64, table: &LiveTable, before: &[Watch]) {
-        let slack = slack * (1.0 - SAFETY);
+    pub(crate) fn finish(&mut self, table: &LiveTable, before: &[Watch]) {
+        let slack = self.aim.slack * (1.0 - SAFETY);
         let mut wanted = 0.0;
         for slope in &mut self.slopes {
             // A price that moves little needs little; of all splits this one wakes a random walk least often.
@@ -267,7 +291,7 @@ struct Gathering<'a> {
     market: &'a Market,
     steepness: &'a Steepness,
     table: &'a LiveTable,
-    mode: Mode,
+    aim: Aim,
 }
 
 impl Gathering<'_> {
@@ -312,6 +336,16 @@ impl Gathering<'_> {
         );
     }
 
+    /// What value in an asset can add to what the aim counts.
+    fn slopes_of(&self, asset: usize) -> AssetSlopes {
+        let slopes = self.steepness.assets[asset];
+        AssetSlopes {
+            most: self.aim.share * slopes.most,
+            least: self.aim.share * slopes.least,
+            ..slopes
+        }
+    }
+
     fn unit(&mut self, unit: UnitLegs<'_, u32>) {
         let numeraire = self.universe.numeraire();
         let home = unit.home.checked_sub(1);
@@ -350,7 +384,7 @@ impl Gathering<'_> {
     /// A balance whose sign is known, of so much value.
     fn balance(&mut self, asset: usize, value: f64) {
         let price = self.market.index_price().floats()[asset];
-        let weights = self.steepness.assets[asset];
+        let weights = self.slopes_of(asset);
         let per_unit = |weight: f64| {
             if price > 0.0 {
                 weight * value.abs() / price
@@ -358,7 +392,7 @@ impl Gathering<'_> {
                 0.0
             }
         };
-        let slopes = match (self.mode, value < 0.0) {
+        let slopes = match (self.aim.mode, value < 0.0) {
             (Mode::Falls, false) => (per_unit(weights.most), 0.0),
             (Mode::Recovers, false) => (0.0, per_unit(weights.most)),
             (Mode::Falls, true) => (0.0, per_unit(weights.debt)),
@@ -373,7 +407,7 @@ impl Gathering<'_> {
     fn position(&mut self, instrument: usize, quantity: f64, price: f64, highest: f64) -> f64 {
         let spec = &self.universe.specs()[instrument];
         let asset = spec.settlement as usize;
-        let weights = self.steepness.assets[asset];
+        let weights = self.slopes_of(asset);
         let size = quantity.abs();
         let charged = !spec.is_paid_up_front() || quantity < 0.0;
         let rate = if charged {
@@ -391,10 +425,10 @@ impl Gathering<'_> {
         };
         let debt = weights.debt.max(weights.most);
         // What lowers value hurts a healthy account; what raises it heals a liquidatable one.
-        let value_moves_up_to_0 = (self.mode == Mode::Recovers) == (quantity > 0.0);
+        let value_moves_up_to_0 = (self.aim.mode == Mode::Recovers) == (quantity > 0.0);
         let margin_moves = |up: bool| {
             let grows = up == (now >= 0.0);
-            let matters = spec.allow_negative_price || grows == (self.mode == Mode::Falls);
+            let matters = spec.allow_negative_price || grows == (self.aim.mode == Mode::Falls);
             if matters { follows_mark } else { 0.0 }
         };
         let slope = |up: bool| {
@@ -420,7 +454,7 @@ impl Gathering<'_> {
                 let slot = self.universe.underlying_slot(spec.underlying);
                 let underlying = self.market.index_price().floats()[slot];
                 let slope = rate * size * multiplier * highest;
-                let slopes = match self.mode {
+                let slopes = match self.aim.mode {
                     Mode::Falls => (0.0, slope),
                     Mode::Recovers => (slope, 0.0),
                 };
@@ -440,7 +474,7 @@ impl Gathering<'_> {
             self.add_index(asset, (0.0, 0.0), 0.0);
             return;
         }
-        let weights = self.steepness.assets[asset];
+        let weights = self.slopes_of(asset);
         let (low, high) = (net - blur, net + blur);
         // The net's own sign, and then margin against what the net gives.
         let along = weights.most * high.max(0.0);
@@ -449,7 +483,7 @@ impl Gathering<'_> {
         } else {
             weights.debt * -low + margin
         };
-        let (down, up) = match self.mode {
+        let (down, up) = match self.aim.mode {
             Mode::Falls => (along, against),
             Mode::Recovers => (against, along),
         };

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::event::Fill;
-use super::watcher::{Changes, Judging};
+use super::standing::Changes;
+use super::watcher::Judging;
 use super::{Engine, refused};
 use crate::error::{Error, Result};
 use crate::exact::Given;
@@ -66,7 +67,7 @@ impl Engine {
         let _state = FloatState::standard();
         let start = Instant::now();
         let before = self.ledger.clone();
-        let changes = (self.changes.fallen.len(), self.changes.recovered.len());
+        let changes = self.changes.lengths();
         for (row, fill) in fills.iter().enumerate() {
             let filled = if row % 65_536 == 65_535 && stop() {
                 Err(Error::Interrupted)
@@ -75,8 +76,7 @@ impl Engine {
             };
             if let Err(error) = filled {
                 self.ledger = before;
-                self.changes.fallen.truncate(changes.0);
-                self.changes.recovered.truncate(changes.1);
+                self.changes.go_back(changes);
                 let numbers: Vec<u32> = fills[..row].iter().map(|fill| fill.account).collect();
                 let judging = Judging {
                     model: &self.model,

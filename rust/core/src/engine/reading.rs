@@ -1,17 +1,18 @@
 //! One account of cross margin read and contracted with the live table; in exact numbers where rounding might decide.
 
-use super::boxes::{Boxes, Mode, UnitFigures, Watch};
+use super::boxes::{Aim, Boxes, Mode, Watch};
 use super::event::NewOrder;
 use super::judge::{Verdict, book_of};
 use super::kept::{Piece, Pieces, Subject};
 use super::levels::{Entries, Levels};
+use super::standing::AlertLevels;
 use super::table::LiveTable;
 use crate::book::{Block, Book, Holdings};
 use crate::error::Result;
 use crate::exact::Rational;
 use crate::kernel::{
     AccountSums, BlockTable, Charges, Exposure, FloatState, Order, Row, Scratch, Simd, UnitLegs,
-    Units, contract_account, contract_unit, result,
+    Units, column, contract_account, contract_unit, result,
 };
 use crate::layout::Gathered;
 use crate::ledger::{Account, Accounts, QUANTITY_DECIMALS, float_of};
@@ -19,7 +20,7 @@ use crate::market::Market;
 use crate::model::CrossMargin;
 use crate::settle::{Settlement, Subject as Settled, signs_of};
 use crate::table::{Missing, PositionRow, Rows};
-use crate::units::{AccountUnits, Key, Reader};
+use crate::units::{AccountUnits, Key, Reader, Unit};
 
 /// What a thread needs to read accounts, used again from one to the next.
 #[derive(Debug, Default)]
@@ -34,6 +35,7 @@ pub(crate) struct Reading {
     charges: Charges,
     no_charges: Charges,
     boxes: Boxes,
+    alerts: AlertLevels,
 }
 
 /// What an account is read with.
@@ -89,6 +91,14 @@ pub(crate) fn block_table(table: &LiveTable) -> BlockTable<'_> {
 }
 
 impl Reading {
+    /// With the margin ratios that are watched beside 1.
+    pub(crate) fn new(alerts: &AlertLevels) -> Self {
+        Self {
+            alerts: alerts.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Reads an account and makes the rows that it needs; its pool is then what was read last.
     ///
     /// # Errors
@@ -160,7 +170,7 @@ impl Reading {
             draft: Some(account),
         };
         verdicts.clear();
-        let (verdict, slack) = self.unit(inputs, read, table, None);
+        let (verdict, bound) = self.unit(inputs, read, table, None);
         verdicts.push(verdict);
         let number = inputs.number as u32;
         let home = self.plain_home(read.holdings);
@@ -171,21 +181,19 @@ impl Reading {
             inputs,
             table,
             levels.kept().get(number).watches,
-            &verdict,
-            slack,
+            (&verdict, bound),
         );
         levels.set(number, self.boxes.watches());
         for position in read.isolated() {
             self.read_position(inputs, read, position);
-            let (verdict, slack) = self.unit(inputs, read, table, Some(position));
+            let (verdict, bound) = self.unit(inputs, read, table, Some(position));
             verdicts.push(verdict);
             let subject = alone(read.holdings.instrument[position]);
             self.watch(
                 inputs,
                 table,
                 levels.kept().get(subject).watches,
-                &verdict,
-                slack,
+                (&verdict, bound),
             );
             levels.set(subject, self.boxes.watches());
         }
@@ -208,17 +216,17 @@ impl Reading {
                 draft: None,
             };
             self.units.read(reader, read.holdings);
-            let (verdict, slack) = self.unit(inputs, read, table, None);
+            let (verdict, bound) = self.unit(inputs, read, table, None);
             let home = self.plain_home(read.holdings);
-            self.watch(inputs, table, &[], &verdict, slack);
+            self.watch(inputs, table, &[], (&verdict, bound));
             let legs = home.map(|home| self.legs(home));
             let watches = self.boxes.watches();
             watched.pieces.push(Piece { legs, watches });
             watched.entries.push(number as u32, watches);
             for position in read.isolated() {
                 self.read_position(inputs, read, position);
-                let (verdict, slack) = self.unit(inputs, read, table, Some(position));
-                self.watch(inputs, table, &[], &verdict, slack);
+                let (verdict, bound) = self.unit(inputs, read, table, Some(position));
+                self.watch(inputs, table, &[], (&verdict, bound));
                 let place = (number as u32, read.holdings.instrument[position]);
                 watched.alone.push((place, self.boxes.watches().to_vec()));
             }
@@ -241,13 +249,11 @@ impl Reading {
             block_table(table),
             &Charges::default(),
         );
-        let (verdict, slack) = decided(sums, legs.rows.is_empty(), || {
+        let (verdict, bound) = decided(sums, legs.rows.is_empty(), || {
             exactly_as_booked(inputs, None)
         });
-        let figures = figures(&verdict, slack);
-        self.boxes.start(figures.mode);
-        self.boxes.unit(inputs, legs, table);
-        self.boxes.finish(figures.slack, table, kept.watches);
+        let add = |boxes: &mut Boxes| boxes.unit(inputs, legs, table);
+        self.find_box((&verdict, bound), table, kept.watches, add);
         verdict
     }
 
@@ -389,16 +395,12 @@ impl Reading {
 
     /// Puts the legs of a unit into `rows` and `quantities`.
     fn spread(&mut self, unit: usize) -> usize {
-        self.rows.clear();
-        self.quantities.clear();
         let unit = self.units.units().nth(unit).expect("there is one");
-        self.rows.extend(unit.legs.iter().map(|leg| leg.row as u32));
-        self.quantities
-            .extend(unit.legs.iter().map(|leg| leg.quantity));
+        spread(unit, &mut self.rows, &mut self.quantities);
         unit.home
     }
 
-    /// Judges what was read last; returns how far its health provably is from 0, too.
+    /// Judges what was read last; returns what its figures can be off by, too.
     fn unit(
         &mut self,
         inputs: Inputs<'_>,
@@ -433,7 +435,7 @@ impl Reading {
         };
         let nothing = self.units.legs().is_empty() && !charged;
         let instrument = position.map(|position| read.holdings.instrument[position]);
-        let (verdict, slack) = decided(sums, nothing, || match read.draft {
+        let (verdict, bound) = decided(sums, nothing, || match read.draft {
             Some(account) => exactly(inputs, account, position),
             None => exactly_as_booked(inputs, position),
         });
@@ -442,7 +444,7 @@ impl Reading {
                 instrument,
                 ..verdict
             },
-            slack,
+            bound,
         )
     }
 
@@ -452,35 +454,93 @@ impl Reading {
         inputs: Inputs<'_>,
         table: &LiveTable,
         before: &[Watch],
-        verdict: &Verdict,
-        slack: f64,
+        judged: (&Verdict, f64),
     ) {
-        let figures = figures(verdict, slack);
-        self.boxes.start(figures.mode);
-        let units = self.units.units().len();
-        for unit in 0..units {
-            let home = self.spread(unit);
-            let legs = UnitLegs {
-                rows: &self.rows,
-                quantities: &self.quantities,
-                home,
-            };
-            self.boxes.unit(inputs, legs, table);
-        }
-        self.boxes.finish(figures.slack, table, before);
+        let units = std::mem::take(&mut self.units);
+        let (mut rows, mut quantities) = (Vec::new(), Vec::new());
+        std::mem::swap(&mut rows, &mut self.rows);
+        std::mem::swap(&mut quantities, &mut self.quantities);
+        self.find_box(judged, table, before, |boxes| {
+            for unit in units.units() {
+                spread(unit, &mut rows, &mut quantities);
+                let legs = UnitLegs {
+                    rows: &rows,
+                    quantities: &quantities,
+                    home: unit.home,
+                };
+                boxes.unit(inputs, legs, table);
+            }
+        });
+        (self.units, self.rows, self.quantities) = (units, rows, quantities);
+    }
+
+    /// Finds a box for all that an account may cross; `add` adds its units. What stays of `before` is looked for where
+    /// there is one such thing.
+    fn find_box(
+        &mut self,
+        judged: (&Verdict, f64),
+        table: &LiveTable,
+        before: &[Watch],
+        mut add: impl FnMut(&mut Boxes),
+    ) {
+        let (first, second) = aims(judged, &self.alerts);
+        self.boxes.start(first);
+        add(&mut self.boxes);
+        let Some(second) = second else {
+            self.boxes.finish(table, before);
+            return;
+        };
+        self.boxes.finish(table, &[]);
+        self.boxes.start_within(second);
+        add(&mut self.boxes);
+        self.boxes.finish(table, &[]);
+        self.boxes.finish_within();
     }
 }
 
-fn figures(verdict: &Verdict, slack: f64) -> UnitFigures {
-    let mode = if verdict.is_liquidatable() {
-        Mode::Recovers
-    } else {
-        Mode::Falls
+/// What an account may cross next: upwards, and downwards if it has reached an alert level.
+fn aims((verdict, bound): (&Verdict, f64), alerts: &AlertLevels) -> (Aim, Option<Aim>) {
+    let aim = |mode: Mode, share: f64| Aim {
+        mode,
+        share,
+        slack: slack(&verdict.row, bound, share),
     };
-    UnitFigures { mode, slack }
+    if verdict.is_liquidatable() {
+        return (aim(Mode::Recovers, 1.0), None);
+    }
+    let reached = alerts.reached(&verdict.row) as usize;
+    let next = alerts.0.get(reached).copied().unwrap_or(1.0);
+    let last = reached.checked_sub(1).map(|last| alerts.0[last]);
+    let recovers = last.map(|level| aim(Mode::Recovers, level));
+    (aim(Mode::Falls, next), recovers)
 }
 
-/// A verdict on a pool, and how far its health provably is from 0; nothing where only exact numbers could tell.
+/// How far health provably is from 0, with so much of the assets, if each figure can be off by `bound`.
+fn slack(Row(figures): &Row, bound: f64, share: f64) -> f64 {
+    let slack = if share == 1.0 {
+        figures[result::HEALTH].abs() - 2.0 * bound
+    } else {
+        let debts = figures[column::DEBTS];
+        let (assets, needed) = (
+            figures[result::COLLATERAL] + debts,
+            figures[column::MAINTENANCE_MARGIN] + debts,
+        );
+        // Each of the sums, and the ratio that is compared, is rounded.
+        let blur = 8.0 * f64::EPSILON * (assets.abs() + needed.abs());
+        (share * assets - needed).abs() - 4.0 * bound - blur
+    };
+    slack.max(0.0)
+}
+
+/// Puts the legs of a unit into lists.
+fn spread(unit: Unit<'_, f64>, rows: &mut Vec<u32>, quantities: &mut Vec<f64>) {
+    rows.clear();
+    quantities.clear();
+    rows.extend(unit.legs.iter().map(|leg| leg.row as u32));
+    quantities.extend(unit.legs.iter().map(|leg| leg.quantity));
+}
+
+/// A verdict on a pool, and what its figures can be off by; infinite where only exact numbers could tell.
 pub(crate) fn decided(
     sums: AccountSums,
     nothing: bool,
@@ -493,12 +553,11 @@ pub(crate) fn decided(
         signs,
     };
     if (sums.proven || nothing) && finite {
-        let slack = sums.row.0[result::HEALTH].abs() - 2.0 * sums.bound;
         let signs = signs_of(&sums.row.0);
-        return (verdict(sums.row, signs), slack.max(0.0));
+        return (verdict(sums.row, signs), sums.bound);
     }
     let (row, signs) = exactly();
-    (verdict(row, signs), 0.0)
+    (verdict(row, signs), f64::INFINITY)
 }
 
 /// The figures of an account of the ledger or of one of its positions in rationals.

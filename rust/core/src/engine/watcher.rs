@@ -1,6 +1,6 @@
 //! Who is liquidatable, and who must be judged again when: by levels under cross margin, all at once under other models.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::boxes::{index_variable, mark_variable, variables};
 use super::event::{NewOrder, Price};
@@ -9,93 +9,16 @@ use super::kept::{ALONE, Kept, SHELF, Subject};
 use super::levels::Levels;
 use super::model::MarginModel;
 use super::reading::{Inputs, Reading};
+use super::standing::{AlertLevels, Changes, Standing};
 use super::table::LiveTable;
 use crate::book::Book;
 use crate::error::Result;
-use crate::kernel::result;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
 use crate::pool::{self, Stop};
 use crate::table::Missing;
 use crate::units::Key;
-
-/// Who was judged how.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Standing {
-    /// By account: whether its pool is liquidatable.
-    pools: Vec<bool>,
-    /// Liquidatable positions that stand alone: account and instrument.
-    positions: BTreeSet<(u32, u32)>,
-}
-
-/// Accounts that changed sides, each once, in the order in which they did; drained by who asks.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Changes {
-    pub(crate) fallen: Vec<u32>,
-    pub(crate) recovered: Vec<u32>,
-}
-
-impl Standing {
-    pub(crate) fn accounts(&self) -> Vec<u32> {
-        let pools = (0u32..).zip(&self.pools).filter(|(_, down)| **down);
-        let mut accounts: Vec<u32> = pools.map(|(account, _)| account).collect();
-        accounts.extend(self.positions.iter().map(|(account, _)| *account));
-        accounts.sort_unstable();
-        accounts.dedup();
-        accounts
-    }
-
-    pub(crate) fn pools(&self) -> &[bool] {
-        &self.pools
-    }
-
-    pub(crate) fn positions(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.positions.iter().copied()
-    }
-
-    /// Notes how an account was judged.
-    fn note(&mut self, account: u32, verdicts: &[Verdict], changes: &mut Changes) {
-        let (mut fell, mut recovered) = (false, false);
-        let was: Vec<u32> = self
-            .positions
-            .range((account, 0)..=(account, u32::MAX))
-            .map(|(_, instrument)| *instrument)
-            .collect();
-        for verdict in verdicts {
-            let now = verdict.is_liquidatable();
-            let before = match verdict.instrument {
-                None => std::mem::replace(&mut self.pools[account as usize], now),
-                Some(instrument) => was.contains(&instrument),
-            };
-            if let Some(instrument) = verdict.instrument {
-                if now {
-                    self.positions.insert((account, instrument));
-                } else {
-                    self.positions.remove(&(account, instrument));
-                }
-            }
-            fell |= now && !before;
-            recovered |= before && !now;
-        }
-        for instrument in was {
-            // What is closed is not liquidatable any more.
-            if verdicts
-                .iter()
-                .all(|verdict| verdict.instrument != Some(instrument))
-            {
-                self.positions.remove(&(account, instrument));
-                recovered = true;
-            }
-        }
-        if fell {
-            changes.fallen.push(account);
-        }
-        if recovered {
-            changes.recovered.push(account);
-        }
-    }
-}
 
 /// What watches the accounts.
 #[derive(Debug)]
@@ -141,9 +64,14 @@ impl Watcher {
     ///
     /// # Errors
     /// As [`MarginModel::evaluate`].
-    pub(crate) fn open(judging: Judging<'_>, book: &Book, stop: Stop<'_>) -> Result<Self> {
+    pub(crate) fn open(
+        judging: Judging<'_>,
+        levels: AlertLevels,
+        book: &Book,
+        stop: Stop<'_>,
+    ) -> Result<Self> {
         let mut watcher = Self {
-            standing: Standing::default(),
+            standing: Standing::new(levels),
             wake: None,
             verdicts: Vec::new(),
         };
@@ -163,59 +91,17 @@ impl Watcher {
         stop: Stop<'_>,
     ) -> Result<usize> {
         let evaluated = judging.model.evaluate(book, judging.market, stop)?;
-        let health = |signs: u8| signs >> result::HEALTH & 1 == 1;
-        let mut standing = Standing {
-            pools: evaluated
-                .pools
-                .signs()
-                .iter()
-                .map(|&signs| health(signs))
-                .collect(),
-            positions: BTreeSet::new(),
-        };
-        for (position, &signs) in evaluated.positions.iter().zip(evaluated.isolated.signs()) {
-            if health(signs) {
-                let held = book.holdings(position.account as usize).instrument;
-                let instrument = held[position.position as usize];
-                standing.positions.insert((position.account, instrument));
-            }
-        }
         let wake = match judging.model {
             MarginModel::Linear(model, Key::SettlementAsset) => {
-                Some(Wake::open(judging, model, book, stop)?)
+                let levels = self.standing.levels();
+                Some(Wake::open(judging, (model, levels), book, stop)?)
             }
             _ => None,
         };
         self.wake = wake;
-        self.compare(standing, changes);
+        let now = Standing::of(self.standing.levels(), book, &evaluated);
+        self.standing.replace(now, changes);
         Ok(evaluated.pools.rows().len())
-    }
-
-    /// Takes over who is liquidatable now, and notes who changed sides, by account.
-    fn compare(&mut self, now: Standing, changes: &mut Changes) {
-        let before = std::mem::replace(&mut self.standing, now);
-        let now = &self.standing;
-        let (mut fallen, mut recovered) = (BTreeSet::new(), BTreeSet::new());
-        for (account, (now, before)) in (0u32..).zip(now.pools.iter().zip(&before.pools)) {
-            if *now && !before {
-                fallen.insert(account);
-            } else if *before && !now {
-                recovered.insert(account);
-            }
-        }
-        fallen.extend(
-            now.positions
-                .difference(&before.positions)
-                .map(|(account, _)| *account),
-        );
-        recovered.extend(
-            before
-                .positions
-                .difference(&now.positions)
-                .map(|(account, _)| *account),
-        );
-        changes.fallen.extend(fallen);
-        changes.recovered.extend(recovered);
     }
 
     /// Reads an account as it would be, and makes what judging it needs.
@@ -307,7 +193,7 @@ impl Watcher {
         numbers: &[u32],
         changes: &mut Changes,
     ) -> Result<()> {
-        self.standing.pools.resize(judging.accounts.len(), false);
+        self.standing.grow(judging.accounts.len());
         let mut account = Account::default();
         for &number in numbers {
             judging.accounts.load(number as usize, &mut account);
@@ -383,7 +269,7 @@ impl Wake {
     /// A price or parameter that is missing; there is none where all were evaluated.
     fn open(
         judging: Judging<'_>,
-        model: &CrossMargin,
+        (model, alerts): (&CrossMargin, &AlertLevels),
         book: &Book,
         stop: Stop<'_>,
     ) -> Result<Self> {
@@ -397,7 +283,7 @@ impl Wake {
             let first = block * SHELF;
             let numbers = first..(first + SHELF).min(judging.accounts.len());
             let inputs = judging.inputs(model, first);
-            Reading::default().watch_first(inputs, (book, numbers), &table)
+            Reading::new(alerts).watch_first(inputs, (book, numbers), &table)
         };
         let blocks = pool::map(judging.accounts.len().div_ceil(SHELF), watch, stop)?;
         let mut levels = Levels::new(variables(model.universe()));
@@ -414,7 +300,7 @@ impl Wake {
         }
         Ok(Self {
             table,
-            reading: Reading::default(),
+            reading: Reading::new(alerts),
             levels,
             alone,
             woken: Vec::new(),

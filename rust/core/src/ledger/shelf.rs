@@ -28,7 +28,6 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T: Copy> Shelf<T> {
-
     /// Adds a slot.
     pub(crate) fn push(&mut self, list: &[T]) {
         let len = list.len() as u32;
