@@ -95,20 +95,15 @@ class Watched:
             self.scene.settled.add(happens.args[0])
         self.scene.look()
         before_near, was = self.nearness, self.standing
-        self.standing, many = self.evaluated(), happens.name == "fills"
+        self.standing = self.evaluated()
         fallen = {unit[0] for unit, down in self.standing.items() if down and not was.get(unit, False)}
         # A position that is closed is liquidatable no more.
         recovered = {unit[0] for unit, down in was.items() if down and not self.standing.get(unit, False)}
-        # One that is filled twice may have fallen and recovered in between, and then it is in both.
-        twice = {account for account, times in Counter(happens.args[0]).items() if times > 1} if many else set()
         for said, right in ((self.engine.fallen().tolist(), fallen), (self.engine.recovered().tolist(), recovered)):
-            assert len(said) == len(set(said)) and right <= set(said) <= right | twice, (said, right)
+            assert len(said) == len(set(said)) and set(said) == right, (said, right)
         told = dict(zip(*(column.tolist() for column in self.engine.alerts()), strict=True))
         came = nearer(before_near, self.nearness)
-        assert {account: told.get(account) for account in came} == {
-            account: self.scene.alerts[reached - 1] for account, reached in came.items()
-        }
-        assert told.keys() <= came.keys() | twice
+        assert told == {account: self.scene.alerts[reached - 1] for account, reached in came.items()}
         met["was told of"] += bool(came)
         if happens.name in ("tick", "ticks", "accrue", "settle", "set_parameters"):
             assert sorted(returned.tolist()) == sorted(fallen)

@@ -209,7 +209,10 @@ class Engine:
         self._core.fill(account, instrument, quantity, price, fee, order_id, client_id)
 
     def fills(self, account: Any, instrument: Any, quantity: Any, price: Any, fee: Any = None) -> None:
-        """Book many fills in order: all, or none if one is refused, which the error names."""
+        """Book many fills in order: all, or none if one is refused, which the error names.
+
+        As with many prices, accounts are judged once all of them are booked.
+        """
         columns = {"account": account, "instrument": instrument, "quantity": quantity, "price": price}
         self._core.fills(read_frame("fills", columns if fee is None else {**columns, "fee": fee}))
 

@@ -262,6 +262,19 @@ impl Kept {
 
     /// Replaces the legs; `None` if the account is not plain any more.
     pub(crate) fn set_legs(&mut self, subject: Subject, legs: Option<UnitLegs<'_, u32>>) {
+        let (pieces, slot) = self.place_mut(subject);
+        let piece = pieces.get_mut(slot);
+        if let Some(legs) = legs.filter(|legs| piece[0] as u32 as usize == legs.rows.len())
+            && piece[1] & PLAIN != 0
+        {
+            let count = legs.rows.len();
+            piece[0] = (legs.home as u64) << 32 | count as u64;
+            let places = piece[HEAD..].iter_mut().zip(legs.quantities);
+            places.for_each(|(place, quantity)| *place = quantity.to_bits());
+            let words: &mut [u32] = bytemuck::cast_slice_mut(&mut piece[HEAD + count..]);
+            words[..count].copy_from_slice(legs.rows);
+            return;
+        }
         let mut packed = std::mem::take(&mut self.packed);
         let watches = self.get(subject).watches;
         Piece { legs, watches }.pack(&mut packed);

@@ -4,6 +4,7 @@
 //! units, the market what it costs; a watcher says which accounts an event can have moved across a threshold, so that
 //! just those are judged again.
 
+mod alone;
 mod boxes;
 mod cash;
 mod check;
@@ -12,6 +13,7 @@ mod everybody;
 mod fills;
 mod hash;
 mod judge;
+mod judged;
 mod kept;
 mod levels;
 mod metrics;
@@ -299,27 +301,34 @@ impl Engine {
     }
 
     fn refuse_settled(&self, what: &'static str, instrument: u32) -> Error {
-        let id = self.universe().instruments().get(instrument as usize);
-        refused(what, format!("{id} is settled"))
+        refuse_settled(self.universe(), what, instrument)
     }
 
-    /// Refuses contracts and prices that cannot be.
     fn check_terms(&self, instrument: u32, quantity: i128, price: f64) -> Result<()> {
-        let universe = self.universe();
-        let place = |name| Place::frame(name).id(universe.instruments().get(instrument as usize));
-        if quantity == 0 {
-            return Err(Error::Value {
-                place: place("quantity"),
-                problem: "0 contracts".to_owned(),
-            });
-        }
-        crate::error::finite(price, || place("price"))?;
-        match universe.specs()[instrument as usize].price_problem(price) {
-            None => Ok(()),
-            Some(problem) => Err(Error::Value {
-                place: place("price"),
-                problem: format!("{price}: {problem}"),
-            }),
-        }
+        check_terms(self.universe(), instrument, quantity, price)
+    }
+}
+
+fn refuse_settled(universe: &Universe, what: &'static str, instrument: u32) -> Error {
+    let id = universe.instruments().get(instrument as usize);
+    refused(what, format!("{id} is settled"))
+}
+
+/// Refuses contracts and prices that cannot be.
+fn check_terms(universe: &Universe, instrument: u32, quantity: i128, price: f64) -> Result<()> {
+    let place = |name| Place::frame(name).id(universe.instruments().get(instrument as usize));
+    if quantity == 0 {
+        return Err(Error::Value {
+            place: place("quantity"),
+            problem: "0 contracts".to_owned(),
+        });
+    }
+    crate::error::finite(price, || place("price"))?;
+    match universe.specs()[instrument as usize].price_problem(price) {
+        None => Ok(()),
+        Some(problem) => Err(Error::Value {
+            place: place("price"),
+            problem: format!("{price}: {problem}"),
+        }),
     }
 }

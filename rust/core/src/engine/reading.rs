@@ -1,10 +1,12 @@
 //! One account of cross margin read and contracted with the live table; in exact numbers where rounding might decide.
 
+use super::alone::Alone;
 use super::boxes::{Aim, Boxes, Mode, Watch};
 use super::event::NewOrder;
 use super::judge::{Verdict, book_of};
-use super::kept::{Piece, Pieces, Subject};
-use super::levels::{Entries, Levels};
+use super::judged::{Judged, Legs};
+use super::kept::{Kept, Piece, Pieces};
+use super::levels::Entries;
 use super::standing::AlertLevels;
 use super::table::LiveTable;
 use crate::book::{Block, Book, Holdings};
@@ -36,6 +38,7 @@ pub(crate) struct Reading {
     no_charges: Charges,
     boxes: Boxes,
     alerts: AlertLevels,
+    account: Account,
 }
 
 /// What an account is read with.
@@ -70,6 +73,13 @@ impl<'a> Read<'a> {
         let positions = 0..self.holdings.instrument.len();
         positions.filter(move |&position| self.holdings.is_isolated(position))
     }
+}
+
+/// What is watched before an account is judged.
+#[derive(Clone, Copy)]
+pub(crate) struct WatchedNow<'a> {
+    pub(crate) kept: &'a Kept,
+    pub(crate) alone: &'a Alone,
 }
 
 /// Accounts that are watched for the first time.
@@ -154,50 +164,82 @@ impl Reading {
         self.block = block;
     }
 
-    /// The same, and watches each unit's prices anew; keeps the legs of an account that is plain.
-    pub(crate) fn judge_and_watch(
+    /// Judges the account that was prepared last, and finds what to watch of it.
+    pub(crate) fn judge_prepared(
         &mut self,
         inputs: Inputs<'_>,
         account: &Account,
-        table: &LiveTable,
-        levels: &mut Levels,
-        mut alone: impl FnMut(u32) -> Subject,
-        verdicts: &mut Vec<Verdict>,
+        (table, watched): (&LiveTable, WatchedNow<'_>),
+        judged: &mut Judged,
     ) {
         let block = std::mem::take(&mut self.block);
         let read = Read {
             holdings: block.holdings(0),
             draft: Some(account),
         };
-        verdicts.clear();
-        let (verdict, bound) = self.unit(inputs, read, table, None);
-        verdicts.push(verdict);
-        let number = inputs.number as u32;
-        let home = self.plain_home(read.holdings);
-        levels
-            .kept_mut()
-            .set_legs(number, home.map(|home| self.legs(home)));
-        self.watch(
-            inputs,
-            table,
-            levels.kept().get(number).watches,
-            (&verdict, bound),
+        self.judge_read(inputs, read, (table, watched), judged);
+        self.block = block;
+    }
+
+    /// The same of an account as the ledger has it, by rows that are there.
+    pub(crate) fn judge_booked(
+        &mut self,
+        inputs: Inputs<'_>,
+        (table, watched): (&LiveTable, WatchedNow<'_>),
+        judged: &mut Judged,
+    ) {
+        let (mut block, mut account) = (
+            std::mem::take(&mut self.block),
+            std::mem::take(&mut self.account),
         );
-        levels.set(number, self.boxes.watches());
+        block.clear();
+        inputs.accounts.load(inputs.number, &mut account);
+        inputs.accounts.push_booked(&account, false, &mut block);
+        let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
+        let read = Read {
+            holdings: block.holdings(0),
+            draft: Some(&account),
+        };
+        self.units.read(reader, read.holdings);
+        self.judge_read(inputs, read, (table, watched), judged);
+        (self.block, self.account) = (block, account);
+    }
+
+    /// Judges an account whose pool was read last.
+    fn judge_read(
+        &mut self,
+        inputs: Inputs<'_>,
+        read: Read<'_>,
+        (table, watched): (&LiveTable, WatchedNow<'_>),
+        judged: &mut Judged,
+    ) {
+        let number = inputs.number as u32;
+        judged.start(number);
+        let (verdict, bound) = self.unit(inputs, read, table, None);
+        judged.verdicts.push(verdict);
+        judged.legs = match self.plain_home(read.holdings) {
+            None => Legs::NotPlain,
+            Some(home) => {
+                judged.rows.clone_from(&self.rows);
+                judged.quantities.clone_from(&self.quantities);
+                Legs::Plain(home)
+            }
+        };
+        let before = watched.kept.get(number).watches;
+        self.watch(inputs, table, before, (&verdict, bound));
+        judged.watches.extend_from_slice(self.boxes.watches());
         for position in read.isolated() {
             self.read_position(inputs, read, position);
             let (verdict, bound) = self.unit(inputs, read, table, Some(position));
-            verdicts.push(verdict);
-            let subject = alone(read.holdings.instrument[position]);
-            self.watch(
-                inputs,
-                table,
-                levels.kept().get(subject).watches,
-                (&verdict, bound),
-            );
-            levels.set(subject, self.boxes.watches());
+            judged.verdicts.push(verdict);
+            let instrument = read.holdings.instrument[position];
+            let subject = watched.alone.find(number, instrument);
+            let before = subject.map_or(&[][..], |subject| watched.kept.get(subject).watches);
+            self.watch(inputs, table, before, (&verdict, bound));
+            judged
+                .alone
+                .push((instrument, self.boxes.watches().to_vec()));
         }
-        self.block = block;
     }
 
     /// Watches the prices of accounts for the first time; the table must have all rows.
@@ -235,14 +277,15 @@ impl Reading {
         watched
     }
 
-    /// Judges a plain account by the legs that are kept of it, and finds what to watch; see [`Reading::watches`].
+    /// Judges a plain account by the legs that are kept of it, and finds what to watch.
     pub(crate) fn judge_plain(
         &mut self,
         inputs: Inputs<'_>,
-        kept: Piece<'_>,
-        legs: UnitLegs<'_, u32>,
+        (legs, before): (UnitLegs<'_, u32>, &[Watch]),
         table: &LiveTable,
-    ) -> Verdict {
+        judged: &mut Judged,
+    ) {
+        judged.start(inputs.number as u32);
         let sums = contract_unit(
             Simd::current(),
             legs,
@@ -253,13 +296,9 @@ impl Reading {
             exactly_as_booked(inputs, None)
         });
         let add = |boxes: &mut Boxes| boxes.unit(inputs, legs, table);
-        self.find_box((&verdict, bound), table, kept.watches, add);
-        verdict
-    }
-
-    /// What is to be watched of the unit that was judged last.
-    pub(crate) fn watches(&self) -> &[Watch] {
-        self.boxes.watches()
+        self.find_box((&verdict, bound), table, before, add);
+        judged.verdicts.push(verdict);
+        judged.watches.extend_from_slice(self.boxes.watches());
     }
 
     /// Judges a plain account as if one more order rested; nothing is kept.
@@ -448,7 +487,7 @@ impl Reading {
         )
     }
 
-    /// Finds what to watch of what was judged last; see [`Reading::watches`].
+    /// Finds what to watch of what was judged last.
     fn watch(
         &mut self,
         inputs: Inputs<'_>,

@@ -42,20 +42,6 @@ pub(crate) struct Changes {
     pub(crate) alerted: Vec<(u32, u8)>,
 }
 
-impl Changes {
-    /// How much of each there is, to go back to.
-    pub(crate) fn lengths(&self) -> [usize; 3] {
-        [self.fallen.len(), self.recovered.len(), self.alerted.len()]
-    }
-
-    /// Forgets what came since.
-    pub(crate) fn go_back(&mut self, [fallen, recovered, alerted]: [usize; 3]) {
-        self.fallen.truncate(fallen);
-        self.recovered.truncate(recovered);
-        self.alerted.truncate(alerted);
-    }
-}
-
 impl Standing {
     /// Nobody's, watched at so many levels.
     pub(crate) fn new(levels: AlertLevels) -> Self {

@@ -1,14 +1,14 @@
 //! Who is liquidatable, and who must be judged again when: by levels under cross margin, all at once under other models.
 
-use std::collections::HashMap;
-
+use super::alone::Alone;
 use super::boxes::{index_variable, mark_variable, variables};
 use super::event::{NewOrder, Price};
 use super::judge::{Verdict, book_of, judge};
-use super::kept::{ALONE, Kept, SHELF, Subject};
+use super::judged::Judged;
+use super::kept::{Kept, SHELF, Subject};
 use super::levels::Levels;
 use super::model::MarginModel;
-use super::reading::{Inputs, Reading};
+use super::reading::{Inputs, Reading, WatchedNow};
 use super::standing::{AlertLevels, Changes, Standing};
 use super::table::LiveTable;
 use crate::book::Book;
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::pool::{self, Stop};
+use crate::pool::{self, Stop, never};
 use crate::table::Missing;
 use crate::units::Key;
 
@@ -33,11 +33,14 @@ pub(crate) struct Watcher {
 #[derive(Debug)]
 struct Wake {
     table: LiveTable,
+    alerts: AlertLevels,
     reading: Reading,
     levels: Levels,
     alone: Alone,
     woken: Vec<Subject>,
-    account: Account,
+    judged: Judged,
+    /// Of many that are judged on all threads.
+    many: Vec<Judged>,
 }
 
 /// What everything is judged by.
@@ -176,11 +179,42 @@ impl Watcher {
         account: &Account,
         changes: &mut Changes,
     ) {
-        if let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) {
-            let inputs = judging.inputs(model, number as usize);
-            wake.judge_prepared(inputs, account, &mut self.verdicts);
-        }
-        self.standing.note(number, &self.verdicts, changes);
+        let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
+            self.standing.note(number, &self.verdicts, changes);
+            return;
+        };
+        let inputs = judging.inputs(model, number as usize);
+        let watched = WatchedNow {
+            kept: wake.levels.kept(),
+            alone: &wake.alone,
+        };
+        let (table, judged) = (&wake.table, &mut wake.judged);
+        wake.reading
+            .judge_prepared(inputs, account, (table, watched), judged);
+        let judged = std::mem::take(&mut wake.judged);
+        wake.keep(&judged);
+        self.standing.note(number, &judged.verdicts, changes);
+        wake.judged = judged;
+    }
+
+    /// Judges accounts of the ledger that changed, and for which all is prepared.
+    ///
+    /// # Errors
+    /// As [`Watcher::prepare`].
+    pub(crate) fn judge_changed(
+        &mut self,
+        judging: Judging<'_>,
+        numbers: &[u32],
+        changes: &mut Changes,
+    ) -> Result<()> {
+        let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
+            return self.judge_touched(judging, numbers, changes);
+        };
+        let standing = &mut self.standing;
+        wake.judge_many(judging, model, numbers, true, |judged| {
+            standing.note(judged.number, &judged.verdicts, changes);
+        });
+        Ok(())
     }
 
     /// Judges accounts of the ledger.
@@ -241,13 +275,24 @@ impl Watcher {
         }
         woken.sort_unstable();
         woken.dedup();
-        for &account in &woken {
-            wake.judge(judging, model, account, &mut self.verdicts)?;
-            self.standing.note(account, &self.verdicts, changes);
-        }
+        let standing = &mut self.standing;
+        wake.judge_many(judging, model, &woken, false, |judged| {
+            standing.note(judged.number, &judged.verdicts, changes);
+        });
         let count = woken.len();
         wake.woken = woken;
         Ok(Some(count))
+    }
+
+    /// Asks for the place of what is kept of an account, and then for that.
+    pub(crate) fn fetch(&self, account: u32, is_near: bool) {
+        if let Some(wake) = &self.wake {
+            if is_near {
+                wake.levels.kept().fetch(account);
+            } else {
+                wake.levels.kept().fetch_place(account);
+            }
+        }
     }
 
     /// Whether prices are watched, so that a tick wakes few.
@@ -300,83 +345,106 @@ impl Wake {
         }
         Ok(Self {
             table,
+            alerts: alerts.clone(),
             reading: Reading::new(alerts),
             levels,
             alone,
             woken: Vec::new(),
-            account: Account::default(),
+            judged: Judged::default(),
+            many: Vec::new(),
         })
     }
 
-    /// Judges an account of the ledger and watches its prices anew.
-    fn judge(
+    /// Judges accounts of the ledger and watches their prices anew; legs that are kept serve, unless accounts changed.
+    fn judge_many(
         &mut self,
         judging: Judging<'_>,
         model: &CrossMargin,
-        number: u32,
-        verdicts: &mut Vec<Verdict>,
-    ) -> Result<()> {
-        let inputs = judging.inputs(model, number as usize);
-        let kept = self.levels.kept().get(number);
-        if let Some(legs) = kept.legs {
-            let verdict = self.reading.judge_plain(inputs, kept, legs, &self.table);
-            self.levels.set(number, self.reading.watches());
-            verdicts.clear();
-            verdicts.push(verdict);
-            return Ok(());
-        }
-        let mut account = std::mem::take(&mut self.account);
-        judging.accounts.load(number as usize, &mut account);
-        let prepared = self.reading.prepare(inputs, &account, &mut self.table);
-        if prepared.is_ok() {
-            self.judge_prepared(inputs, &account, verdicts);
-        }
-        self.account = account;
-        prepared
-    }
-
-    fn judge_prepared(
-        &mut self,
-        inputs: Inputs<'_>,
-        account: &Account,
-        verdicts: &mut Vec<Verdict>,
+        numbers: &[u32],
+        changed: bool,
+        mut note: impl FnMut(&Judged),
     ) {
-        let Self {
-            table,
-            reading,
-            levels,
-            alone,
-            ..
-        } = self;
-        let number = inputs.number as u32;
-        let subject = |instrument: u32| alone.subject(number, instrument);
-        reading.judge_and_watch(inputs, account, table, levels, subject, verdicts);
-    }
-}
-
-/// Isolated positions that were ever seen.
-#[derive(Debug, Default)]
-struct Alone {
-    subjects: HashMap<(u32, u32), Subject>,
-    positions: Vec<(u32, u32)>,
-}
-
-impl Alone {
-    fn subject(&mut self, account: u32, instrument: u32) -> Subject {
-        let next = ALONE + self.positions.len() as u32;
-        let position = (account, instrument);
-        let subject = *self.subjects.entry(position).or_insert(next);
-        if subject == next {
-            self.positions.push(position);
+        if numbers.len() < FEW {
+            let (mut reading, mut judged) = (
+                std::mem::take(&mut self.reading),
+                std::mem::take(&mut self.judged),
+            );
+            for (at, &number) in numbers.iter().enumerate() {
+                self.fetch(numbers, at);
+                let inputs = judging.inputs(model, number as usize);
+                self.judge_one(&mut reading, inputs, changed, &mut judged);
+                self.keep(&judged);
+                note(&judged);
+            }
+            (self.reading, self.judged) = (reading, judged);
+            return;
         }
-        subject
+        let mut many = std::mem::take(&mut self.many);
+        many.resize_with(MANY.min(numbers.len()), Judged::default);
+        for numbers in numbers.chunks(MANY) {
+            let tasks = numbers.chunks(FEW).zip(many.chunks_mut(FEW));
+            let tasks: Vec<(&[u32], &mut [Judged])> = tasks.collect();
+            let work = |(numbers, many): (&[u32], &mut [Judged])| {
+                let mut reading = Reading::new(&self.alerts);
+                for (at, (&number, judged)) in numbers.iter().zip(many).enumerate() {
+                    self.fetch(numbers, at);
+                    let inputs = judging.inputs(model, number as usize);
+                    self.judge_one(&mut reading, inputs, changed, judged);
+                }
+            };
+            pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
+            for judged in &many[..numbers.len()] {
+                self.keep(judged);
+                note(judged);
+            }
+        }
+        self.many = many;
     }
 
-    /// The account of a subject, whichever it is.
-    fn account(&self, subject: Subject) -> u32 {
-        if subject < ALONE {
-            return subject;
+    /// Asks for what will be judged soon.
+    fn fetch(&self, numbers: &[u32], at: usize) {
+        let kept = self.levels.kept();
+        if let Some(&number) = numbers.get(at + 2 * AHEAD) {
+            kept.fetch_place(number);
         }
-        self.positions[(subject - ALONE) as usize].0
+        if let Some(&number) = numbers.get(at + AHEAD) {
+            kept.fetch(number);
+        }
+    }
+
+    fn judge_one(
+        &self,
+        reading: &mut Reading,
+        inputs: Inputs<'_>,
+        changed: bool,
+        judged: &mut Judged,
+    ) {
+        let kept = self.levels.kept();
+        let piece = kept.get(inputs.number as u32);
+        if let Some(legs) = piece.legs.filter(|_| !changed) {
+            reading.judge_plain(inputs, (legs, piece.watches), &self.table, judged);
+            return;
+        }
+        let alone = &self.alone;
+        reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
+    }
+
+    /// Watches what is to be watched from now on.
+    fn keep(&mut self, judged: &Judged) {
+        judged.keep_legs(self.levels.kept_mut());
+        self.levels.set(judged.number, &judged.watches);
+        for (instrument, watches) in &judged.alone {
+            let subject = self.alone.subject(judged.number, *instrument);
+            self.levels.set(subject, watches);
+        }
     }
 }
+
+/// Fewer accounts are judged by the calling thread alone; so many are a task.
+const FEW: usize = 512;
+
+/// So many are judged before any is noted.
+const MANY: usize = 32 * FEW;
+
+/// How many accounts before it is judged one is asked for.
+const AHEAD: usize = 2;

@@ -51,6 +51,22 @@ impl Accounts {
         self.decimals[asset as usize]
     }
 
+    /// The terms of everything, without anybody's holdings.
+    pub(crate) fn without_accounts(&self) -> Self {
+        Self {
+            universe: Arc::clone(&self.universe),
+            ids: Arc::clone(&self.ids),
+            blocks: Vec::new(),
+            decimals: Arc::clone(&self.decimals),
+            accrued: Arc::clone(&self.accrued),
+        }
+    }
+
+    /// Asks for one account.
+    pub(crate) fn fetch(&self, number: usize) {
+        self.blocks[number / BLOCK].fetch(number % BLOCK);
+    }
+
     /// Takes out one account.
     pub(crate) fn load(&self, number: usize, account: &mut Account) {
         let (block, slot) = (&self.blocks[number / BLOCK], number % BLOCK);

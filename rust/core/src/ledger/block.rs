@@ -171,6 +171,13 @@ impl LedgerBlock {
         account.leverage_cap = (!cap.float.is_nan()).then(|| cap.to_given());
     }
 
+    /// Asks for what an account holds.
+    pub(super) fn fetch(&self, slot: usize) {
+        self.cash.fetch(slot);
+        self.positions.fetch(slot);
+        self.orders.fetch(slot);
+    }
+
     /// An account's orders, to be changed in place.
     pub(super) fn orders_mut(&mut self, slot: usize) -> &mut [OpenOrder] {
         self.orders.get_mut(slot)

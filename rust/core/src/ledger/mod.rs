@@ -6,6 +6,7 @@
 mod account;
 mod accounts;
 mod block;
+mod many;
 pub(crate) mod money;
 mod opening;
 mod shelf;
@@ -14,6 +15,7 @@ mod venue;
 pub(crate) use account::Account;
 pub use account::{Cash, OpenOrder, Position};
 pub(crate) use accounts::Accounts;
+pub(crate) use many::Changed;
 pub use money::{MOST_DECIMALS, QUANTITY_DECIMALS, Rounding, float_of, whole_units};
 pub(crate) use venue::VenueMoves;
 pub use venue::{Pool, Totals, is_conserved};

@@ -1,5 +1,7 @@
 //! Short lists, one for each account of a block, in one piece of memory: copied at once when a reader holds the block.
 
+use crate::kernel::fetch_all;
+
 /// Where one list lies.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
@@ -37,6 +39,11 @@ impl<T: Copy> Shelf<T> {
     pub(crate) fn get(&self, slot: usize) -> &[T] {
         let Span { start, len, .. } = self.spans[slot];
         &self.items[start as usize..][..len as usize]
+    }
+
+    /// Asks for the list of a slot.
+    pub(crate) fn fetch(&self, slot: usize) {
+        fetch_all(self.get(slot));
     }
 
     /// The list of a slot, to be changed in place.
