@@ -125,7 +125,7 @@ impl LedgerBlock {
             let margin = position.isolated?;
             Some(Posted { instrument, margin })
         });
-        if self.posted.get(slot).len() > 0 || posted.clone().next().is_some() {
+        if !self.posted.get(slot).is_empty() || posted.clone().next().is_some() {
             let posted: Vec<Posted> = posted.collect();
             self.posted.set(slot, posted.into_iter());
         }
