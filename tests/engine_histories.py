@@ -71,6 +71,7 @@ class Scene:
         self.assets = list(engine.universe.assets)
         self.decimals = {asset: decimals if isinstance(decimals, int) else decimals[asset] for asset in self.assets}
         self.settled: set[Any] = set()
+        self.alerts: Sequence[float] = ()
         self.look()
 
     def look(self) -> None:

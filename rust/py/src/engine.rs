@@ -12,9 +12,9 @@ use crate::book::{Book, id_array};
 use crate::engine_lock::{Engine, fallen, ids_of};
 use crate::error::{Error, Result};
 use crate::events::{
-    self, Flag, Object, account, asset, contracts, fee, instrument, limit_price, limits,
-    margin_model, money, new_order, order_number, payment, price, read_accrual, read_fills,
-    read_ticks, tick_price, units,
+    Flag, Object, account, asset, contracts, fee, instrument, limit_price, limits, margin_model,
+    money, new_order, order_number, payment, price, read_accrual, read_fills, read_ticks,
+    tick_price, units,
 };
 use crate::market::Market;
 use crate::order_check::{CheckColumns, OrderCheck, check_columns, columns_of};
@@ -78,8 +78,8 @@ impl Engine {
         reduce_only: Flag<'_, '_>,
     ) -> Result<OrderCheck> {
         let mut engine = self.locked(py);
-        let account = events::account(&engine, account)?;
-        let order = new_order(&engine, instrument, quantity, price, reduce_only)?;
+        let terms = (quantity, price);
+        let (account, order) = new_order(&engine, account, instrument, terms, reduce_only)?;
         Ok(engine.check_order(account, order, None)?.into())
     }
 
@@ -116,10 +116,10 @@ impl Engine {
         client_id: Option<Object<'_, '_>>,
     ) -> Result<(Option<u64>, OrderCheck)> {
         let applied = self.apply(py, client_id, |engine| {
-            Ok(Event::Place {
-                account: account(engine, account_id)?,
-                order: new_order(engine, instrument_id, quantity, price, reduce_only)?,
-            })
+            let terms = (quantity, price);
+            let (account, order) =
+                new_order(engine, account_id, instrument_id, terms, reduce_only)?;
+            Ok(Event::Place { account, order })
         })?;
         let check = applied.check.expect("an order was checked");
         Ok((applied.order, check.into()))
@@ -436,6 +436,19 @@ impl Engine {
         let mut engine = self.locked(py);
         let accounts = engine.drain_recovered();
         ids_of(py, &engine, accounts)
+    }
+
+    /// Accounts, and the alert level that each has reached.
+    fn _alerts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
+        let mut engine = self.locked(py);
+        let (accounts, levels) = engine.drain_alerted().into_iter().unzip();
+        Ok((ids_of(py, &engine, accounts)?, levels))
+    }
+
+    fn _alerted<'py>(&self, py: Python<'py>, level: f64) -> Result<Bound<'py, PyAny>> {
+        let engine = self.locked(py);
+        let accounts = engine.alerted(level)?;
+        Ok(ids_of(py, &engine, accounts)?)
     }
 
     fn _liquidatable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -29,6 +29,7 @@ struct Said<'py> {
     position_limit: Bound<'py, PyDict>,
     open_interest_limit: Bound<'py, PyDict>,
     withdrawable_gain_share: f64,
+    alert_levels: Vec<f64>,
 }
 
 /// What a model is to an engine.
@@ -138,6 +139,7 @@ pub(crate) fn limits(
     )?;
     limits.borrowable = said.borrowable;
     limits.withdrawable_gain_share = said.withdrawable_gain_share.into();
+    limits.alert_levels = said.alert_levels;
     Ok((said.decimals, limits))
 }
 
@@ -181,19 +183,26 @@ pub(crate) fn limit_price(value: Object<'_, '_>) -> Result<f64> {
     Ok(price(value)?.float())
 }
 
+/// An order and the account that it is of.
 pub(crate) fn new_order(
     engine: &xmfast_core::Engine,
+    account_id: Object<'_, '_>,
     instrument_id: Object<'_, '_>,
-    quantity: Object<'_, '_>,
-    price: Object<'_, '_>,
+    (quantity, price): (Object<'_, '_>, Object<'_, '_>),
     reduce_only: Flag<'_, '_>,
-) -> Result<NewOrder> {
-    Ok(NewOrder {
-        instrument: instrument(engine, instrument_id)?,
+) -> Result<(u32, NewOrder)> {
+    // What the account holds is on its way while the rest is read.
+    let account = account(engine, account_id)?;
+    engine.fetch(account, false);
+    let instrument = instrument(engine, instrument_id)?;
+    engine.fetch(account, true);
+    let order = NewOrder {
+        instrument,
         quantity: contracts(quantity)?,
         price: limit_price(price)?,
         reduce_only: reduce_only.is_true("reduce_only")?,
-    })
+    };
+    Ok((account, order))
 }
 
 pub(crate) fn payment(

@@ -94,6 +94,12 @@ impl Engine {
         Ok(checked?.expect("what was missing was made"))
     }
 
+    /// Asks for the place of what a check of an account reads, and then, with `is_near`, for that: to be there in time, if
+    /// something else is done meanwhile.
+    pub fn fetch(&self, account: u32, is_near: bool) {
+        self.watcher.fetch(account, is_near);
+    }
+
     /// Makes what the table lacks to check an order.
     pub(super) fn make_rows(
         &mut self,

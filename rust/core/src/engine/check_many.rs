@@ -15,6 +15,9 @@ use crate::pool::{self, Stop};
 /// Orders that a thread takes at a time.
 const CHUNK: usize = 1024;
 
+/// So many orders before its turn an account is asked for, and twice as many its place.
+const AHEAD: usize = 8;
+
 /// How often is asked whether to stop where one thread works.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -112,6 +115,11 @@ impl Engine {
             }
             let (desk, mut checking) = (self.desk(), Checking::default());
             for (at, (&(account, order), check)) in orders.iter().zip(checks).enumerate() {
+                for (ahead, is_near) in [(2 * AHEAD, false), (AHEAD, true)] {
+                    if let Some((account, _)) = orders.get(at + ahead) {
+                        self.fetch(*account, is_near);
+                    }
+                }
                 let row = row(start + at);
                 match desk.check(account, order, None, &mut checking) {
                     Ok(Some(checked)) => *check = Some(checked),

@@ -6,10 +6,9 @@ use super::judge::Verdict;
 use super::reading::Reading;
 use super::watcher::{Judging, Watcher};
 use super::with_order::WithOrder;
-use super::{Engine, Limits};
-use crate::error::{Error, Place, Result, finite};
+use super::{Engine, Limits, check_terms};
+use crate::error::Result;
 use crate::ledger::{Account, OpenOrder};
-use crate::universe::Universe;
 
 /// What a thread needs to check orders, used again from one to the next.
 #[derive(Debug, Default)]
@@ -45,30 +44,6 @@ impl Engine {
             settled: &self.settled,
             open_interest: self.ledger.open_interest(),
         }
-    }
-}
-
-/// Refuses contracts and prices that cannot be.
-pub(super) fn check_terms(
-    universe: &Universe,
-    instrument: u32,
-    quantity: i128,
-    price: f64,
-) -> Result<()> {
-    let place = |name| Place::frame(name).id(universe.instruments().get(instrument as usize));
-    if quantity == 0 {
-        return Err(Error::Value {
-            place: place("quantity"),
-            problem: "0 contracts".to_owned(),
-        });
-    }
-    finite(price, || place("price"))?;
-    match universe.specs()[instrument as usize].price_problem(price) {
-        None => Ok(()),
-        Some(problem) => Err(Error::Value {
-            place: place("price"),
-            problem: format!("{price}: {problem}"),
-        }),
     }
 }
 

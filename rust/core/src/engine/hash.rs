@@ -42,6 +42,11 @@ impl Engine {
             see(accounts.len() as i128);
             accounts.iter().for_each(|&account| see(account.into()));
         }
+        self.watcher.standing.alerts().for_each(&mut see);
+        for &(account, alert) in &self.changes.alerted {
+            see(account.into());
+            see(alert.into());
+        }
         let universe = self.universe();
         let named = [
             universe.assets(),
