@@ -30,6 +30,7 @@ mod watcher;
 mod with_order;
 
 pub use check::{OrderCheck, Reason};
+pub use check_many::ReadOrders;
 pub use event::{AccountId, Accrual, Event, Fill, NewOrder, Payment, Price, Rejudged};
 pub use metrics::{Latency, Metrics};
 pub use model::MarginModel;
