@@ -370,7 +370,7 @@ impl Wake {
                 std::mem::take(&mut self.judged),
             );
             for (at, &number) in numbers.iter().enumerate() {
-                self.fetch(numbers, at);
+                self.fetch(judging, numbers, at, changed);
                 let inputs = judging.inputs(model, number as usize);
                 self.judge_one(&mut reading, inputs, changed, &mut judged);
                 self.keep(&judged);
@@ -387,7 +387,7 @@ impl Wake {
             let work = |(numbers, many): (&[u32], &mut [Judged])| {
                 let mut reading = Reading::new(&self.alerts);
                 for (at, (&number, judged)) in numbers.iter().zip(many).enumerate() {
-                    self.fetch(numbers, at);
+                    self.fetch(judging, numbers, at, changed);
                     let inputs = judging.inputs(model, number as usize);
                     self.judge_one(&mut reading, inputs, changed, judged);
                 }
@@ -402,13 +402,19 @@ impl Wake {
     }
 
     /// Asks for what will be judged soon.
-    fn fetch(&self, numbers: &[u32], at: usize) {
+    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, changed: bool) {
         let kept = self.levels.kept();
         if let Some(&number) = numbers.get(at + 2 * AHEAD) {
             kept.fetch_place(number);
+            if changed {
+                judging.accounts.fetch_place(number as usize);
+            }
         }
         if let Some(&number) = numbers.get(at + AHEAD) {
             kept.fetch(number);
+            if changed {
+                judging.accounts.fetch(number as usize);
+            }
         }
     }
 
@@ -447,4 +453,4 @@ const FEW: usize = 512;
 const MANY: usize = 32 * FEW;
 
 /// How many accounts before it is judged one is asked for.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
