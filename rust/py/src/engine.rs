@@ -1,117 +1,32 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+//! The live engine: a method for each thing that can be asked of it or told it. What only passes on what was said to
+//! `xmfast.Engine` begins with an underscore.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    AccountId, Applied, Event, Fill, Id, OpenOrder, Place, Pool, QUANTITY_DECIMALS, Reason,
-    Rounding,
+    AccountId, Event, Fill, Id, OpenOrder, Place, Pool, QUANTITY_DECIMALS, Rounding,
 };
 
 use crate::book::{Book, id_array};
+use crate::engine_lock::{Engine, fallen, ids_of};
 use crate::error::{Error, Result};
 use crate::events::{
-    Object, account, asset, contracts, fee, instrument, limit_price, limits, margin_model, money,
-    needed, new_order, order_number, payment, price, read_accrual, read_fills, read_orders,
-    read_ticks, tick_price, units,
+    Flag, Object, account, asset, contracts, fee, instrument, limit_price, limits, margin_model,
+    money, new_order, order_number, payment, price, read_accrual, read_fills, read_ticks,
+    tick_price, units,
 };
-use crate::frame::fault;
 use crate::market::Market;
-use crate::order_checked::{CheckColumns, OrderChecked, check_columns};
+use crate::order_check::{CheckColumns, OrderCheck, check_columns, columns_of};
+use crate::order_columns::OrderColumns;
 use crate::run::run;
 use crate::universe::{id_object, with_id};
-
-/// See `xmfast.Engine`.
-#[pyclass(frozen, module = "xmfast._core")]
-pub(crate) struct Engine(Mutex<xmfast_core::Engine>, Mutex<Vec<Rules>>);
-
-/// A model as the core has it, as long as it has it, and as Python knows it.
-type Rules = (Weak<xmfast_core::MarginModel>, Py<PyAny>);
 
 /// Number, instrument, quantity, price, reduce_only.
 type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, f64, bool);
 
 /// Name of a kind of event, how many, nanoseconds of all, and counts by power of two of nanoseconds.
 type EventCounts = (&'static str, u64, u64, Vec<u64>);
-
-impl Engine {
-    /// The engine, waiting for whoever has it; the interpreter is let go meanwhile, so that they can end.
-    fn locked<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, xmfast_core::Engine> {
-        loop {
-            match self.0.try_lock() {
-                Ok(engine) => return engine,
-                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => py.detach(|| {
-                    drop(self.0.lock().unwrap_or_else(PoisonError::into_inner));
-                }),
-            }
-        }
-    }
-
-    /// A model that the engine has or had, as Python knows it.
-    fn known_as(&self, py: Python<'_>, model: &Arc<xmfast_core::MarginModel>) -> Py<PyAny> {
-        let rules = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |(known, _): &&Rules| std::ptr::eq(known.as_ptr(), Arc::as_ptr(model));
-        let (_, known_as) = rules.iter().find(same).expect("noted before it was set");
-        known_as.clone_ref(py)
-    }
-
-    /// Applies an event that concerns few accounts, attached: letting go of the interpreter would take longer.
-    fn apply(
-        &self,
-        py: Python<'_>,
-        client_id: Option<Object<'_, '_>>,
-        event: impl FnOnce(&xmfast_core::Engine) -> Result<Event>,
-    ) -> Result<Applied> {
-        let mut engine = self.locked(py);
-        let event = event(&engine)?;
-        let never = &mut xmfast_core::pool::never;
-        let Some(name) = client_id else {
-            return Ok(engine.apply(&event, never)?);
-        };
-        let Ok(name) = name.extract::<&str>() else {
-            return Err(fault(
-                &Place::frame("client_id"),
-                None,
-                needed("text", name),
-            ));
-        };
-        Ok(engine.apply_once(name, &event, never)?)
-    }
-
-    /// Applies an event that concerns everybody, detached.
-    fn apply_to_all<'py>(
-        &self,
-        py: Python<'py>,
-        event: impl FnOnce(&xmfast_core::Engine) -> Result<Event>,
-    ) -> Result<Bound<'py, PyAny>> {
-        let event = event(&self.locked(py))?;
-        run(py, |stop| {
-            let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let applied = engine.apply(&event, stop)?;
-            Ok(fallen(&engine, &applied))
-        })
-        .map(|(ids, accounts)| id_array(py, &ids, accounts.into_iter()))?
-        .map_err(Error::from)
-    }
-}
-
-/// Ids of accounts, by number.
-fn ids_of<'py>(
-    py: Python<'py>,
-    engine: &xmfast_core::Engine,
-    accounts: Vec<u32>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let accounts = accounts.into_iter().map(|account| account as usize);
-    id_array(py, engine.accounts(), accounts)
-}
-
-/// Ids, and the accounts that an event made liquidatable.
-fn fallen(engine: &xmfast_core::Engine, applied: &Applied) -> (Arc<xmfast_core::Ids>, Vec<usize>) {
-    let fallen = engine.fallen()[applied.fallen.clone()].iter();
-    let accounts = fallen.map(|&account| account as usize).collect();
-    (engine.accounts().clone(), accounts)
-}
 
 #[pymethods]
 impl Engine {
@@ -126,73 +41,98 @@ impl Engine {
     ) -> Result<Self> {
         let _state = FloatState::standard();
         let (book, market, model) = (&book.get().0, &market.get().0, margin_model(model)?);
-        let rules = (Arc::downgrade(&model), known_as);
         let (decimals, limits) = limits(said, book.universe())?;
         let open = |stop: xmfast_core::pool::Stop<'_>| {
             xmfast_core::Engine::new(book, market, model, (&decimals, limits), stop)
         };
-        Ok(Self(Mutex::new(run(py, open)?), Mutex::new(vec![rules])))
+        Ok(Self::of(run(py, open)?, known_as))
     }
 
+    /// Say whether an order may rest; nothing changes.
+    ///
+    /// Parameters
+    /// ----------
+    /// quantity : number
+    ///     Contracts, negative to sell; at most 8 decimals.
+    /// price : number
+    ///     Limit price, quote.
+    /// reduce_only : bool
+    ///     Whether it can only make a position smaller: then it is accepted however little is left, if there is a
+    ///     position on the other side as large as all such orders together.
+    ///
+    /// Returns
+    /// -------
+    /// OrderCheck
+    ///     Accepted if initial health is >= 0 after the order rests, decided exactly, and no limit is passed.
+    #[pyo3(
+        signature = (account, instrument, quantity, price, reduce_only=Flag(None)),
+        text_signature = "($self, account, instrument, quantity, price, reduce_only=False)"
+    )]
     fn check_order(
         &self,
         py: Python<'_>,
-        account_id: Object<'_, '_>,
-        instrument_id: Object<'_, '_>,
+        account: Object<'_, '_>,
+        instrument: Object<'_, '_>,
         quantity: Object<'_, '_>,
         price: Object<'_, '_>,
-        reduce_only: Object<'_, '_>,
-    ) -> Result<OrderChecked> {
+        reduce_only: Flag<'_, '_>,
+    ) -> Result<OrderCheck> {
         let mut engine = self.locked(py);
-        let row = account(&engine, account_id)?;
-        let order = new_order(&engine, instrument_id, quantity, price, reduce_only)?;
-        Ok(engine.check_order(row, order, None)?.into())
+        let terms = (quantity, price);
+        let (account, order) = new_order(&engine, account, instrument, terms, reduce_only)?;
+        Ok(engine.check_order(account, order, None)?.into())
     }
 
     /// Columns account, instrument, quantity, price, reduce_only.
-    fn check_orders<'py>(
+    fn _check_orders<'py>(
         &self,
         py: Python<'py>,
         orders: Object<'_, 'py>,
     ) -> Result<CheckColumns<'py>> {
-        let orders = read_orders(&self.locked(py), orders)?;
-        let checks = run(py, |stop| {
-            let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            engine.check_orders(&orders, stop)
+        let orders = OrderColumns::read(orders)?;
+        let orders = orders.rows();
+        let columns = run(py, |stop| {
+            let mut engine = self.held();
+            let order = |engine: &xmfast_core::Engine, row: usize| orders.order(engine, row);
+            Ok(columns_of(&engine.check_orders(
+                orders.len(),
+                order,
+                stop,
+            )?))
         })?;
-        Ok(check_columns(py, &checks))
+        Ok(check_columns(py, columns))
     }
 
     /// Number of the order, if it was placed, and its check.
     #[expect(clippy::too_many_arguments, reason = "as many as Python passes")]
-    fn place(
+    fn _place(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
         instrument_id: Object<'_, '_>,
         quantity: Object<'_, '_>,
         price: Object<'_, '_>,
-        reduce_only: Object<'_, '_>,
+        reduce_only: Flag<'_, '_>,
         client_id: Option<Object<'_, '_>>,
-    ) -> Result<(Option<u64>, OrderChecked)> {
+    ) -> Result<(Option<u64>, OrderCheck)> {
         let applied = self.apply(py, client_id, |engine| {
-            Ok(Event::Place {
-                account: account(engine, account_id)?,
-                order: new_order(engine, instrument_id, quantity, price, reduce_only)?,
-            })
+            let terms = (quantity, price);
+            let (account, order) =
+                new_order(engine, account_id, instrument_id, terms, reduce_only)?;
+            Ok(Event::Place { account, order })
         })?;
         let check = applied.check.expect("an order was checked");
         Ok((applied.order, check.into()))
     }
 
-    fn amend(
+    fn _amend(
         &self,
         py: Python<'_>,
         order: Object<'_, '_>,
         quantity: Option<Object<'_, '_>>,
         new_price: Option<Object<'_, '_>>,
         client_id: Option<Object<'_, '_>>,
-    ) -> Result<OrderChecked> {
+    ) -> Result<OrderCheck> {
         let applied = self.apply(py, client_id, |_| {
             Ok(Event::Amend {
                 order: order_number(order)?,
@@ -203,7 +143,7 @@ impl Engine {
         Ok(applied.check.expect("an order was checked").into())
     }
 
-    fn cancel(
+    fn _cancel(
         &self,
         py: Python<'_>,
         order: Object<'_, '_>,
@@ -218,7 +158,7 @@ impl Engine {
     }
 
     /// Number, instrument, quantity, price, reduce_only of every open order.
-    fn open_orders<'py>(
+    fn _open_orders<'py>(
         &self,
         py: Python<'py>,
         account_id: Object<'_, '_>,
@@ -236,7 +176,7 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "as many as Python passes")]
-    fn fill(
+    fn _fill(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
@@ -262,10 +202,10 @@ impl Engine {
     }
 
     /// Columns account, instrument, quantity, price, fee.
-    fn fills(&self, py: Python<'_>, fills: Object<'_, '_>) -> Result<()> {
+    fn _fills(&self, py: Python<'_>, fills: Object<'_, '_>) -> Result<()> {
         let fills = read_fills(&self.locked(py), fills)?;
         run(py, |stop| {
-            let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut engine = self.held();
             engine.apply_fills(&fills, stop)
         })
     }
@@ -275,7 +215,7 @@ impl Engine {
         clippy::needless_pass_by_value,
         reason = "as Python passes them"
     )]
-    fn trade(
+    fn _trade(
         &self,
         py: Python<'_>,
         accounts: (Bound<'_, PyAny>, Bound<'_, PyAny>),
@@ -308,7 +248,7 @@ impl Engine {
         Ok(())
     }
 
-    fn deposit(
+    fn _deposit(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
@@ -324,7 +264,7 @@ impl Engine {
         Ok(())
     }
 
-    fn withdraw(
+    fn _withdraw(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
@@ -341,7 +281,7 @@ impl Engine {
     }
 
     /// Of an asset or of an instrument.
-    fn transfer(
+    fn _transfer(
         &self,
         py: Python<'_>,
         source: Object<'_, '_>,
@@ -377,7 +317,7 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "as many as Python passes")]
-    fn exchange(
+    fn _exchange(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
@@ -401,7 +341,7 @@ impl Engine {
     }
 
     /// Of one instrument, or of an index.
-    fn tick<'py>(
+    fn _tick<'py>(
         &self,
         py: Python<'py>,
         id: Object<'_, '_>,
@@ -427,11 +367,11 @@ impl Engine {
     }
 
     /// Of instruments and indices by id, each with its price.
-    fn ticks<'py>(&self, py: Python<'py>, prices: Object<'_, '_>) -> Result<Bound<'py, PyAny>> {
+    fn _ticks<'py>(&self, py: Python<'py>, prices: Object<'_, '_>) -> Result<Bound<'py, PyAny>> {
         self.apply_to_all(py, |engine| Ok(Event::Tick(read_ticks(engine, prices)?)))
     }
 
-    fn accrue<'py>(
+    fn _accrue<'py>(
         &self,
         py: Python<'py>,
         time: Option<i64>,
@@ -444,7 +384,7 @@ impl Engine {
         })
     }
 
-    fn settle<'py>(
+    fn _settle<'py>(
         &self,
         py: Python<'py>,
         instrument_id: Object<'_, '_>,
@@ -458,22 +398,18 @@ impl Engine {
         })
     }
 
-    fn set_parameters<'py>(
+    fn _set_parameters<'py>(
         &self,
         py: Python<'py>,
         model: Object<'_, '_>,
         known_as: Py<PyAny>,
     ) -> Result<Bound<'py, PyAny>> {
         let model = margin_model(model)?;
-        {
-            let mut rules = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-            rules.retain(|(model, _)| model.strong_count() > 0);
-            rules.push((Arc::downgrade(&model), known_as));
-        }
+        self.note_model(&model, known_as);
         self.apply_to_all(py, |_| Ok(Event::SetParameters(model)))
     }
 
-    fn add_account(
+    fn _add_account(
         &self,
         py: Python<'_>,
         id: Object<'_, '_>,
@@ -490,39 +426,39 @@ impl Engine {
         Ok(())
     }
 
-    fn fallen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn _fallen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let mut engine = self.locked(py);
         let accounts = engine.drain_fallen();
         ids_of(py, &engine, accounts)
     }
 
-    fn recovered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn _recovered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let mut engine = self.locked(py);
         let accounts = engine.drain_recovered();
         ids_of(py, &engine, accounts)
     }
 
     /// Accounts, and the alert level that each has reached.
-    fn alerts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
+    fn _alerts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
         let mut engine = self.locked(py);
         let (accounts, levels) = engine.drain_alerted().into_iter().unzip();
         Ok((ids_of(py, &engine, accounts)?, levels))
     }
 
-    fn alerted<'py>(&self, py: Python<'py>, level: f64) -> Result<Bound<'py, PyAny>> {
+    fn _alerted<'py>(&self, py: Python<'py>, level: f64) -> Result<Bound<'py, PyAny>> {
         let engine = self.locked(py);
         let accounts = engine.alerted(level)?;
         Ok(ids_of(py, &engine, accounts)?)
     }
 
-    fn liquidatable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn _liquidatable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let engine = self.locked(py);
         let accounts = engine.liquidatable();
         ids_of(py, &engine, accounts)
     }
 
     /// Accounts and instruments.
-    fn liquidatable_positions<'py>(
+    fn _liquidatable_positions<'py>(
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyList>)> {
@@ -538,7 +474,7 @@ impl Engine {
     }
 
     /// The book, the market and the model of one moment.
-    fn snapshot(&self, py: Python<'_>) -> Result<(Book, Market, Py<PyAny>)> {
+    fn _snapshot(&self, py: Python<'_>) -> Result<(Book, Market, Py<PyAny>)> {
         let (snapshot, market, model) = {
             let engine = self.locked(py);
             let model = self.known_as(py, engine.model());
@@ -549,13 +485,13 @@ impl Engine {
     }
 
     /// The rules of now.
-    fn model(&self, py: Python<'_>) -> Py<PyAny> {
+    fn _model(&self, py: Python<'_>) -> Py<PyAny> {
         let model = self.locked(py).model().clone();
         self.known_as(py, &model)
     }
 
     /// By asset: units by pool, in the order of `pools`, and decimals.
-    fn totals(&self, py: Python<'_>) -> Vec<(Vec<i128>, u32)> {
+    fn _totals(&self, py: Python<'_>) -> Vec<(Vec<i128>, u32)> {
         let engine = self.locked(py);
         let totals = engine.totals().iter().enumerate();
         totals
@@ -565,26 +501,20 @@ impl Engine {
 
     /// Names of the pools.
     #[staticmethod]
-    fn pools() -> Vec<&'static str> {
+    fn _pools() -> Vec<&'static str> {
         Pool::ALL.iter().map(|(_, name)| *name).collect()
     }
 
-    /// Names of the reasons.
-    #[staticmethod]
-    fn reasons() -> Vec<&'static str> {
-        Reason::ALL.iter().map(|(_, name)| *name).collect()
-    }
-
-    fn residue(&self, py: Python<'_>) -> Vec<f64> {
+    fn _residue(&self, py: Python<'_>) -> Vec<f64> {
         self.locked(py).residue().to_vec()
     }
 
-    fn state_hash(&self, py: Python<'_>) -> String {
+    fn _state_hash(&self, py: Python<'_>) -> String {
         format!("{:032x}", self.locked(py).state_hash())
     }
 
     /// Counts by kind of event, and how many accounts price changes made the engine judge.
-    fn metrics(&self, py: Python<'_>) -> (Vec<EventCounts>, u64) {
+    fn _metrics(&self, py: Python<'_>) -> (Vec<EventCounts>, u64) {
         let engine = self.locked(py);
         let metrics = engine.metrics();
         let events = metrics.events.iter().map(|(name, latency)| {
@@ -595,7 +525,7 @@ impl Engine {
     }
 
     /// Bytes of the ledger, number of levels, bytes of what watches.
-    fn memory(&self, py: Python<'_>) -> (usize, usize, usize) {
+    fn _memory(&self, py: Python<'_>) -> (usize, usize, usize) {
         self.locked(py).memory()
     }
 
