@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -9,30 +9,27 @@ use xmfast_core::{
 };
 
 use crate::book::{Book, id_array};
+use crate::engine_figures::{AssetTotals, EventCounts, event_counts, residue, totals};
 use crate::error::{Error, Result};
 use crate::events::{
     Object, account, asset, contracts, fee, instrument, limit_price, limits, margin_model, money,
     needed, new_order, order_number, payment, price, read_accrual, read_fills, read_orders,
     read_ticks, tick_price, units,
 };
+use crate::extension::read_extension;
 use crate::frame::fault;
 use crate::market::Market;
 use crate::order_checked::{CheckColumns, OrderChecked, check_columns};
+use crate::rules::KnownRules;
 use crate::run::run;
 use crate::universe::{id_object, with_id};
 
 /// See `xmfast.Engine`.
 #[pyclass(frozen, module = "xmfast._core")]
-pub(crate) struct Engine(Mutex<xmfast_core::Engine>, Mutex<Vec<Rules>>);
-
-/// A model as the core has it, as long as it has it, and as Python knows it.
-type Rules = (Weak<xmfast_core::MarginModel>, Py<PyAny>);
+pub(crate) struct Engine(Mutex<xmfast_core::Engine>, KnownRules);
 
 /// Number, instrument, quantity, price, reduce_only.
 type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, f64, bool);
-
-/// Name of a kind of event, how many, nanoseconds of all, and counts by power of two of nanoseconds.
-type EventCounts = (&'static str, u64, u64, Vec<u64>);
 
 impl Engine {
     /// The engine, waiting for whoever has it; the interpreter is let go meanwhile, so that they can end.
@@ -46,14 +43,6 @@ impl Engine {
                 }),
             }
         }
-    }
-
-    /// A model that the engine has or had, as Python knows it.
-    fn known_as(&self, py: Python<'_>, model: &Arc<xmfast_core::MarginModel>) -> Py<PyAny> {
-        let rules = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |(known, _): &&Rules| std::ptr::eq(known.as_ptr(), Arc::as_ptr(model));
-        let (_, known_as) = rules.iter().find(same).expect("noted before it was set");
-        known_as.clone_ref(py)
     }
 
     /// Applies an event that concerns few accounts, attached: letting go of the interpreter would take longer.
@@ -83,16 +72,26 @@ impl Engine {
     fn apply_to_all<'py>(
         &self,
         py: Python<'py>,
-        event: impl FnOnce(&xmfast_core::Engine) -> Result<Event>,
+        event: impl Fn(&xmfast_core::Engine) -> Result<Event>,
     ) -> Result<Bound<'py, PyAny>> {
-        let event = event(&self.locked(py))?;
-        run(py, |stop| {
-            let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let applied = engine.apply(&event, stop)?;
-            Ok(fallen(&engine, &applied))
-        })
-        .map(|(ids, accounts)| id_array(py, &ids, accounts.into_iter()))?
-        .map_err(Error::from)
+        loop {
+            let (event, universe) = {
+                let engine = self.locked(py);
+                (event(&engine)?, engine.universe().clone())
+            };
+            let applied = run(py, |stop| {
+                let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                // Somebody was faster and added assets: then the event speaks of other rows.
+                if !Arc::ptr_eq(engine.universe(), &universe) {
+                    return Ok(None);
+                }
+                let applied = engine.apply(&event, stop)?;
+                Ok(Some(fallen(&engine, &applied)))
+            })?;
+            if let Some((ids, accounts)) = applied {
+                return Ok(id_array(py, &ids, accounts.into_iter())?);
+            }
+        }
     }
 }
 
@@ -126,12 +125,12 @@ impl Engine {
     ) -> Result<Self> {
         let _state = FloatState::standard();
         let (book, market, model) = (&book.get().0, &market.get().0, margin_model(model)?);
-        let rules = (Arc::downgrade(&model), known_as);
+        let rules = KnownRules::new(&model, known_as);
         let (decimals, limits) = limits(said, book.universe())?;
         let open = |stop: xmfast_core::pool::Stop<'_>| {
             xmfast_core::Engine::new(book, market, model, (&decimals, limits), stop)
         };
-        Ok(Self(Mutex::new(run(py, open)?), Mutex::new(vec![rules])))
+        Ok(Self(Mutex::new(run(py, open)?), rules))
     }
 
     fn check_order(
@@ -465,12 +464,24 @@ impl Engine {
         known_as: Py<PyAny>,
     ) -> Result<Bound<'py, PyAny>> {
         let model = margin_model(model)?;
-        {
-            let mut rules = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-            rules.retain(|(model, _)| model.strong_count() > 0);
-            rules.push((Arc::downgrade(&model), known_as));
-        }
-        self.apply_to_all(py, |_| Ok(Event::SetParameters(model)))
+        self.1.note(&model, known_as);
+        self.apply_to_all(py, |_| Ok(Event::SetParameters(model.clone())))
+    }
+
+    fn add_instruments<'py>(
+        &self,
+        py: Python<'py>,
+        model: Object<'_, '_>,
+        known_as: Py<PyAny>,
+        market: Option<&Bound<'_, Market>>,
+        said: Object<'_, '_>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let model = margin_model(model)?;
+        self.1.note(&model, known_as);
+        self.apply_to_all(py, |engine| {
+            let extension = read_extension(engine, &model, market, said)?;
+            Ok(Event::AddInstruments(Box::new(extension)))
+        })
     }
 
     fn add_account(
@@ -528,7 +539,7 @@ impl Engine {
     fn snapshot(&self, py: Python<'_>) -> Result<(Book, Market, Py<PyAny>)> {
         let (snapshot, market, model) = {
             let engine = self.locked(py);
-            let model = self.known_as(py, engine.model());
+            let model = self.1.known_as(py, engine.model());
             (engine.snapshot(), engine.market().clone(), model)
         };
         let book = run(py, |stop| snapshot.book(stop))?;
@@ -538,16 +549,12 @@ impl Engine {
     /// The rules of now.
     fn model(&self, py: Python<'_>) -> Py<PyAny> {
         let model = self.locked(py).model().clone();
-        self.known_as(py, &model)
+        self.1.known_as(py, &model)
     }
 
-    /// By asset: units by pool, in the order of `pools`, and decimals.
-    fn totals(&self, py: Python<'_>) -> Vec<(Vec<i128>, u32)> {
-        let engine = self.locked(py);
-        let totals = engine.totals().iter().enumerate();
-        totals
-            .map(|(asset, totals)| (totals.to_vec(), engine.decimals(asset as u32)))
-            .collect()
+    /// By asset: its id, units by pool, in the order of `pools`, and decimals.
+    fn totals<'py>(&self, py: Python<'py>) -> PyResult<Vec<AssetTotals<'py>>> {
+        totals(py, &self.locked(py))
     }
 
     /// Names of the pools.
@@ -562,8 +569,8 @@ impl Engine {
         Reason::ALL.iter().map(|(_, name)| *name).collect()
     }
 
-    fn residue(&self, py: Python<'_>) -> Vec<f64> {
-        self.locked(py).residue().to_vec()
+    fn residue<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        residue(py, &self.locked(py))
     }
 
     fn state_hash(&self, py: Python<'_>) -> String {
@@ -573,12 +580,7 @@ impl Engine {
     /// Counts by kind of event, and how many accounts price changes made the engine judge.
     fn metrics(&self, py: Python<'_>) -> (Vec<EventCounts>, u64) {
         let engine = self.locked(py);
-        let metrics = engine.metrics();
-        let events = metrics.events.iter().map(|(name, latency)| {
-            let total = latency.total.as_nanos() as u64;
-            (*name, latency.count, total, latency.buckets.to_vec())
-        });
-        (events.collect(), metrics.rejudged)
+        (event_counts(&engine), engine.metrics().rejudged)
     }
 
     /// Bytes of the ledger, number of levels, bytes of what watches.

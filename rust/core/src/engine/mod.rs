@@ -9,6 +9,7 @@ mod cash;
 mod check;
 mod event;
 mod everybody;
+mod extension;
 mod fills;
 mod hash;
 mod judge;
@@ -24,6 +25,7 @@ mod watcher;
 
 pub use check::{OrderCheck, Reason};
 pub use event::{AccountId, Accrual, Event, Fill, NewOrder, Payment, Price, Rejudged};
+pub use extension::Extension;
 pub use metrics::{Latency, Metrics};
 pub use model::MarginModel;
 pub use queries::Snapshot;
@@ -204,6 +206,7 @@ impl Engine {
             Event::Settle { instrument, price } => self.settle(*instrument, price, stop)?,
             Event::SetParameters(model) => self.set_parameters(model, stop)?,
             Event::AddAccount(id) => self.add_account(id)?,
+            Event::AddInstruments(extension) => self.add_instruments(extension, stop)?,
         }
         self.metrics.count(event.name(), start.elapsed());
         applied.fallen = before..self.changes.fallen.len();
