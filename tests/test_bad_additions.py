@@ -182,7 +182,7 @@ def test_figures_at_which_nobody_can_be_judged(engine: xm.Engine, name: str, bad
     figures: dict[str, Any] = {name: {of: bad}}
     market = xm.Market(universe, **figures)
     model = model_on(universe)
-    refused(lambda: engine.add_instruments(model, market), xm.InputError, name, "1e-30", "1e30")
+    refused(lambda: engine.add_instruments(model, market), xm.InputError, name, of, "1e-30", "1e30")
 
 
 LIMITS = ("position_limit", "open_interest_limit")

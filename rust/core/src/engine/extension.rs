@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::model::MarginModel;
 use super::{Engine, Limits, refused};
 use crate::error::{Error, Place, Result};
+use crate::exact::GivenColumn;
+use crate::ids::Id;
 use crate::market::Market;
 use crate::model::is_moderate;
 use crate::pool::Stop;
@@ -84,21 +86,31 @@ impl Limits {
 }
 
 /// Refuses figures so far from 1 that an engine's could leave the range of f64, as ticks and accruals do.
-fn check_figures(market: &Market) -> Result<()> {
-    for (name, column) in [
-        ("index_price", market.index_price()),
-        ("mark_price", market.mark_price()),
-        ("deposit_index", market.deposit_index()),
-        ("borrow_index", market.borrow_index()),
-        ("cumulative_funding", market.cumulative_funding()),
-    ] {
-        // One that is not given is NaN, and moderate.
-        if let Some(extreme) = column.floats().iter().find(|figure| !is_moderate(**figure)) {
-            return Err(Error::Value {
-                place: Place::frame(name),
-                problem: format!("{extreme:e} is neither 0 nor from 1e-30 to below 1e30"),
-            });
-        }
-    }
-    Ok(())
+pub(super) fn check_figures(market: &Market) -> Result<()> {
+    let universe = market.universe();
+    let index = |row: usize| universe.index_name(row);
+    let asset = |row: usize| universe.assets().get(row);
+    let instrument = |row: usize| universe.instruments().get(row);
+    check_column("index_price", market.index_price(), index)?;
+    check_column("mark_price", market.mark_price(), instrument)?;
+    check_column("deposit_index", market.deposit_index(), asset)?;
+    check_column("borrow_index", market.borrow_index(), asset)?;
+    let funding = market.cumulative_funding();
+    check_column("cumulative_funding", funding, instrument)
+}
+
+fn check_column<'a>(
+    name: &'static str,
+    column: &GivenColumn,
+    id: impl Fn(usize) -> Id<'a>,
+) -> Result<()> {
+    // One that is not given is NaN, and moderate.
+    let extreme = |(_, figure): &(usize, &f64)| !is_moderate(**figure);
+    let Some((row, figure)) = column.floats().iter().enumerate().find(extreme) else {
+        return Ok(());
+    };
+    Err(Error::Value {
+        place: Place::frame(name).id(id(row)),
+        problem: format!("{figure:e} is neither 0 nor from 1e-30 to below 1e30"),
+    })
 }

@@ -118,7 +118,8 @@ impl Engine {
     /// Opens an engine with what a book holds, rounded to `decimals` of each asset against the accounts.
     ///
     /// # Errors
-    /// As [`MarginModel::evaluate`]; an amount that is too large for the ledger.
+    /// As [`MarginModel::evaluate`]; an amount that is too large for the ledger; a figure of the market that no tick or
+    /// accrual could set.
     pub fn new(
         book: &Book,
         market: &Market,
@@ -135,6 +136,7 @@ impl Engine {
                 });
             }
         }
+        extension::check_figures(market)?;
         let (mut ledger, residue) = Ledger::open(book, market, decimals, &mut *stop)?;
         let mut order_account = HashMap::new();
         let next_order = ledger.number_orders(&mut order_account);
