@@ -83,6 +83,7 @@ class Scene:
         assets = engine.universe.assets
         self.decimals = {asset: decimals if isinstance(decimals, int) else decimals[asset] for asset in assets}
         self.settled: set[Any] = set()
+        self.alerts: Sequence[float] = ()
         self._take_over(venue)
         self.look()
 

@@ -44,7 +44,7 @@ def enough_has_happened() -> Iterator[None]:
     if met["histories"] < 500:
         return
     # A set that is always empty is easily right.
-    often = {"fell": 0.5, "recovered": 0.4, "was refused": 0.2, "went on with more": 0.2}
+    often = {"fell": 0.5, "recovered": 0.4, "was refused": 0.2, "was told of": 0.4, "went on with more": 0.2}
     for what, share in often.items():
         played = met["histories"]
         assert met[what] >= share * played, f"in {played} histories it happened {met[what]} times that somebody {what}"
@@ -64,6 +64,7 @@ class Watched:
     def __init__(self, scene: Scene) -> None:
         self.scene, self.engine = scene, scene.engine
         assert self.engine.fallen().tolist() == [] and self.engine.recovered().tolist() == []
+        self.nearness: dict[Unit, int] = {}
         self.standing = self.evaluated()
 
     def evaluated(self) -> dict[Unit, bool]:
@@ -77,6 +78,10 @@ class Watched:
         accounts, instruments = self.engine.liquidatable_positions()
         alone = [unit for unit, down in standing.items() if down and unit[1] is not None]
         assert list(zip(accounts.tolist(), instruments, strict=True)) == alone
+        self.nearness = {unit: sum(level <= ratio for level in self.scene.alerts) for unit, ratio in ratios(report)}
+        for place, level in enumerate(self.scene.alerts):
+            near = {unit: reached > place for unit, reached in self.nearness.items()}
+            assert self.engine.alerted(level).tolist() == in_order(report, near)
         return standing
 
     def step(self, happens: Event) -> None:
@@ -92,14 +97,17 @@ class Watched:
         if happens.name == "add_instruments":
             met["went on with more"] += 1
             assert_keeps_figures(market, self.scene.market)
-        was, self.standing, many = self.standing, self.evaluated(), happens.name == "fills"
+        before_near, was = self.nearness, self.standing
+        self.standing = self.evaluated()
         fallen = {unit[0] for unit, down in self.standing.items() if down and not was.get(unit, False)}
         # A position that is closed is liquidatable no more.
         recovered = {unit[0] for unit, down in was.items() if down and not self.standing.get(unit, False)}
-        # One that is filled twice may have fallen and recovered in between, and then it is in both.
-        twice = {account for account, times in Counter(happens.args[0]).items() if times > 1} if many else set()
         for said, right in ((self.engine.fallen().tolist(), fallen), (self.engine.recovered().tolist(), recovered)):
-            assert len(said) == len(set(said)) and right <= set(said) <= right | twice, (said, right)
+            assert len(said) == len(set(said)) and set(said) == right, (said, right)
+        told = dict(zip(*(column.tolist() for column in self.engine.alerts()), strict=True))
+        came = nearer(before_near, self.nearness)
+        assert told == {account: self.scene.alerts[reached - 1] for account, reached in came.items()}
+        met["was told of"] += bool(came)
         if happens.name in ("tick", "ticks", "accrue", "settle", "set_parameters", "add_instruments"):
             assert sorted(returned.tolist()) == sorted(fallen)
         met["fell"] += bool(fallen)
@@ -127,6 +135,24 @@ def standing_of(report: Any) -> dict[Unit, bool]:
     pools = zip(report.accounts.tolist(), report.liquidatable.tolist(), strict=True)
     alone = zip(isolated.accounts.tolist(), isolated.instruments.tolist(), isolated.liquidatable.tolist(), strict=True)
     return {(account, None): down for account, down in pools} | {(account, at): down for account, at, down in alone}
+
+
+def ratios(report: Any) -> Iterator[tuple[Unit, float]]:
+    """Return the margin ratios of all that stands for itself."""
+    isolated = report.isolated
+    pools = ((account, None) for account in report.accounts.tolist())
+    alone = zip(isolated.accounts.tolist(), isolated.instruments.tolist(), strict=True)
+    yield from zip(pools, report.margin_ratio.tolist(), strict=True)
+    yield from zip(alone, isolated.margin_ratio.tolist(), strict=True)
+
+
+def nearer(before: dict[Unit, int], now: dict[Unit, int]) -> dict[Any, int]:
+    """Return the alert levels that accounts have reached and had not, by account the highest."""
+    came: dict[Any, int] = {}
+    for unit, reached in now.items():
+        if reached > before.get(unit, 0):
+            came[unit[0]] = max(reached, came.get(unit[0], 0))
+    return came
 
 
 def in_order(report: Any, standing: dict[Unit, bool]) -> list[Any]:
@@ -199,6 +225,7 @@ def opened(venue: Venue, inputs: Any, seed: int, rules: Callable[[Venue, Random]
     options: dict[str, Any] = {
         "borrowable": [asset for asset in book.universe.assets if random.random() < 0.5],
         "withdrawable_gain_share": random.choice((0.0, 0.5, 1.0)),
+        "alert_levels": random.choice(((), (0.4, 0.8, 0.95))),
     }
     try:
         engine = xm.Engine(book, market, model, decimals=decimals, **options)
@@ -206,7 +233,9 @@ def opened(venue: Venue, inputs: Any, seed: int, rules: Callable[[Venue, Random]
         # So much is posted of something that is worth so little that the ledger would need more than 64 bits.
         decimals = dict.fromkeys(decimals, 2)
         engine = xm.Engine(book, market, model, decimals=decimals, **options)
-    return Scene(engine, random, venue, rules=rules, decimals=decimals)
+    scene = Scene(engine, random, venue, rules=rules, decimals=decimals)
+    scene.alerts = options["alert_levels"]
+    return scene
 
 
 def linear_rules(venue: Venue, random: Random) -> Rules:

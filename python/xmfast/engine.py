@@ -40,6 +40,8 @@ class Engine:
     position_limit, open_interest_limit : dict, optional
         Contracts by instrument: largest position of an account, open orders of the worse side filled; largest sum of
         all long positions.
+    alert_levels : iterable of float, default none
+        Margin ratios below 1 that :meth:`alerts` tells of when an account reaches them, such as ``(0.8, 0.9)``.
 
     Notes
     -----
@@ -87,6 +89,7 @@ class Engine:
         withdrawable_gain_share: float = 0.0,
         position_limit: Mapping[Any, Number] | None = None,
         open_interest_limit: Mapping[Any, Number] | None = None,
+        alert_levels: Iterable[float] = (),
     ) -> None:
         inputs = core_inputs(book, market)
         assets = book.universe.assets
@@ -100,6 +103,7 @@ class Engine:
             "position_limit": dict(position_limit or {}),
             "open_interest_limit": dict(open_interest_limit or {}),
             "withdrawable_gain_share": share,
+            "alert_levels": sorted({one_number("alert_levels", level) for level in alert_levels}),
         }
         self._core = _core.Engine(*inputs, _core_of(model), model, said)
 
@@ -204,7 +208,10 @@ class Engine:
         self._core.fill(account, instrument, quantity, price, fee, order_id, client_id)
 
     def fills(self, account: Any, instrument: Any, quantity: Any, price: Any, fee: Any = None) -> None:
-        """Book many fills in order: all, or none if one is refused, which the error names."""
+        """Book many fills in order: all, or none if one is refused, which the error names.
+
+        As with many prices, accounts are judged once all of them are booked.
+        """
         columns = {"account": account, "instrument": instrument, "quantity": quantity, "price": price}
         self._core.fills(read_frame("fills", columns if fee is None else {**columns, "fee": fee}))
 
@@ -382,6 +389,32 @@ class Engine:
     def recovered(self) -> NDArray[Any]:
         """Accounts of which something became healthy again since this was last asked; then forget them."""
         return self._core.recovered()
+
+    def alerts(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Accounts that came nearer to liquidation since this was last asked; then forget them.
+
+        Returns
+        -------
+        accounts, levels : ndarray
+            Each account once, in order, whose margin ratio, of its pool or of an isolated position, has reached an
+            alert level that it had not reached before; and the highest of these levels.
+
+        Examples
+        --------
+        >>> engine = xm.Engine(book, market, model, alert_levels=(0.5, 0.8))
+        >>> for price in (70_000, 61_800):
+        ...     fallen = engine.tick("BTC-PERP", price)
+        >>> engine.alerts()
+        (array(['bob'], dtype=object), array([0.5]))
+        >>> engine.alerted(0.5)
+        array(['bob'], dtype=object)
+        """
+        accounts, levels = self._core.alerts()
+        return accounts, np.array(levels, dtype=np.float64)
+
+    def alerted(self, level: float) -> NDArray[Any]:
+        """Accounts of which something has a margin ratio of at least an alert level now; in order of the book."""
+        return self._core.alerted(level)
 
     def liquidatable(self) -> NDArray[Any]:
         """Accounts whose pool, or one of whose isolated positions, is liquidatable now; in order of the book."""

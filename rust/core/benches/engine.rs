@@ -197,6 +197,24 @@ fn tick_latency(engine: &mut Engine, marks: &mut [f64], random: &mut Random) {
     );
 }
 
+/// A million fills of what is held already, of random accounts.
+fn many_fills(venue: &Venue, accounts: usize, random: &mut Random, quantity: i128) -> Vec<Fill> {
+    let fill = |_| {
+        let account = random.below(accounts);
+        let held = venue.book.holdings(account).instrument;
+        let instrument = held[random.below(held.len())];
+        Fill {
+            account: account as u32,
+            instrument,
+            quantity,
+            price: venue.marks[instrument as usize].into(),
+            fee: 1,
+            order: None,
+        }
+    };
+    (0..1_000_000).map(fill).collect()
+}
+
 fn main() {
     let accounts = std::env::args().filter_map(|text| text.parse().ok()).next();
     let accounts: usize = accounts.unwrap_or(100_000);
@@ -234,7 +252,9 @@ fn main() {
         .evaluate(&venue.book, &venue.market, &mut never)
         .expect("figures");
     println!("one full evaluation: {:?}", evaluated.elapsed());
-    tick_latency(&mut engine, &mut venue.marks, &mut random);
+    if std::env::var_os("XMFAST_BENCH_NO_TICKS").is_none() {
+        tick_latency(&mut engine, &mut venue.marks, &mut random);
+    }
 
     let mut criterion = Criterion::default().without_plots();
     let orders: Vec<(u32, NewOrder)> = (0..65_536)
@@ -264,6 +284,14 @@ fn main() {
             (account as u32, held[random.below(held.len())])
         })
         .collect();
+    let sides =
+        [1_000_000, -1_000_000].map(|quantity| many_fills(&venue, accounts, &mut random, quantity));
+    for side in &sides {
+        let start = Instant::now();
+        engine.apply_fills(side, &mut never).expect("fills");
+        let rate = side.len() as f64 / start.elapsed().as_secs_f64();
+        println!("many fills: {:.2} M a second", rate / 1e6);
+    }
     let mut next = held.iter().enumerate().cycle();
     let mut fills = 0;
     criterion.bench_function("fill", |bencher| {

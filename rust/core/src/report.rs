@@ -360,12 +360,14 @@ fn holder(book: &Book, reader: Reader<'_>, row: usize) -> String {
 #[must_use]
 pub fn margin_ratios(rows: &[Row]) -> Vec<f64> {
     let _state = FloatState::standard();
-    let ratio = |Row(figures): &Row| {
-        let needed = figures[column::MAINTENANCE_MARGIN] + figures[column::DEBTS];
-        if needed == 0.0 {
-            return 0.0;
-        }
-        needed / (figures[result::COLLATERAL] + figures[column::DEBTS]).max(0.0)
-    };
-    rows.iter().map(ratio).collect()
+    rows.iter().map(margin_ratio).collect()
+}
+
+/// The same of one row.
+pub(crate) fn margin_ratio(Row(figures): &Row) -> f64 {
+    let needed = figures[column::MAINTENANCE_MARGIN] + figures[column::DEBTS];
+    if needed == 0.0 {
+        return 0.0;
+    }
+    needed / (figures[result::COLLATERAL] + figures[column::DEBTS]).max(0.0)
 }

@@ -4,12 +4,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    AccountId, Applied, Event, Fill, Id, OpenOrder, Place, Pool, QUANTITY_DECIMALS, Reason,
-    Rounding,
+    AccountId, Applied, Event, Fill, Id, Place, Pool, QUANTITY_DECIMALS, Reason, Rounding,
 };
 
 use crate::book::{Book, id_array};
-use crate::engine_figures::{AssetTotals, EventCounts, event_counts, residue, totals};
+use crate::engine_figures::{
+    AssetTotals, EventCounts, ShownOrder, event_counts, fallen, ids_of, residue, shown_orders,
+    totals,
+};
 use crate::error::{Error, Result};
 use crate::events::{
     Object, account, asset, contracts, fee, instrument, limit_price, limits, margin_model, money,
@@ -27,9 +29,6 @@ use crate::universe::{id_object, with_id};
 /// See `xmfast.Engine`.
 #[pyclass(frozen, module = "xmfast._core")]
 pub(crate) struct Engine(Mutex<xmfast_core::Engine>, KnownRules);
-
-/// Number, instrument, quantity, price, reduce_only.
-type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, f64, bool);
 
 impl Engine {
     /// The engine, waiting for whoever has it; the interpreter is let go meanwhile, so that they can end.
@@ -93,23 +92,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Ids of accounts, by number.
-fn ids_of<'py>(
-    py: Python<'py>,
-    engine: &xmfast_core::Engine,
-    accounts: Vec<u32>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let accounts = accounts.into_iter().map(|account| account as usize);
-    id_array(py, engine.accounts(), accounts)
-}
-
-/// Ids, and the accounts that an event made liquidatable.
-fn fallen(engine: &xmfast_core::Engine, applied: &Applied) -> (Arc<xmfast_core::Ids>, Vec<usize>) {
-    let fallen = engine.fallen()[applied.fallen.clone()].iter();
-    let accounts = fallen.map(|&account| account as usize).collect();
-    (engine.accounts().clone(), accounts)
 }
 
 #[pymethods]
@@ -224,14 +206,7 @@ impl Engine {
     ) -> Result<Vec<ShownOrder<'py>>> {
         let engine = self.locked(py);
         let row = account(&engine, account_id)?;
-        let orders = engine.open_orders(row);
-        let names = engine.universe().instruments();
-        let shown = |order: &OpenOrder| {
-            let quantity = xmfast_core::float_of(order.quantity, QUANTITY_DECIMALS);
-            let id = id_object(py, names.get(order.instrument as usize))?;
-            Ok((order.id, id, quantity, order.price, order.reduce_only))
-        };
-        orders.iter().map(shown).collect()
+        Ok(shown_orders(py, &engine, row)?)
     }
 
     #[expect(clippy::too_many_arguments, reason = "as many as Python passes")]
@@ -511,6 +486,19 @@ impl Engine {
         let mut engine = self.locked(py);
         let accounts = engine.drain_recovered();
         ids_of(py, &engine, accounts)
+    }
+
+    /// Accounts, and the alert level that each has reached.
+    fn alerts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
+        let mut engine = self.locked(py);
+        let (accounts, levels) = engine.drain_alerted().into_iter().unzip();
+        Ok((ids_of(py, &engine, accounts)?, levels))
+    }
+
+    fn alerted<'py>(&self, py: Python<'py>, level: f64) -> Result<Bound<'py, PyAny>> {
+        let engine = self.locked(py);
+        let accounts = engine.alerted(level)?;
+        Ok(ids_of(py, &engine, accounts)?)
     }
 
     fn liquidatable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

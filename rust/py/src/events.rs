@@ -29,6 +29,7 @@ struct Said<'py> {
     position_limit: Bound<'py, PyDict>,
     open_interest_limit: Bound<'py, PyDict>,
     withdrawable_gain_share: f64,
+    alert_levels: Vec<f64>,
 }
 
 /// What a model is to an engine.
@@ -113,6 +114,7 @@ pub(crate) fn limits(
     )?;
     limits.borrowable = said.borrowable;
     limits.withdrawable_gain_share = said.withdrawable_gain_share.into();
+    limits.alert_levels = said.alert_levels;
     Ok((said.decimals, limits))
 }
 

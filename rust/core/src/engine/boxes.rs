@@ -16,7 +16,7 @@ use super::reading::Inputs;
 use super::table::LiveTable;
 use crate::kernel::{UnitLegs, column};
 use crate::market::Market;
-use crate::model::Steepness;
+use crate::model::{AssetSlopes, Steepness};
 use crate::table::LegKind;
 use crate::universe::Universe;
 
@@ -30,23 +30,57 @@ pub(crate) enum Mode {
     Recovers,
 }
 
-/// How far a unit is from changing sides.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UnitFigures {
+/// What a box must keep: where health would be 0 with so much of the assets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Aim {
     pub(crate) mode: Mode,
-    /// |health| that is proven.
+    /// What assets count: 1, or the margin ratio that is watched.
+    pub(crate) share: f64,
+    /// How far it provably is from 0.
     pub(crate) slack: f64,
 }
 
-/// An interval of one price: at its ends and beyond the account must be judged again.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// An interval of one price: at its ends and beyond the account must be judged again. In f32, rounded inwards: half the
+/// memory is half the misses, and what that takes from an interval is nothing.
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
 pub(crate) struct Watch {
     /// See [`mark_variable`] and [`index_variable`].
     pub(crate) variable: u32,
     /// At or below.
-    pub(crate) below: f64,
+    pub(crate) below: f32,
     /// At or above.
-    pub(crate) above: f64,
+    pub(crate) above: f32,
+}
+
+impl Watch {
+    /// `u32`s of one.
+    pub(crate) const WORDS: usize = size_of::<Self>() / size_of::<u32>();
+}
+
+/// The least f32 that is no less.
+pub(crate) fn upwards(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) < value {
+        near.next_up()
+    } else {
+        near
+    }
+}
+
+/// The largest f32 that is no more.
+pub(crate) fn downwards(value: f64) -> f32 {
+    -upwards(-value)
+}
+
+/// Roughly `value^(2/3)` of a positive number: nobody minds a few percent, and its exponent is two thirds of that of `value`.
+fn two_thirds(value: f64) -> f64 {
+    const THIRD_OF_BIAS: u64 = (1023 << 52) / 3;
+    if value > 0.0 {
+        f64::from_bits(value.to_bits() / 3 * 2 + THIRD_OF_BIAS)
+    } else {
+        0.0
+    }
 }
 
 /// What is watched of an instrument: the value of one contract in the settlement asset, which is the mark or its reciprocal.
@@ -95,7 +129,9 @@ struct Slope {
 pub(crate) struct Boxes {
     slopes: Vec<Slope>,
     watches: Vec<Watch>,
-    mode: Mode,
+    aim: Aim,
+    /// The box of the aim before, which must be kept too.
+    others: Vec<Watch>,
 }
 
 impl Boxes {
@@ -105,10 +141,30 @@ impl Boxes {
     }
 
     /// Begins anew.
-    pub(crate) fn start(&mut self, mode: Mode) {
+    pub(crate) fn start(&mut self, aim: Aim) {
         self.slopes.clear();
         self.watches.clear();
-        self.mode = mode;
+        self.aim = aim;
+    }
+
+    /// Begins a box that lies in the one that was finished last.
+    pub(crate) fn start_within(&mut self, aim: Aim) {
+        std::mem::swap(&mut self.watches, &mut self.others);
+        self.start(aim);
+    }
+
+    /// Makes the box that was finished last lie in the one before.
+    pub(crate) fn finish_within(&mut self) {
+        for other in self.others.drain(..) {
+            let mut watches = self.watches.iter_mut();
+            match watches.find(|watch| watch.variable == other.variable) {
+                Some(watch) => {
+                    watch.below = watch.below.max(other.below);
+                    watch.above = watch.above.min(other.above);
+                }
+                None => self.watches.push(other),
+            }
+        }
     }
 
     /// Adds a unit.
@@ -119,20 +175,20 @@ impl Boxes {
             market: inputs.market,
             steepness: table.steepness(),
             table,
-            mode: self.mode,
+            aim: self.aim,
         };
         gathering.unit(legs);
     }
 
     /// Gives out the slack to the prices that health follows. Of the box `before`, what can stay stays: to move a level
     /// costs more than to judge an account.
-    pub(crate) fn finish(&mut self, slack: f64, table: &LiveTable, before: &[Watch]) {
-        let slack = slack * (1.0 - SAFETY);
+    pub(crate) fn finish(&mut self, table: &LiveTable, before: &[Watch]) {
+        let slack = self.aim.slack * (1.0 - SAFETY);
         let mut wanted = 0.0;
         for slope in &mut self.slopes {
             // A price that moves little needs little; of all splits this one wakes a random walk least often.
             let exposure = slope.down.max(slope.up) * slope.now.abs();
-            slope.want = (exposure * table.liveliness(slope.variable)).powi(2).cbrt();
+            slope.want = two_thirds(exposure * table.liveliness(slope.variable));
             wanted += slope.want;
         }
         if self.stays(slack, wanted, before) {
@@ -192,18 +248,18 @@ impl Slope {
         let budget = budget.max(0.0);
         let blur = BLUR * self.now.abs();
         let distance = |slope: f64, most: f64| {
-            let distance = if slope > 0.0 {
-                budget / (slope * (1.0 + SAFETY))
-            } else {
+            let distance = if slope <= 0.0 {
                 f64::INFINITY
+            } else {
+                (budget / (slope * (1.0 + SAFETY))).max(0.0)
             };
             // What rounding blurs is not given away.
             (distance.min(most) - blur).max(0.0)
         };
         Watch {
             variable: self.variable,
-            below: self.now - distance(self.down, f64::INFINITY),
-            above: self.now + distance(self.up, self.most_rise),
+            below: upwards(self.now - distance(self.down, f64::INFINITY)),
+            above: downwards(self.now + distance(self.up, self.most_rise)),
         }
     }
 }
@@ -211,7 +267,10 @@ impl Slope {
 impl Slope {
     /// The budget that an interval takes from here; `None` if the price has met it, or it is none from here.
     fn used(&self, watch: &Watch) -> Option<f64> {
-        let (down, up) = (self.now - watch.below, watch.above - self.now);
+        let (down, up) = (
+            self.now - f64::from(watch.below),
+            f64::from(watch.above) - self.now,
+        );
         let inside = down > 0.0 && up > 0.0 && up <= self.most_rise;
         let blur = BLUR * self.now.abs();
         let budget = |slope: f64, distance: f64| {
@@ -232,7 +291,7 @@ struct Gathering<'a> {
     market: &'a Market,
     steepness: &'a Steepness,
     table: &'a LiveTable,
-    mode: Mode,
+    aim: Aim,
 }
 
 impl Gathering<'_> {
@@ -241,11 +300,11 @@ impl Gathering<'_> {
         if down == 0.0 && up == 0.0 && most_rise == f64::INFINITY {
             return;
         }
-        match self
-            .slopes
-            .iter_mut()
-            .find(|slope| slope.variable == variable)
-        {
+        // Instruments come once in a unit, and each in one unit; index prices come again and again.
+        let is_index = variable as usize >= self.universe.specs().len();
+        let mut slopes = self.slopes.iter_mut();
+        let found = is_index.then(|| slopes.find(|slope| slope.variable == variable));
+        match found.flatten() {
             Some(slope) => {
                 slope.down += down;
                 slope.up += up;
@@ -275,6 +334,16 @@ impl Gathering<'_> {
             up,
             most_rise,
         );
+    }
+
+    /// What value in an asset can add to what the aim counts.
+    fn slopes_of(&self, asset: usize) -> AssetSlopes {
+        let slopes = self.steepness.assets[asset];
+        AssetSlopes {
+            most: self.aim.share * slopes.most,
+            least: self.aim.share * slopes.least,
+            ..slopes
+        }
     }
 
     fn unit(&mut self, unit: UnitLegs<'_, u32>) {
@@ -315,7 +384,7 @@ impl Gathering<'_> {
     /// A balance whose sign is known, of so much value.
     fn balance(&mut self, asset: usize, value: f64) {
         let price = self.market.index_price().floats()[asset];
-        let weights = self.steepness.assets[asset];
+        let weights = self.slopes_of(asset);
         let per_unit = |weight: f64| {
             if price > 0.0 {
                 weight * value.abs() / price
@@ -323,7 +392,7 @@ impl Gathering<'_> {
                 0.0
             }
         };
-        let slopes = match (self.mode, value < 0.0) {
+        let slopes = match (self.aim.mode, value < 0.0) {
             (Mode::Falls, false) => (per_unit(weights.most), 0.0),
             (Mode::Recovers, false) => (0.0, per_unit(weights.most)),
             (Mode::Falls, true) => (0.0, per_unit(weights.debt)),
@@ -338,7 +407,7 @@ impl Gathering<'_> {
     fn position(&mut self, instrument: usize, quantity: f64, price: f64, highest: f64) -> f64 {
         let spec = &self.universe.specs()[instrument];
         let asset = spec.settlement as usize;
-        let weights = self.steepness.assets[asset];
+        let weights = self.slopes_of(asset);
         let size = quantity.abs();
         let charged = !spec.is_paid_up_front() || quantity < 0.0;
         let rate = if charged {
@@ -356,10 +425,10 @@ impl Gathering<'_> {
         };
         let debt = weights.debt.max(weights.most);
         // What lowers value hurts a healthy account; what raises it heals a liquidatable one.
-        let value_moves_up_to_0 = (self.mode == Mode::Recovers) == (quantity > 0.0);
+        let value_moves_up_to_0 = (self.aim.mode == Mode::Recovers) == (quantity > 0.0);
         let margin_moves = |up: bool| {
             let grows = up == (now >= 0.0);
-            let matters = spec.allow_negative_price || grows == (self.mode == Mode::Falls);
+            let matters = spec.allow_negative_price || grows == (self.aim.mode == Mode::Falls);
             if matters { follows_mark } else { 0.0 }
         };
         let slope = |up: bool| {
@@ -385,7 +454,7 @@ impl Gathering<'_> {
                 let slot = self.universe.underlying_slot(spec.underlying);
                 let underlying = self.market.index_price().floats()[slot];
                 let slope = rate * size * multiplier * highest;
-                let slopes = match self.mode {
+                let slopes = match self.aim.mode {
                     Mode::Falls => (0.0, slope),
                     Mode::Recovers => (slope, 0.0),
                 };
@@ -405,7 +474,7 @@ impl Gathering<'_> {
             self.add_index(asset, (0.0, 0.0), 0.0);
             return;
         }
-        let weights = self.steepness.assets[asset];
+        let weights = self.slopes_of(asset);
         let (low, high) = (net - blur, net + blur);
         // The net's own sign, and then margin against what the net gives.
         let along = weights.most * high.max(0.0);
@@ -414,7 +483,7 @@ impl Gathering<'_> {
         } else {
             weights.debt * -low + margin
         };
-        let (down, up) = match self.mode {
+        let (down, up) = match self.aim.mode {
             Mode::Falls => (along, against),
             Mode::Recovers => (against, along),
         };

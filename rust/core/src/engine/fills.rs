@@ -3,18 +3,22 @@
 use std::time::Instant;
 
 use super::event::Fill;
-use super::watcher::{Changes, Judging};
-use super::{Engine, refused};
-use crate::error::{Error, Result};
+use super::watcher::Judging;
+use super::{Engine, check_terms, refuse_settled, refused};
+use crate::error::Result;
 use crate::exact::Given;
 use crate::kernel::FloatState;
-use crate::ledger::{Account, Pool, VenueMoves};
+use crate::ledger::{Account, Accounts, Changed, Pool, VenueMoves};
 use crate::pool::Stop;
 
 impl Engine {
     /// One side of a trade; the other is somebody outside the book.
     pub(super) fn fill(&mut self, fill: &Fill) -> Result<()> {
         let (mut before, mut after) = std::mem::take(&mut self.filled);
+        self.watcher.fetch(fill.account, false);
+        self.ledger.accounts().fetch_place(fill.account as usize);
+        self.ledger.accounts().fetch(fill.account as usize);
+        self.watcher.fetch(fill.account, true);
         self.ledger
             .accounts()
             .load(fill.account as usize, &mut before);
@@ -26,9 +30,9 @@ impl Engine {
 
     fn fill_one(&mut self, fill: &Fill, before: &Account, after: &mut Account) -> Result<()> {
         let mut venue = VenueMoves::default();
-        let cost = self.fill_draft(fill, after, &mut venue)?;
-        let settlement = self.ledger.accounts().terms(fill.instrument).settlement;
-        venue.add(settlement, Pool::Street, cost)?;
+        let accounts = self.ledger.accounts();
+        self.filling()
+            .fill_with_the_street(accounts, fill, after, &mut venue)?;
         let changes = &mut [(fill.account as usize, before, &mut *after)];
         self.commit(changes, &venue)?;
         self.forget_filled(before, after);
@@ -60,36 +64,55 @@ impl Engine {
 
     /// Fills in order; all, or none if one is refused.
     ///
+    /// All are booked before anybody is judged, as with many prices.
+    ///
     /// # Errors
     /// As [`Engine::apply`], with the row of the fill that is refused.
     pub fn apply_fills(&mut self, fills: &[Fill], stop: Stop<'_>) -> Result<()> {
         let _state = FloatState::standard();
         let start = Instant::now();
-        let before = self.ledger.clone();
-        let changes = (self.changes.fallen.len(), self.changes.recovered.len());
-        for (row, fill) in fills.iter().enumerate() {
-            let filled = if row % 65_536 == 65_535 && stop() {
-                Err(Error::Interrupted)
-            } else {
-                self.fill(fill)
-            };
-            if let Err(error) = filled {
-                self.ledger = before;
-                self.changes.fallen.truncate(changes.0);
-                self.changes.recovered.truncate(changes.1);
-                let numbers: Vec<u32> = fills[..row].iter().map(|fill| fill.account).collect();
-                let judging = Judging {
-                    model: &self.model,
-                    market: &self.market,
-                    accounts: self.ledger.accounts(),
-                };
-                let watcher = &mut self.watcher;
-                watcher.judge_touched(judging, &numbers, &mut Changes::default())?;
-                return Err(error.in_row("fills", row));
-            }
+        let filling = Filling {
+            settled: &self.settled,
+        };
+        let accounts: Vec<u32> = fills.iter().map(|fill| fill.account).collect();
+        let fill = |terms: &Accounts, row: usize, account: &mut Account, venue: &mut VenueMoves| {
+            filling.fill_with_the_street(terms, &fills[row], account, venue)
+        };
+        let changed = self.ledger.change_many(&accounts, fill, stop);
+        let changed = changed.map_err(|(row, error)| match row {
+            Some(row) => error.in_row("fills", row),
+            None => error,
+        })?;
+        if let Err(error) = self.prepare_fresh(&changed) {
+            self.ledger.undo(changed);
+            return Err(error);
+        }
+        let judging = Judging {
+            model: &self.model,
+            market: &self.market,
+            accounts: self.ledger.accounts(),
+        };
+        let touched = changed.accounts();
+        let judged = self
+            .watcher
+            .judge_changed(judging, &touched, &mut self.changes);
+        judged.expect("all were prepared");
+        for order in changed.gone() {
+            self.order_account.remove(&order);
         }
         self.metrics
             .count_many("fill", fills.len() as u64, start.elapsed());
+        Ok(())
+    }
+
+    /// Makes sure that all who hold something new can be judged.
+    fn prepare_fresh(&mut self, changed: &Changed) -> Result<()> {
+        let mut account = Account::default();
+        for number in changed.fresh() {
+            self.ledger.accounts().load(number as usize, &mut account);
+            let (watcher, judging) = self.judge_with();
+            watcher.prepare(judging, number, &account)?;
+        }
         Ok(())
     }
 
@@ -100,7 +123,13 @@ impl Engine {
         (before, after)
     }
 
-    /// What a fill does to an account; returns what its contracts cost.
+    fn filling(&self) -> Filling<'_> {
+        Filling {
+            settled: &self.settled,
+        }
+    }
+
+    /// See [`Filling::fill`].
     fn fill_draft(
         &self,
         fill: &Fill,
@@ -108,25 +137,7 @@ impl Engine {
         venue: &mut VenueMoves,
     ) -> Result<i128> {
         let accounts = self.ledger.accounts();
-        self.check_terms(fill.instrument, fill.quantity, fill.price.float())?;
-        if self.settled[fill.instrument as usize] {
-            return Err(self.refuse_settled("fill", fill.instrument));
-        }
-        if let Some(id) = fill.order {
-            take_from_order(account, id, fill)?;
-        }
-        let terms = accounts.terms(fill.instrument);
-        accounts.touch_cash(account, terms.settlement, venue)?;
-        if let Ok(at) = account.position_place(fill.instrument) {
-            accounts.touch_position(account, at, venue)?;
-        }
-        let now = accounts.interest_now(terms.settlement);
-        let cost = account.fill(terms, fill.quantity, fill.price.as_ref(), (now, venue))?;
-        if fill.fee != 0 {
-            account.add_cash(terms.settlement, -fill.fee, now)?;
-            venue.add(terms.settlement, Pool::Fees, fill.fee)?;
-        }
-        Ok(cost)
+        self.filling().fill(accounts, fill, account, venue)
     }
 
     /// Forgets orders that are open no more.
@@ -182,6 +193,57 @@ impl Engine {
         }
         self.settled[instrument as usize] = true;
         Ok(())
+    }
+}
+
+/// What fills are checked against beside the accounts.
+#[derive(Clone, Copy)]
+struct Filling<'a> {
+    settled: &'a [bool],
+}
+
+impl Filling<'_> {
+    /// What a fill does to an account, if the other side is outside the book.
+    fn fill_with_the_street(
+        self,
+        accounts: &Accounts,
+        fill: &Fill,
+        account: &mut Account,
+        venue: &mut VenueMoves,
+    ) -> Result<()> {
+        let cost = self.fill(accounts, fill, account, venue)?;
+        let settlement = accounts.terms(fill.instrument).settlement;
+        venue.add(settlement, Pool::Street, cost)
+    }
+
+    /// What a fill does to an account; returns what its contracts cost.
+    fn fill(
+        self,
+        accounts: &Accounts,
+        fill: &Fill,
+        account: &mut Account,
+        venue: &mut VenueMoves,
+    ) -> Result<i128> {
+        let universe = accounts.universe();
+        check_terms(universe, fill.instrument, fill.quantity, fill.price.float())?;
+        if self.settled[fill.instrument as usize] {
+            return Err(refuse_settled(universe, "fill", fill.instrument));
+        }
+        if let Some(id) = fill.order {
+            take_from_order(account, id, fill)?;
+        }
+        let terms = accounts.terms(fill.instrument);
+        accounts.touch_cash(account, terms.settlement, venue)?;
+        if let Ok(at) = account.position_place(fill.instrument) {
+            accounts.touch_position(account, at, venue)?;
+        }
+        let now = accounts.interest_now(terms.settlement);
+        let cost = account.fill(terms, fill.quantity, fill.price.as_ref(), (now, venue))?;
+        if fill.fee != 0 {
+            account.add_cash(terms.settlement, -fill.fee, now)?;
+            venue.add(terms.settlement, Pool::Fees, fill.fee)?;
+        }
+        Ok(cost)
     }
 }
 

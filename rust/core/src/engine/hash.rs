@@ -30,6 +30,11 @@ impl Engine {
             see(accounts.len() as i128);
             accounts.iter().for_each(|&account| see(account.into()));
         }
+        self.watcher.standing.alerts().for_each(&mut see);
+        for &(account, alert) in &self.changes.alerted {
+            see(account.into());
+            see(alert.into());
+        }
         see_ids(&mut hash, names(self.universe()));
         see_ids(&mut hash, [self.accounts().as_ref()]);
         for (name, (content, _)) in &self.named {

@@ -4,6 +4,7 @@
 //! units, the market what it costs; a watcher says which accounts an event can have moved across a threshold, so that
 //! just those are judged again.
 
+mod alone;
 mod boxes;
 mod cash;
 mod check;
@@ -13,13 +14,16 @@ mod extension;
 mod fills;
 mod hash;
 mod judge;
+mod judged;
+mod kept;
 mod levels;
 mod metrics;
 mod model;
 mod orders;
-mod plain;
 mod queries;
+mod queue;
 mod reading;
+mod standing;
 mod table;
 mod watcher;
 
@@ -43,9 +47,10 @@ use crate::ledger::{Account, Ledger, VenueMoves};
 use crate::market::Market;
 use crate::pool::Stop;
 use crate::universe::Universe;
-use watcher::{Changes, Judging, Watcher};
+use standing::{AlertLevels, Changes};
+use watcher::{Judging, Watcher};
 
-/// Limits that have nothing to do with margin; contracts in whole units, by instrument.
+/// What a venue sets beside its margin model; contracts in whole units, by instrument.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Largest position of an account, open orders of the worse side filled.
@@ -56,6 +61,8 @@ pub struct Limits {
     pub borrowable: Vec<bool>,
     /// Part of an unrealized gain that may be withdrawn against.
     pub withdrawable_gain_share: Given,
+    /// Margin ratios that are told of when an account reaches them: ascending, above 0 and below 1.
+    pub alert_levels: Vec<f64>,
 }
 
 impl Limits {
@@ -67,6 +74,7 @@ impl Limits {
             open_interest: vec![None; universe.specs().len()],
             borrowable: vec![false; universe.assets().len()],
             withdrawable_gain_share: Given::from(0.0),
+            alert_levels: Vec::new(),
         }
     }
 }
@@ -114,6 +122,25 @@ fn refused(what: &'static str, problem: impl Into<String>) -> Error {
     }
 }
 
+/// The alert levels, if they are such.
+fn alert_levels(limits: &Limits) -> Result<AlertLevels> {
+    let levels = &limits.alert_levels;
+    let between = |level: &f64| 0.0 < *level && *level < 1.0;
+    if !levels.iter().all(between) || !levels.is_sorted_by(|a, b| a < b) {
+        return Err(Error::Value {
+            place: Place::frame("alert_levels"),
+            problem: format!("{levels:?} are not margin ratios between 0 and 1 that rise"),
+        });
+    }
+    if levels.len() > usize::from(u8::MAX) {
+        return Err(Error::Value {
+            place: Place::frame("alert_levels"),
+            problem: format!("{} levels, of which there can be 255", levels.len()),
+        });
+    }
+    Ok(AlertLevels(levels.clone()))
+}
+
 impl Engine {
     /// Opens an engine with what a book holds, rounded to `decimals` of each asset against the accounts.
     ///
@@ -146,7 +173,8 @@ impl Engine {
             market,
             accounts: ledger.accounts(),
         };
-        let watcher = Watcher::open(judging, &book, stop)?;
+        let levels = alert_levels(&limits)?;
+        let watcher = Watcher::open(judging, levels, &book, stop)?;
         Ok(Self {
             market: market.clone(),
             model_of_withdrawals: model.with_gain_share_at_most(&limits.withdrawable_gain_share)?,
@@ -278,27 +306,34 @@ impl Engine {
     }
 
     fn refuse_settled(&self, what: &'static str, instrument: u32) -> Error {
-        let id = self.universe().instruments().get(instrument as usize);
-        refused(what, format!("{id} is settled"))
+        refuse_settled(self.universe(), what, instrument)
     }
 
-    /// Refuses contracts and prices that cannot be.
     fn check_terms(&self, instrument: u32, quantity: i128, price: f64) -> Result<()> {
-        let universe = self.universe();
-        let place = |name| Place::frame(name).id(universe.instruments().get(instrument as usize));
-        if quantity == 0 {
-            return Err(Error::Value {
-                place: place("quantity"),
-                problem: "0 contracts".to_owned(),
-            });
-        }
-        crate::error::finite(price, || place("price"))?;
-        match universe.specs()[instrument as usize].price_problem(price) {
-            None => Ok(()),
-            Some(problem) => Err(Error::Value {
-                place: place("price"),
-                problem: format!("{price}: {problem}"),
-            }),
-        }
+        check_terms(self.universe(), instrument, quantity, price)
+    }
+}
+
+fn refuse_settled(universe: &Universe, what: &'static str, instrument: u32) -> Error {
+    let id = universe.instruments().get(instrument as usize);
+    refused(what, format!("{id} is settled"))
+}
+
+/// Refuses contracts and prices that cannot be.
+fn check_terms(universe: &Universe, instrument: u32, quantity: i128, price: f64) -> Result<()> {
+    let place = |name| Place::frame(name).id(universe.instruments().get(instrument as usize));
+    if quantity == 0 {
+        return Err(Error::Value {
+            place: place("quantity"),
+            problem: "0 contracts".to_owned(),
+        });
+    }
+    crate::error::finite(price, || place("price"))?;
+    match universe.specs()[instrument as usize].price_problem(price) {
+        None => Ok(()),
+        Some(problem) => Err(Error::Value {
+            place: place("price"),
+            problem: format!("{price}: {problem}"),
+        }),
     }
 }

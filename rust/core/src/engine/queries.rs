@@ -1,6 +1,6 @@
 //! What can be asked of an engine, and copies of what it holds.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Engine;
@@ -134,6 +134,34 @@ impl Engine {
     /// Hands over who recovered, each account once.
     pub fn drain_recovered(&mut self) -> Vec<u32> {
         distinct(std::mem::take(&mut self.changes.recovered))
+    }
+
+    /// Hands over who has reached alert levels that they had not, each account once, with the highest.
+    pub fn drain_alerted(&mut self) -> Vec<(u32, f64)> {
+        let mut highest: HashMap<u32, u8> = HashMap::new();
+        let alerted = std::mem::take(&mut self.changes.alerted);
+        for &(account, reached) in &alerted {
+            let highest = highest.entry(account).or_insert(reached);
+            *highest = reached.max(*highest);
+        }
+        let levels = &self.limits.alert_levels;
+        let accounts = distinct(alerted.into_iter().map(|(account, _)| account).collect());
+        let with_level = |account: u32| (account, levels[highest[&account] as usize - 1]);
+        accounts.into_iter().map(with_level).collect()
+    }
+
+    /// Accounts of which something has a margin ratio of at least this alert level now, ascending.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if it is none of the engine's alert levels.
+    pub fn alerted(&self, level: f64) -> Result<Vec<u32>> {
+        let levels = &self.limits.alert_levels;
+        let at = levels.iter().position(|other| *other == level);
+        let at = at.ok_or_else(|| Error::Value {
+            place: Place::frame("alerted"),
+            problem: format!("{level} is not among the engine's alert levels, {levels:?}"),
+        })?;
+        Ok(self.watcher.standing.alerted(at as u8 + 1))
     }
 
     /// Accounts whose pool or an isolated position is liquidatable, ascending.

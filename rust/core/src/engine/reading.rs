@@ -1,17 +1,20 @@
 //! One account of cross margin read and contracted with the live table; in exact numbers where rounding might decide.
 
-use super::boxes::{Boxes, Mode, UnitFigures};
+use super::alone::Alone;
+use super::boxes::{Aim, Boxes, Mode, Watch};
 use super::event::NewOrder;
 use super::judge::{Verdict, book_of};
-use super::levels::{Levels, Subject};
-use super::plain::PlainLegs;
+use super::judged::{Judged, Legs};
+use super::kept::{Kept, Piece, Pieces};
+use super::levels::Entries;
+use super::standing::AlertLevels;
 use super::table::LiveTable;
-use crate::book::Block;
+use crate::book::{Block, Book, Holdings};
 use crate::error::Result;
 use crate::exact::Rational;
 use crate::kernel::{
     AccountSums, BlockTable, Charges, Exposure, FloatState, Order, Row, Scratch, Simd, UnitLegs,
-    Units, contract_account, contract_unit, result,
+    Units, column, contract_account, contract_unit, result,
 };
 use crate::layout::Gathered;
 use crate::ledger::{Account, Accounts, QUANTITY_DECIMALS, float_of};
@@ -19,7 +22,7 @@ use crate::market::Market;
 use crate::model::CrossMargin;
 use crate::settle::{Settlement, Subject as Settled, signs_of};
 use crate::table::{Missing, PositionRow, Rows};
-use crate::units::{AccountUnits, Key, Reader};
+use crate::units::{AccountUnits, Key, Reader, Unit};
 
 /// What a thread needs to read accounts, used again from one to the next.
 #[derive(Debug, Default)]
@@ -34,6 +37,8 @@ pub(crate) struct Reading {
     charges: Charges,
     no_charges: Charges,
     boxes: Boxes,
+    alerts: AlertLevels,
+    account: Account,
 }
 
 /// What an account is read with.
@@ -46,6 +51,46 @@ pub(crate) struct Inputs<'a> {
     pub(crate) number: usize,
 }
 
+impl Inputs<'_> {
+    /// The account as the ledger has it.
+    fn account(self) -> Account {
+        let mut account = Account::default();
+        self.accounts.load(self.number, &mut account);
+        account
+    }
+}
+
+/// What was read of an account.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    holdings: Holdings<'a>,
+    /// The account as it would be; `None` if it is as the ledger has it.
+    draft: Option<&'a Account>,
+}
+
+impl<'a> Read<'a> {
+    fn isolated(self) -> impl Iterator<Item = usize> + 'a {
+        let positions = 0..self.holdings.instrument.len();
+        positions.filter(move |&position| self.holdings.is_isolated(position))
+    }
+}
+
+/// What is watched before an account is judged.
+#[derive(Clone, Copy)]
+pub(crate) struct WatchedNow<'a> {
+    pub(crate) kept: &'a Kept,
+    pub(crate) alone: &'a Alone,
+}
+
+/// Accounts that are watched for the first time.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    pub(crate) pieces: Pieces,
+    pub(crate) entries: Entries,
+    /// What is watched of isolated positions, by account and instrument.
+    pub(crate) alone: Vec<((u32, u32), Vec<Watch>)>,
+}
+
 pub(crate) fn block_table(table: &LiveTable) -> BlockTable<'_> {
     BlockTable {
         charges: &[],
@@ -56,6 +101,14 @@ pub(crate) fn block_table(table: &LiveTable) -> BlockTable<'_> {
 }
 
 impl Reading {
+    /// With the margin ratios that are watched beside 1.
+    pub(crate) fn new(alerts: &AlertLevels) -> Self {
+        Self {
+            alerts: alerts.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Reads an account and makes the rows that it needs; its pool is then what was read last.
     ///
     /// # Errors
@@ -97,80 +150,155 @@ impl Reading {
         table: &LiveTable,
         verdicts: &mut Vec<Verdict>,
     ) {
+        let block = std::mem::take(&mut self.block);
+        let read = Read {
+            holdings: block.holdings(0),
+            draft: Some(account),
+        };
         verdicts.clear();
-        verdicts.push(self.unit(inputs, account, table, None).0);
-        for position in 0..account.positions.len() {
-            if account.positions[position].isolated.is_some() {
-                self.read_position(inputs, position);
-                verdicts.push(self.unit(inputs, account, table, Some(position)).0);
-            }
+        verdicts.push(self.unit(inputs, read, table, None).0);
+        for position in read.isolated() {
+            self.read_position(inputs, read, position);
+            verdicts.push(self.unit(inputs, read, table, Some(position)).0);
         }
+        self.block = block;
     }
 
-    /// The same, and watches each unit's prices anew; keeps the legs of an account that is plain.
-    pub(crate) fn judge_and_watch(
+    /// Judges the account that was prepared last, and finds what to watch of it.
+    pub(crate) fn judge_prepared(
         &mut self,
         inputs: Inputs<'_>,
         account: &Account,
-        table: &LiveTable,
-        (levels, plain): (&mut Levels, &mut PlainLegs),
-        mut alone: impl FnMut(u32) -> Subject,
-        verdicts: &mut Vec<Verdict>,
+        (table, watched): (&LiveTable, WatchedNow<'_>),
+        judged: &mut Judged,
     ) {
-        verdicts.clear();
-        let (verdict, slack) = self.unit(inputs, account, table, None);
-        verdicts.push(verdict);
+        let block = std::mem::take(&mut self.block);
+        let read = Read {
+            holdings: block.holdings(0),
+            draft: Some(account),
+        };
+        self.judge_read(inputs, read, (table, watched), judged);
+        self.block = block;
+    }
+
+    /// The same of an account as the ledger has it, by rows that are there.
+    pub(crate) fn judge_booked(
+        &mut self,
+        inputs: Inputs<'_>,
+        (table, watched): (&LiveTable, WatchedNow<'_>),
+        judged: &mut Judged,
+    ) {
+        let (mut block, mut account) = (
+            std::mem::take(&mut self.block),
+            std::mem::take(&mut self.account),
+        );
+        block.clear();
+        inputs.accounts.load(inputs.number, &mut account);
+        inputs.accounts.push_booked(&account, false, &mut block);
+        let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
+        let read = Read {
+            holdings: block.holdings(0),
+            draft: Some(&account),
+        };
+        self.units.read(reader, read.holdings);
+        self.judge_read(inputs, read, (table, watched), judged);
+        (self.block, self.account) = (block, account);
+    }
+
+    /// Judges an account whose pool was read last.
+    fn judge_read(
+        &mut self,
+        inputs: Inputs<'_>,
+        read: Read<'_>,
+        (table, watched): (&LiveTable, WatchedNow<'_>),
+        judged: &mut Judged,
+    ) {
         let number = inputs.number as u32;
-        match self.plain_home(account) {
+        judged.start(number);
+        let (verdict, bound) = self.unit(inputs, read, table, None);
+        judged.verdicts.push(verdict);
+        judged.legs = match self.plain_home(read.holdings) {
+            None => Legs::NotPlain,
             Some(home) => {
-                let unit = UnitLegs {
-                    rows: &self.rows,
-                    quantities: &self.quantities,
-                    home,
-                };
-                plain.set(number, unit);
+                judged.rows.clone_from(&self.rows);
+                judged.quantities.clone_from(&self.quantities);
+                Legs::Plain(home)
             }
-            None => plain.clear(number),
-        }
-        self.watch(inputs, table, (number, levels), &verdict, slack);
-        for position in 0..account.positions.len() {
-            if account.positions[position].isolated.is_none() {
-                continue;
-            }
-            self.read_position(inputs, position);
-            let (verdict, slack) = self.unit(inputs, account, table, Some(position));
-            verdicts.push(verdict);
-            let subject = alone(account.positions[position].instrument);
-            self.watch(inputs, table, (subject, levels), &verdict, slack);
+        };
+        let before = watched.kept.get(number).watches;
+        self.watch(inputs, table, before, (&verdict, bound));
+        judged.watches.extend_from_slice(self.boxes.watches());
+        for position in read.isolated() {
+            self.read_position(inputs, read, position);
+            let (verdict, bound) = self.unit(inputs, read, table, Some(position));
+            judged.verdicts.push(verdict);
+            let instrument = read.holdings.instrument[position];
+            let subject = watched.alone.find(number, instrument);
+            let before = subject.map_or(&[][..], |subject| watched.kept.get(subject).watches);
+            self.watch(inputs, table, before, (&verdict, bound));
+            judged
+                .alone
+                .push((instrument, self.boxes.watches().to_vec()));
         }
     }
 
-    /// Judges a plain account by the legs that are kept of it, and watches its prices anew.
+    /// Watches the prices of accounts for the first time; the table must have all rows.
+    pub(crate) fn watch_first(
+        &mut self,
+        inputs: Inputs<'_>,
+        (book, numbers): (&Book, std::ops::Range<usize>),
+        table: &LiveTable,
+    ) -> Watched {
+        let mut watched = Watched::default();
+        let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
+        for number in numbers {
+            let inputs = Inputs { number, ..inputs };
+            let read = Read {
+                holdings: book.holdings(number),
+                draft: None,
+            };
+            self.units.read(reader, read.holdings);
+            let (verdict, bound) = self.unit(inputs, read, table, None);
+            let home = self.plain_home(read.holdings);
+            self.watch(inputs, table, &[], (&verdict, bound));
+            let legs = home.map(|home| self.legs(home));
+            let watches = self.boxes.watches();
+            watched.pieces.push(Piece { legs, watches });
+            watched.entries.push(number as u32, watches);
+            for position in read.isolated() {
+                self.read_position(inputs, read, position);
+                let (verdict, bound) = self.unit(inputs, read, table, Some(position));
+                self.watch(inputs, table, &[], (&verdict, bound));
+                let place = (number as u32, read.holdings.instrument[position]);
+                watched.alone.push((place, self.boxes.watches().to_vec()));
+            }
+        }
+        watched.pieces.move_together();
+        watched
+    }
+
+    /// Judges a plain account by the legs that are kept of it, and finds what to watch.
     pub(crate) fn judge_plain(
         &mut self,
         inputs: Inputs<'_>,
-        legs: UnitLegs<'_, u32>,
+        (legs, before): (UnitLegs<'_, u32>, &[Watch]),
         table: &LiveTable,
-        levels: &mut Levels,
-    ) -> Verdict {
+        judged: &mut Judged,
+    ) {
+        judged.start(inputs.number as u32);
         let sums = contract_unit(
             Simd::current(),
             legs,
             block_table(table),
             &Charges::default(),
         );
-        let (verdict, slack) = decided(sums, legs.rows.is_empty(), || {
-            let mut account = Account::default();
-            inputs.accounts.load(inputs.number, &mut account);
-            exactly(inputs, &account, None)
+        let (verdict, bound) = decided(sums, legs.rows.is_empty(), || {
+            exactly_as_booked(inputs, None)
         });
-        let figures = figures(&verdict, slack);
-        self.boxes.start(figures.mode);
-        self.boxes.unit(inputs, legs, table);
-        let before = levels.watches(inputs.number as u32);
-        self.boxes.finish(figures.slack, table, before);
-        levels.set(inputs.number as u32, self.boxes.watches());
-        verdict
+        let add = |boxes: &mut Boxes| boxes.unit(inputs, legs, table);
+        self.find_box((&verdict, bound), table, before, add);
+        judged.verdicts.push(verdict);
+        judged.watches.extend_from_slice(self.boxes.watches());
     }
 
     /// Judges a plain account as if one more order rested; nothing is kept.
@@ -204,8 +332,7 @@ impl Reading {
         let sums = contract_unit(Simd::current(), legs, block_table(table), charges);
         let nothing = self.rows.is_empty() && order.reduce_only;
         let (verdict, _) = decided(sums, nothing, || {
-            let mut account = Account::default();
-            inputs.accounts.load(inputs.number, &mut account);
+            let mut account = inputs.account();
             account.insert_order(order.resting(u64::MAX));
             exactly(inputs, &account, None)
         });
@@ -282,52 +409,48 @@ impl Reading {
         Ok(())
     }
 
-    fn read_position(&mut self, inputs: Inputs<'_>, position: usize) {
+    fn read_position(&mut self, inputs: Inputs<'_>, read: Read<'_>, position: usize) {
         let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
-        let holdings = self.block.holdings(0);
-        self.units.read_position(reader, holdings, position);
+        self.units.read_position(reader, read.holdings, position);
     }
 
     /// The home of an account of one unit and nothing but legs, whose legs are then in `rows` and `quantities`.
-    fn plain_home(&mut self, account: &Account) -> Option<usize> {
-        let plain = account.orders.is_empty()
-            && account.leverage_cap.is_none()
-            && account
-                .positions
-                .iter()
-                .all(|position| position.isolated.is_none());
-        let mut units = self.units.units();
-        let unit = units.next().filter(|_| plain && units.next().is_none())?;
-        Some(unit.home)
+    fn plain_home(&mut self, holdings: Holdings<'_>) -> Option<usize> {
+        let plain = holdings.order_instrument.is_empty() && holdings.leverage_cap.is_none();
+        let alone = |position: usize| holdings.is_isolated(position);
+        let plain = plain && !(0..holdings.instrument.len()).any(alone);
+        let one = plain && self.units.units().len() == 1;
+        one.then(|| self.spread(0))
+    }
+
+    /// The legs that were spread last.
+    fn legs(&self, home: usize) -> UnitLegs<'_, u32> {
+        UnitLegs {
+            rows: &self.rows,
+            quantities: &self.quantities,
+            home,
+        }
     }
 
     /// Puts the legs of a unit into `rows` and `quantities`.
     fn spread(&mut self, unit: usize) -> usize {
-        self.rows.clear();
-        self.quantities.clear();
         let unit = self.units.units().nth(unit).expect("there is one");
-        self.rows.extend(unit.legs.iter().map(|leg| leg.row as u32));
-        self.quantities
-            .extend(unit.legs.iter().map(|leg| leg.quantity));
+        spread(unit, &mut self.rows, &mut self.quantities);
         unit.home
     }
 
-    /// Judges what was read last; returns how far its health provably is from 0, too.
+    /// Judges what was read last; returns what its figures can be off by, too.
     fn unit(
         &mut self,
         inputs: Inputs<'_>,
-        account: &Account,
+        read: Read<'_>,
         table: &LiveTable,
         position: Option<usize>,
     ) -> (Verdict, f64) {
         let charged = self.units.units().any(|unit| !unit.exposures.is_empty());
         let sums = if self.units.units().len() == 1 && !charged && self.units.least_rate == 0.0 {
             let home = self.spread(0);
-            let legs = UnitLegs {
-                rows: &self.rows,
-                quantities: &self.quantities,
-                home,
-            };
+            let legs = self.legs(home);
             contract_unit(
                 Simd::current(),
                 legs,
@@ -350,54 +473,113 @@ impl Reading {
             )
         };
         let nothing = self.units.legs().is_empty() && !charged;
-        let instrument = position.map(|position| account.positions[position].instrument);
-        let (verdict, slack) = decided(sums, nothing, || exactly(inputs, account, position));
+        let instrument = position.map(|position| read.holdings.instrument[position]);
+        let (verdict, bound) = decided(sums, nothing, || match read.draft {
+            Some(account) => exactly(inputs, account, position),
+            None => exactly_as_booked(inputs, position),
+        });
         (
             Verdict {
                 instrument,
                 ..verdict
             },
-            slack,
+            bound,
         )
     }
 
-    /// Watches the prices of what was judged last.
+    /// Finds what to watch of what was judged last.
     fn watch(
         &mut self,
         inputs: Inputs<'_>,
         table: &LiveTable,
-        (subject, levels): (Subject, &mut Levels),
-        verdict: &Verdict,
-        slack: f64,
+        before: &[Watch],
+        judged: (&Verdict, f64),
     ) {
-        let figures = figures(verdict, slack);
-        self.boxes.start(figures.mode);
-        let units = self.units.units().len();
-        for unit in 0..units {
-            let home = self.spread(unit);
-            let legs = UnitLegs {
-                rows: &self.rows,
-                quantities: &self.quantities,
-                home,
-            };
-            self.boxes.unit(inputs, legs, table);
-        }
-        self.boxes
-            .finish(figures.slack, table, levels.watches(subject));
-        levels.set(subject, self.boxes.watches());
+        let units = std::mem::take(&mut self.units);
+        let (mut rows, mut quantities) = (Vec::new(), Vec::new());
+        std::mem::swap(&mut rows, &mut self.rows);
+        std::mem::swap(&mut quantities, &mut self.quantities);
+        self.find_box(judged, table, before, |boxes| {
+            for unit in units.units() {
+                spread(unit, &mut rows, &mut quantities);
+                let legs = UnitLegs {
+                    rows: &rows,
+                    quantities: &quantities,
+                    home: unit.home,
+                };
+                boxes.unit(inputs, legs, table);
+            }
+        });
+        (self.units, self.rows, self.quantities) = (units, rows, quantities);
+    }
+
+    /// Finds a box for all that an account may cross; `add` adds its units. What stays of `before` is looked for where
+    /// there is one such thing.
+    fn find_box(
+        &mut self,
+        judged: (&Verdict, f64),
+        table: &LiveTable,
+        before: &[Watch],
+        mut add: impl FnMut(&mut Boxes),
+    ) {
+        let (first, second) = aims(judged, &self.alerts);
+        self.boxes.start(first);
+        add(&mut self.boxes);
+        let Some(second) = second else {
+            self.boxes.finish(table, before);
+            return;
+        };
+        self.boxes.finish(table, &[]);
+        self.boxes.start_within(second);
+        add(&mut self.boxes);
+        self.boxes.finish(table, &[]);
+        self.boxes.finish_within();
     }
 }
 
-fn figures(verdict: &Verdict, slack: f64) -> UnitFigures {
-    let mode = if verdict.is_liquidatable() {
-        Mode::Recovers
-    } else {
-        Mode::Falls
+/// What an account may cross next: upwards, and downwards if it has reached an alert level.
+fn aims((verdict, bound): (&Verdict, f64), alerts: &AlertLevels) -> (Aim, Option<Aim>) {
+    let aim = |mode: Mode, share: f64| Aim {
+        mode,
+        share,
+        slack: slack(&verdict.row, bound, share),
     };
-    UnitFigures { mode, slack }
+    if verdict.is_liquidatable() {
+        return (aim(Mode::Recovers, 1.0), None);
+    }
+    let reached = alerts.reached(&verdict.row) as usize;
+    let next = alerts.0.get(reached).copied().unwrap_or(1.0);
+    let last = reached.checked_sub(1).map(|last| alerts.0[last]);
+    let recovers = last.map(|level| aim(Mode::Recovers, level));
+    (aim(Mode::Falls, next), recovers)
 }
 
-/// A verdict on a pool, and how far its health provably is from 0; nothing where only exact numbers could tell.
+/// How far health provably is from 0, with so much of the assets, if each figure can be off by `bound`.
+fn slack(Row(figures): &Row, bound: f64, share: f64) -> f64 {
+    let slack = if share == 1.0 {
+        figures[result::HEALTH].abs() - 2.0 * bound
+    } else {
+        let debts = figures[column::DEBTS];
+        let (assets, needed) = (
+            figures[result::COLLATERAL] + debts,
+            figures[column::MAINTENANCE_MARGIN] + debts,
+        );
+        // Each of the sums, and the ratio that is compared, is rounded.
+        let blur = 8.0 * f64::EPSILON * (assets.abs() + needed.abs());
+        (share * assets - needed).abs() - 4.0 * bound - blur
+    };
+    slack.max(0.0)
+}
+
+/// Puts the legs of a unit into lists.
+fn spread(unit: Unit<'_, f64>, rows: &mut Vec<u32>, quantities: &mut Vec<f64>) {
+    rows.clear();
+    quantities.clear();
+    rows.extend(unit.legs.iter().map(|leg| leg.row as u32));
+    quantities.extend(unit.legs.iter().map(|leg| leg.quantity));
+}
+
+/// A verdict on a pool, and what its figures can be off by; infinite where only exact numbers could tell.
 pub(crate) fn decided(
     sums: AccountSums,
     nothing: bool,
@@ -410,12 +592,16 @@ pub(crate) fn decided(
         signs,
     };
     if (sums.proven || nothing) && finite {
-        let slack = sums.row.0[result::HEALTH].abs() - 2.0 * sums.bound;
         let signs = signs_of(&sums.row.0);
-        return (verdict(sums.row, signs), slack.max(0.0));
+        return (verdict(sums.row, signs), sums.bound);
     }
     let (row, signs) = exactly();
-    (verdict(row, signs), 0.0)
+    (verdict(row, signs), f64::INFINITY)
+}
+
+/// The figures of an account of the ledger or of one of its positions in rationals.
+fn exactly_as_booked(inputs: Inputs<'_>, position: Option<usize>) -> (Row, u8) {
+    exactly(inputs, &inputs.account(), position)
 }
 
 /// The figures of an account or of one of its positions in rationals.

@@ -3,7 +3,7 @@
 use crate::kernel::{MarkValue, Row, RuleTable, Tiers, WEIGHT_ROWS, column};
 use crate::market::Market;
 use crate::model::{CrossMargin, EXTRA_ROUNDINGS, Known, LOST_BY_UNDERFLOW, Steepness};
-use crate::table::{LegKind, PositionRow, Rows, Table};
+use crate::table::{LegKind, PositionRow, Rows, Table, Used};
 use crate::units::AccountUnits;
 
 /// The table of a cross margin model; rows are made when somebody first holds what they stand for.
@@ -136,6 +136,31 @@ impl LiveTable {
                 self.rules.curves[instrument] = Some(model.curve(instrument, market)?);
                 self.capped[instrument] = true;
             }
+        }
+        Ok(())
+    }
+
+    /// Makes all that a book needs.
+    pub(crate) fn ensure_used(
+        &mut self,
+        used: &Used,
+        model: &CrossMargin,
+        market: &Market,
+    ) -> Known<()> {
+        if used.widest > self.widest {
+            self.rebuild(2 * used.widest, model, market);
+        }
+        for &row in &used.rows {
+            if !self.ready[row] {
+                self.make(row, model, market)?;
+            }
+        }
+        for &instrument in &used.ordered {
+            self.set_mark(instrument, model, market)?;
+        }
+        for &instrument in used.capped.iter().filter(|_| model.charges()) {
+            self.rules.curves[instrument] = Some(model.curve(instrument, market)?);
+            self.capped[instrument] = true;
         }
         Ok(())
     }

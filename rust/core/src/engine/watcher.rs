@@ -1,100 +1,24 @@
 //! Who is liquidatable, and who must be judged again when: by levels under cross margin, all at once under other models.
 
-use std::collections::{BTreeSet, HashMap};
-
+use super::alone::Alone;
 use super::boxes::{index_variable, mark_variable, variables};
 use super::event::{NewOrder, Price};
 use super::judge::{Verdict, book_of, judge};
-use super::levels::{ALONE, Levels, Subject};
+use super::judged::Judged;
+use super::kept::{Kept, SHELF, Subject};
+use super::levels::Levels;
 use super::model::MarginModel;
-use super::plain::PlainLegs;
-use super::reading::{Inputs, Reading};
+use super::reading::{Inputs, Reading, WatchedNow};
+use super::standing::{AlertLevels, Changes, Standing};
 use super::table::LiveTable;
 use crate::book::Book;
 use crate::error::Result;
-use crate::kernel::result;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::pool::Stop;
+use crate::pool::{self, Stop, never};
+use crate::table::Missing;
 use crate::units::Key;
-
-/// Who was judged how.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Standing {
-    /// By account: whether its pool is liquidatable.
-    pools: Vec<bool>,
-    /// Liquidatable positions that stand alone: account and instrument.
-    positions: BTreeSet<(u32, u32)>,
-}
-
-/// Accounts that changed sides, each once, in the order in which they did; drained by who asks.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Changes {
-    pub(crate) fallen: Vec<u32>,
-    pub(crate) recovered: Vec<u32>,
-}
-
-impl Standing {
-    pub(crate) fn accounts(&self) -> Vec<u32> {
-        let pools = (0u32..).zip(&self.pools).filter(|(_, down)| **down);
-        let mut accounts: Vec<u32> = pools.map(|(account, _)| account).collect();
-        accounts.extend(self.positions.iter().map(|(account, _)| *account));
-        accounts.sort_unstable();
-        accounts.dedup();
-        accounts
-    }
-
-    pub(crate) fn pools(&self) -> &[bool] {
-        &self.pools
-    }
-
-    pub(crate) fn positions(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.positions.iter().copied()
-    }
-
-    /// Notes how an account was judged.
-    fn note(&mut self, account: u32, verdicts: &[Verdict], changes: &mut Changes) {
-        let (mut fell, mut recovered) = (false, false);
-        let was: Vec<u32> = self
-            .positions
-            .range((account, 0)..=(account, u32::MAX))
-            .map(|(_, instrument)| *instrument)
-            .collect();
-        for verdict in verdicts {
-            let now = verdict.is_liquidatable();
-            let before = match verdict.instrument {
-                None => std::mem::replace(&mut self.pools[account as usize], now),
-                Some(instrument) => was.contains(&instrument),
-            };
-            if let Some(instrument) = verdict.instrument {
-                if now {
-                    self.positions.insert((account, instrument));
-                } else {
-                    self.positions.remove(&(account, instrument));
-                }
-            }
-            fell |= now && !before;
-            recovered |= before && !now;
-        }
-        for instrument in was {
-            // What is closed is not liquidatable any more.
-            if verdicts
-                .iter()
-                .all(|verdict| verdict.instrument != Some(instrument))
-            {
-                self.positions.remove(&(account, instrument));
-                recovered = true;
-            }
-        }
-        if fell {
-            changes.fallen.push(account);
-        }
-        if recovered {
-            changes.recovered.push(account);
-        }
-    }
-}
 
 /// What watches the accounts.
 #[derive(Debug)]
@@ -109,12 +33,14 @@ pub(crate) struct Watcher {
 #[derive(Debug)]
 struct Wake {
     table: LiveTable,
+    alerts: AlertLevels,
     reading: Reading,
     levels: Levels,
-    plain: PlainLegs,
     alone: Alone,
     woken: Vec<Subject>,
-    account: Account,
+    judged: Judged,
+    /// Of many that are judged on all threads.
+    many: Vec<Judged>,
 }
 
 /// What everything is judged by.
@@ -141,9 +67,14 @@ impl Watcher {
     ///
     /// # Errors
     /// As [`MarginModel::evaluate`].
-    pub(crate) fn open(judging: Judging<'_>, book: &Book, stop: Stop<'_>) -> Result<Self> {
+    pub(crate) fn open(
+        judging: Judging<'_>,
+        levels: AlertLevels,
+        book: &Book,
+        stop: Stop<'_>,
+    ) -> Result<Self> {
         let mut watcher = Self {
-            standing: Standing::default(),
+            standing: Standing::new(levels),
             wake: None,
             verdicts: Vec::new(),
         };
@@ -163,68 +94,17 @@ impl Watcher {
         stop: Stop<'_>,
     ) -> Result<usize> {
         let evaluated = judging.model.evaluate(book, judging.market, stop)?;
-        let health = |signs: u8| signs >> result::HEALTH & 1 == 1;
-        let mut standing = Standing {
-            pools: evaluated
-                .pools
-                .signs()
-                .iter()
-                .map(|&signs| health(signs))
-                .collect(),
-            positions: BTreeSet::new(),
+        let wake = match judging.model {
+            MarginModel::Linear(model, Key::SettlementAsset) => {
+                let levels = self.standing.levels();
+                Some(Wake::open(judging, (model, levels), book, stop)?)
+            }
+            _ => None,
         };
-        for (position, &signs) in evaluated.positions.iter().zip(evaluated.isolated.signs()) {
-            if health(signs) {
-                let held = book.holdings(position.account as usize).instrument;
-                let instrument = held[position.position as usize];
-                standing.positions.insert((position.account, instrument));
-            }
-        }
-        self.compare(standing, changes);
-        self.wake = None;
-        if let MarginModel::Linear(model, Key::SettlementAsset) = judging.model {
-            let mut wake = Wake {
-                table: LiveTable::new(model, judging.market),
-                reading: Reading::default(),
-                levels: Levels::new(variables(model.universe())),
-                plain: PlainLegs::default(),
-                alone: Alone::default(),
-                woken: Vec::new(),
-                account: Account::default(),
-            };
-            for account in 0..judging.accounts.len() {
-                wake.judge(judging, model, account as u32, &mut self.verdicts)?;
-            }
-            self.wake = Some(wake);
-        }
+        self.wake = wake;
+        let now = Standing::of(self.standing.levels(), book, &evaluated);
+        self.standing.replace(now, changes);
         Ok(evaluated.pools.rows().len())
-    }
-
-    /// Takes over who is liquidatable now, and notes who changed sides, by account.
-    fn compare(&mut self, now: Standing, changes: &mut Changes) {
-        let before = std::mem::replace(&mut self.standing, now);
-        let now = &self.standing;
-        let (mut fallen, mut recovered) = (BTreeSet::new(), BTreeSet::new());
-        for (account, (now, before)) in (0u32..).zip(now.pools.iter().zip(&before.pools)) {
-            if *now && !before {
-                fallen.insert(account);
-            } else if *before && !now {
-                recovered.insert(account);
-            }
-        }
-        fallen.extend(
-            now.positions
-                .difference(&before.positions)
-                .map(|(account, _)| *account),
-        );
-        recovered.extend(
-            before
-                .positions
-                .difference(&now.positions)
-                .map(|(account, _)| *account),
-        );
-        changes.fallen.extend(fallen);
-        changes.recovered.extend(recovered);
     }
 
     /// Reads an account as it would be, and makes what judging it needs.
@@ -282,7 +162,7 @@ impl Watcher {
         let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
             return Ok(None);
         };
-        let Some(legs) = wake.plain.get(number) else {
+        let Some(legs) = wake.levels.kept().get(number).legs else {
             return Ok(None);
         };
         let inputs = judging.inputs(model, number as usize);
@@ -299,11 +179,42 @@ impl Watcher {
         account: &Account,
         changes: &mut Changes,
     ) {
-        if let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) {
-            let inputs = judging.inputs(model, number as usize);
-            wake.judge_prepared(inputs, account, &mut self.verdicts);
-        }
-        self.standing.note(number, &self.verdicts, changes);
+        let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
+            self.standing.note(number, &self.verdicts, changes);
+            return;
+        };
+        let inputs = judging.inputs(model, number as usize);
+        let watched = WatchedNow {
+            kept: wake.levels.kept(),
+            alone: &wake.alone,
+        };
+        let (table, judged) = (&wake.table, &mut wake.judged);
+        wake.reading
+            .judge_prepared(inputs, account, (table, watched), judged);
+        let judged = std::mem::take(&mut wake.judged);
+        wake.keep(&judged);
+        self.standing.note(number, &judged.verdicts, changes);
+        wake.judged = judged;
+    }
+
+    /// Judges accounts of the ledger that changed, and for which all is prepared.
+    ///
+    /// # Errors
+    /// As [`Watcher::prepare`].
+    pub(crate) fn judge_changed(
+        &mut self,
+        judging: Judging<'_>,
+        numbers: &[u32],
+        changes: &mut Changes,
+    ) -> Result<()> {
+        let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
+            return self.judge_touched(judging, numbers, changes);
+        };
+        let standing = &mut self.standing;
+        wake.judge_many(judging, model, numbers, true, |judged| {
+            standing.note(judged.number, &judged.verdicts, changes);
+        });
+        Ok(())
     }
 
     /// Judges accounts of the ledger.
@@ -316,7 +227,7 @@ impl Watcher {
         numbers: &[u32],
         changes: &mut Changes,
     ) -> Result<()> {
-        self.standing.pools.resize(judging.accounts.len(), false);
+        self.standing.grow(judging.accounts.len());
         let mut account = Account::default();
         for &number in numbers {
             judging.accounts.load(number as usize, &mut account);
@@ -364,13 +275,24 @@ impl Watcher {
         }
         woken.sort_unstable();
         woken.dedup();
-        for &account in &woken {
-            wake.judge(judging, model, account, &mut self.verdicts)?;
-            self.standing.note(account, &self.verdicts, changes);
-        }
+        let standing = &mut self.standing;
+        wake.judge_many(judging, model, &woken, false, |judged| {
+            standing.note(judged.number, &judged.verdicts, changes);
+        });
         let count = woken.len();
         wake.woken = woken;
         Ok(Some(count))
+    }
+
+    /// Asks for the place of what is kept of an account, and then for that.
+    pub(crate) fn fetch(&self, account: u32, is_near: bool) {
+        if let Some(wake) = &self.wake {
+            if is_near {
+                wake.levels.kept().fetch(account);
+            } else {
+                wake.levels.kept().fetch_place(account);
+            }
+        }
     }
 
     /// Whether prices are watched, so that a tick wakes few.
@@ -380,83 +302,155 @@ impl Watcher {
 
     /// Number of levels, and bytes of what watches.
     pub(crate) fn memory(&self) -> (usize, usize) {
-        self.wake.as_ref().map_or((0, 0), |wake| {
-            let (levels, bytes) = wake.levels.memory();
-            (levels, bytes + wake.plain.memory())
-        })
+        let wake = self.wake.as_ref();
+        wake.map_or((0, 0), |wake| wake.levels.memory())
     }
 }
 
 impl Wake {
-    /// Judges an account of the ledger and watches its prices anew.
-    fn judge(
+    /// Watches everybody.
+    ///
+    /// # Errors
+    /// A price or parameter that is missing; there is none where all were evaluated.
+    fn open(
+        judging: Judging<'_>,
+        (model, alerts): (&CrossMargin, &AlertLevels),
+        book: &Book,
+        stop: Stop<'_>,
+    ) -> Result<Self> {
+        let mut table = LiveTable::new(model, judging.market);
+        let used = &book.layout(Key::SettlementAsset, &mut *stop)?.used;
+        let missing = |missing: Missing| missing.error(model.universe(), String::new());
+        table
+            .ensure_used(used, model, judging.market)
+            .map_err(missing)?;
+        let watch = |block: usize| {
+            let first = block * SHELF;
+            let numbers = first..(first + SHELF).min(judging.accounts.len());
+            let inputs = judging.inputs(model, first);
+            Reading::new(alerts).watch_first(inputs, (book, numbers), &table)
+        };
+        let blocks = pool::map(judging.accounts.len().div_ceil(SHELF), watch, stop)?;
+        let mut levels = Levels::new(variables(model.universe()));
+        let (mut pieces, mut entries, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
+        for block in blocks {
+            pieces.push(block.pieces);
+            entries.push(block.entries);
+            isolated.extend(block.alone);
+        }
+        levels.fill(Kept::of_pools(pieces), &entries);
+        let mut alone = Alone::default();
+        for ((account, instrument), watches) in isolated {
+            levels.set(alone.subject(account, instrument), &watches);
+        }
+        Ok(Self {
+            table,
+            alerts: alerts.clone(),
+            reading: Reading::new(alerts),
+            levels,
+            alone,
+            woken: Vec::new(),
+            judged: Judged::default(),
+            many: Vec::new(),
+        })
+    }
+
+    /// Judges accounts of the ledger and watches their prices anew; legs that are kept serve, unless accounts changed.
+    fn judge_many(
         &mut self,
         judging: Judging<'_>,
         model: &CrossMargin,
-        number: u32,
-        verdicts: &mut Vec<Verdict>,
-    ) -> Result<()> {
-        let inputs = judging.inputs(model, number as usize);
-        if let Some(legs) = self.plain.get(number) {
-            let levels = &mut self.levels;
-            let verdict = self.reading.judge_plain(inputs, legs, &self.table, levels);
-            verdicts.clear();
-            verdicts.push(verdict);
-            return Ok(());
-        }
-        let mut account = std::mem::take(&mut self.account);
-        judging.accounts.load(number as usize, &mut account);
-        let prepared = self.reading.prepare(inputs, &account, &mut self.table);
-        if prepared.is_ok() {
-            self.judge_prepared(inputs, &account, verdicts);
-        }
-        self.account = account;
-        prepared
-    }
-
-    fn judge_prepared(
-        &mut self,
-        inputs: Inputs<'_>,
-        account: &Account,
-        verdicts: &mut Vec<Verdict>,
+        numbers: &[u32],
+        changed: bool,
+        mut note: impl FnMut(&Judged),
     ) {
-        let Self {
-            table,
-            reading,
-            levels,
-            plain,
-            alone,
-            ..
-        } = self;
-        let number = inputs.number as u32;
-        let subject = |instrument: u32| alone.subject(number, instrument);
-        reading.judge_and_watch(inputs, account, table, (levels, plain), subject, verdicts);
-    }
-}
-
-/// Isolated positions that were ever seen.
-#[derive(Debug, Default)]
-struct Alone {
-    subjects: HashMap<(u32, u32), Subject>,
-    positions: Vec<(u32, u32)>,
-}
-
-impl Alone {
-    fn subject(&mut self, account: u32, instrument: u32) -> Subject {
-        let next = ALONE + self.positions.len() as u32;
-        let position = (account, instrument);
-        let subject = *self.subjects.entry(position).or_insert(next);
-        if subject == next {
-            self.positions.push(position);
+        if numbers.len() < FEW {
+            let (mut reading, mut judged) = (
+                std::mem::take(&mut self.reading),
+                std::mem::take(&mut self.judged),
+            );
+            for (at, &number) in numbers.iter().enumerate() {
+                self.fetch(judging, numbers, at, changed);
+                let inputs = judging.inputs(model, number as usize);
+                self.judge_one(&mut reading, inputs, changed, &mut judged);
+                self.keep(&judged);
+                note(&judged);
+            }
+            (self.reading, self.judged) = (reading, judged);
+            return;
         }
-        subject
+        let mut many = std::mem::take(&mut self.many);
+        many.resize_with(MANY.min(numbers.len()), Judged::default);
+        for numbers in numbers.chunks(MANY) {
+            let tasks = numbers.chunks(FEW).zip(many.chunks_mut(FEW));
+            let tasks: Vec<(&[u32], &mut [Judged])> = tasks.collect();
+            let work = |(numbers, many): (&[u32], &mut [Judged])| {
+                let mut reading = Reading::new(&self.alerts);
+                for (at, (&number, judged)) in numbers.iter().zip(many).enumerate() {
+                    self.fetch(judging, numbers, at, changed);
+                    let inputs = judging.inputs(model, number as usize);
+                    self.judge_one(&mut reading, inputs, changed, judged);
+                }
+            };
+            pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
+            for judged in &many[..numbers.len()] {
+                self.keep(judged);
+                note(judged);
+            }
+        }
+        self.many = many;
     }
 
-    /// The account of a subject, whichever it is.
-    fn account(&self, subject: Subject) -> u32 {
-        if subject < ALONE {
-            return subject;
+    /// Asks for what will be judged soon.
+    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, changed: bool) {
+        let kept = self.levels.kept();
+        if let Some(&number) = numbers.get(at + 2 * AHEAD) {
+            kept.fetch_place(number);
+            if changed {
+                judging.accounts.fetch_place(number as usize);
+            }
         }
-        self.positions[(subject - ALONE) as usize].0
+        if let Some(&number) = numbers.get(at + AHEAD) {
+            kept.fetch(number);
+            if changed {
+                judging.accounts.fetch(number as usize);
+            }
+        }
+    }
+
+    fn judge_one(
+        &self,
+        reading: &mut Reading,
+        inputs: Inputs<'_>,
+        changed: bool,
+        judged: &mut Judged,
+    ) {
+        let kept = self.levels.kept();
+        let piece = kept.get(inputs.number as u32);
+        if let Some(legs) = piece.legs.filter(|_| !changed) {
+            reading.judge_plain(inputs, (legs, piece.watches), &self.table, judged);
+            return;
+        }
+        let alone = &self.alone;
+        reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
+    }
+
+    /// Watches what is to be watched from now on.
+    fn keep(&mut self, judged: &Judged) {
+        judged.keep_legs(self.levels.kept_mut());
+        self.levels.set(judged.number, &judged.watches);
+        for (instrument, watches) in &judged.alone {
+            let subject = self.alone.subject(judged.number, *instrument);
+            self.levels.set(subject, watches);
+        }
     }
 }
+
+/// Fewer accounts are judged by the calling thread alone; so many are a task.
+const FEW: usize = 512;
+
+/// So many are judged before any is noted.
+const MANY: usize = 32 * FEW;
+
+/// How many accounts before it is judged one is asked for.
+const AHEAD: usize = 4;

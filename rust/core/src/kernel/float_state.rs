@@ -11,6 +11,10 @@ pub struct FloatState {
 #[cfg(target_arch = "x86_64")]
 const STANDARD: u32 = 0x1f80;
 
+/// What has happened so far, which is no mode: to write the register waits for all that is under way.
+#[cfg(target_arch = "x86_64")]
+const FLAGS: u32 = 0x3f;
+
 impl FloatState {
     /// Sets the standard mode.
     #[must_use]
@@ -18,7 +22,9 @@ impl FloatState {
         #[cfg(target_arch = "x86_64")]
         {
             let saved = read();
-            write(STANDARD);
+            if saved & !FLAGS != STANDARD {
+                write(STANDARD);
+            }
             Self { saved }
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -29,7 +35,9 @@ impl FloatState {
 impl Drop for FloatState {
     fn drop(&mut self) {
         #[cfg(target_arch = "x86_64")]
-        write(self.saved);
+        if self.saved & !FLAGS != STANDARD {
+            write(self.saved);
+        }
     }
 }
 

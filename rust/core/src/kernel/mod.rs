@@ -11,6 +11,7 @@ mod avx2;
 mod avx512;
 mod block;
 mod csr;
+mod fetch;
 mod float_state;
 mod floats;
 mod lanes;
@@ -31,9 +32,11 @@ pub use block::{
     contract_block, contract_unit,
 };
 pub use csr::contract_csr;
+pub(crate) use fetch::{fetch, fetch_all};
 pub use float_state::FloatState;
 pub use losses::{LossRow, LossTable, charge};
 pub(crate) use on_lanes::{LaneWork, on_lanes};
+pub(crate) use pages::with_room;
 pub use pages::zero_rows;
 pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,

@@ -5,14 +5,21 @@ use super::Row;
 /// A vector of zero rows, in huge pages where the system has them.
 #[must_use]
 pub fn zero_rows(len: usize) -> Vec<Row> {
-    let mut rows = Vec::with_capacity(len);
-    prefer_huge_pages(rows.spare_capacity_mut());
+    let mut rows = with_room(len);
     rows.resize(len, Row::default());
     rows
 }
 
+/// An empty vector with room for so many values, in huge pages where the system has them.
+#[must_use]
+pub(crate) fn with_room<T>(len: usize) -> Vec<T> {
+    let mut values = Vec::with_capacity(len);
+    prefer_huge_pages(values.spare_capacity_mut());
+    values
+}
+
 #[cfg(target_os = "linux")]
-fn prefer_huge_pages(memory: &mut [std::mem::MaybeUninit<Row>]) {
+fn prefer_huge_pages<T>(memory: &mut [std::mem::MaybeUninit<T>]) {
     const PAGE: usize = 4096;
     const HUGE: usize = 512 * PAGE;
     let offset = memory.as_ptr().addr().next_multiple_of(PAGE) - memory.as_ptr().addr();
@@ -28,4 +35,4 @@ fn prefer_huge_pages(memory: &mut [std::mem::MaybeUninit<Row>]) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn prefer_huge_pages(_memory: &mut [std::mem::MaybeUninit<Row>]) {}
+fn prefer_huge_pages<T>(_memory: &mut [std::mem::MaybeUninit<T>]) {}

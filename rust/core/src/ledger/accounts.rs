@@ -1,56 +1,18 @@
 //! All accounts at one moment, in blocks that readers may hold on to.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::Interest;
-use super::account::{Account, Cash, OpenOrder, Position, Terms, entry_price, too_large};
+use super::account::{Account, Terms, entry_price, too_large};
+use super::block::LedgerBlock;
 use super::money::{self, ContractValue, QUANTITY_DECIMALS, Round};
-use super::shelf::Shelf;
 use super::venue::{Pool, VenueMoves};
 use crate::book::{BLOCK, Block, Book, BookedPosition};
 use crate::error::Result;
-use crate::exact::{Given, GivenColumn, Number, Rational};
+use crate::exact::{Given, Number, Rational};
 use crate::ids::Ids;
 use crate::pool::{self, Stop};
 use crate::universe::Universe;
-
-/// The accounts of one block.
-#[derive(Debug, Default)]
-pub(super) struct LedgerBlock {
-    pub(super) cash: Shelf<Cash>,
-    pub(super) positions: Shelf<Position>,
-    pub(super) orders: Shelf<OpenOrder>,
-    pub(super) leverage_cap: GivenColumn,
-    /// The same as a block of a book, made when somebody asks.
-    pub(super) booked: OnceLock<Arc<Block>>,
-}
-
-impl Clone for LedgerBlock {
-    fn clone(&self) -> Self {
-        Self {
-            cash: self.cash.clone(),
-            positions: self.positions.clone(),
-            orders: self.orders.clone(),
-            leverage_cap: self.leverage_cap.clone(),
-            // A copy is made to be changed.
-            booked: OnceLock::new(),
-        }
-    }
-}
-
-impl LedgerBlock {
-    pub(super) fn len(&self) -> usize {
-        self.leverage_cap.len()
-    }
-
-    pub(super) fn push(&mut self, account: &Account) {
-        self.cash.push(&account.cash);
-        self.positions.push(&account.positions);
-        self.orders.push(&account.orders);
-        let cap = account.leverage_cap.clone();
-        self.leverage_cap.push(cap.unwrap_or(f64::NAN.into()));
-    }
-}
 
 /// Interest and funding so far; what an account was last touched at is a number in these lists.
 #[derive(Clone, Debug)]
@@ -89,17 +51,31 @@ impl Accounts {
         self.decimals[asset as usize]
     }
 
+    /// The terms of everything, without anybody's holdings.
+    pub(crate) fn without_accounts(&self) -> Self {
+        Self {
+            universe: Arc::clone(&self.universe),
+            ids: Arc::clone(&self.ids),
+            blocks: Vec::new(),
+            decimals: Arc::clone(&self.decimals),
+            accrued: Arc::clone(&self.accrued),
+        }
+    }
+
+    /// Asks for the place of one account, to be fetched next.
+    pub(crate) fn fetch_place(&self, number: usize) {
+        self.blocks[number / BLOCK].fetch_place(number % BLOCK);
+    }
+
+    /// Asks for one account.
+    pub(crate) fn fetch(&self, number: usize) {
+        self.blocks[number / BLOCK].fetch(number % BLOCK);
+    }
+
     /// Takes out one account.
     pub(crate) fn load(&self, number: usize, account: &mut Account) {
         let (block, slot) = (&self.blocks[number / BLOCK], number % BLOCK);
-        account.clear();
-        account.cash.extend_from_slice(block.cash.get(slot));
-        account
-            .positions
-            .extend_from_slice(block.positions.get(slot));
-        account.orders.extend_from_slice(block.orders.get(slot));
-        let cap = block.leverage_cap.get(slot);
-        account.leverage_cap = (!cap.float.is_nan()).then(|| cap.to_given());
+        block.load(slot, account);
     }
 
     /// The book of this moment; blocks that did not change since the last one are shared with it.
@@ -125,14 +101,7 @@ impl Accounts {
     fn booked(&self, block: &LedgerBlock) -> Block {
         let (mut booked, mut account) = (Block::default(), Account::default());
         for slot in 0..block.len() {
-            account.clear();
-            account.cash.extend_from_slice(block.cash.get(slot));
-            account
-                .positions
-                .extend_from_slice(block.positions.get(slot));
-            account.orders.extend_from_slice(block.orders.get(slot));
-            let cap = block.leverage_cap.get(slot);
-            account.leverage_cap = (!cap.float.is_nan()).then(|| cap.to_given());
+            block.load(slot, &mut account);
             self.push_booked(&account, true, &mut booked);
         }
         booked

@@ -5,6 +5,8 @@
 
 mod account;
 mod accounts;
+mod block;
+mod many;
 pub(crate) mod money;
 mod opening;
 mod shelf;
@@ -13,8 +15,8 @@ mod venue;
 pub(crate) use account::Account;
 pub use account::{Cash, OpenOrder, Position};
 pub(crate) use accounts::Accounts;
+pub(crate) use many::Changed;
 pub use money::{MOST_DECIMALS, QUANTITY_DECIMALS, Rounding, float_of, whole_units};
-pub(crate) use shelf::Shelf;
 pub(crate) use venue::VenueMoves;
 pub use venue::{Pool, Totals, is_conserved};
 
@@ -27,7 +29,7 @@ use crate::error::Result;
 use crate::ids::Ids;
 use crate::market::Market;
 use account::too_large;
-use accounts::{Accrued, LedgerBlock};
+use accounts::Accrued;
 
 /// What is added to the open interest of instruments.
 type Interest = SmallVec<[(u32, i128); 4]>;
@@ -80,9 +82,7 @@ impl Ledger {
             let block = Arc::make_mut(&mut self.accounts.blocks[*number / BLOCK]);
             block.booked.take();
             let slot = *number % BLOCK;
-            block.cash.set(slot, &after.cash);
-            block.positions.set(slot, &after.positions);
-            block.orders.set(slot, &after.orders);
+            block.set(slot, after);
         }
         debug_assert!(self.totals.iter().all(is_conserved), "{:?}", self.totals);
         Ok(())
@@ -215,12 +215,7 @@ impl Ledger {
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        let block = |block: &Arc<LedgerBlock>| {
-            block.cash.memory()
-                + block.positions.memory()
-                + block.orders.memory()
-                + block.leverage_cap.memory()
-        };
-        self.accounts.blocks.iter().map(block).sum()
+        let blocks = self.accounts.blocks.iter();
+        blocks.map(|block| block.memory()).sum()
     }
 }

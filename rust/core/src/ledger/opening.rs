@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Ledger;
 use super::account::{Account, Cash, OpenOrder, Position, too_large};
-use super::accounts::{Accounts, Accrued, LedgerBlock};
+use super::accounts::{Accounts, Accrued};
+use super::block::LedgerBlock;
 use super::money::{self, QUANTITY_DECIMALS, Round};
 use super::venue::{Pool, Totals, VenueMoves};
 use crate::book::{BLOCK, Book, Holdings};
@@ -100,7 +101,7 @@ impl Ledger {
         for (number, block) in self.accounts.blocks.iter_mut().enumerate() {
             let block = Arc::make_mut(block);
             for slot in 0..block.len() {
-                for order in block.orders.get_mut(slot) {
+                for order in block.orders_mut(slot) {
                     order.id = next;
                     account_of.insert(next, (number * BLOCK + slot) as u32);
                     next += 1;

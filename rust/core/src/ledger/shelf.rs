@@ -1,11 +1,13 @@
 //! Short lists, one for each account of a block, in one piece of memory: copied at once when a reader holds the block.
 
+use crate::kernel::{fetch, fetch_all};
+
 /// Where one list lies.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
     start: u32,
-    len: u16,
-    room: u16,
+    len: u32,
+    room: u32,
 }
 
 /// One list for each slot.
@@ -28,27 +30,25 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T: Copy> Shelf<T> {
-    /// Number of slots.
-    pub(crate) fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    /// Adds a slot.
-    pub(crate) fn push(&mut self, list: &[T]) {
-        let len = u16::try_from(list.len()).expect("an account has fewer than 65,536 entries");
-        self.spans.push(Span {
-            start: self.items.len() as u32,
-            len,
-            room: len,
-        });
-        self.items.extend_from_slice(list);
-        self.used += list.len();
+    /// Adds a slot with an empty list.
+    pub(crate) fn push(&mut self) {
+        self.spans.push(Span::default());
     }
 
     /// The list of a slot.
     pub(crate) fn get(&self, slot: usize) -> &[T] {
         let Span { start, len, .. } = self.spans[slot];
         &self.items[start as usize..][..len as usize]
+    }
+
+    /// Asks for where the list of a slot lies.
+    pub(crate) fn fetch_place(&self, slot: usize) {
+        fetch(&self.spans[slot]);
+    }
+
+    /// Asks for the list of a slot.
+    pub(crate) fn fetch(&self, slot: usize) {
+        fetch_all(self.get(slot));
     }
 
     /// The list of a slot, to be changed in place.
@@ -58,29 +58,37 @@ impl<T: Copy> Shelf<T> {
     }
 
     /// Replaces the list of a slot.
-    pub(crate) fn set(&mut self, slot: usize, list: &[T]) {
-        let span = self.spans[slot];
-        self.used = self.used - span.len as usize + list.len();
-        if list.len() <= span.room as usize {
-            self.spans[slot].len = list.len() as u16;
-            self.items[span.start as usize..][..list.len()].copy_from_slice(list);
+    pub(crate) fn set(&mut self, slot: usize, list: impl ExactSizeIterator<Item = T>) {
+        let (span, len) = (self.spans[slot], list.len());
+        self.used = self.used - span.len as usize + len;
+        if len <= span.room as usize {
+            self.spans[slot].len = len as u32;
+            let places = &mut self.items[span.start as usize..][..len];
+            places
+                .iter_mut()
+                .zip(list)
+                .for_each(|(place, item)| *place = item);
             return;
         }
-        // A list that grows moves to the end, with room to grow on.
-        let room = (list.len() + list.len() / 2 + 1).min(u16::MAX.into());
+        // A list that grows moves to the end, with room to grow on; the first one is as long as it is.
+        let room = if span.room > 0 {
+            len + len / 2 + 1
+        } else {
+            len
+        };
+        let start = self.items.len();
         assert!(
-            list.len() <= room,
-            "an account has fewer than 65,536 entries"
+            u32::try_from(start + room).is_ok(),
+            "a block holds fewer than 2^32 entries"
         );
         self.spans[slot] = Span {
-            start: self.items.len() as u32,
-            len: list.len() as u16,
-            room: room as u16,
+            start: start as u32,
+            len: len as u32,
+            room: room as u32,
         };
-        self.items.extend_from_slice(list);
-        let last = list[list.len() - 1];
-        self.items
-            .resize(self.items.len() + room - list.len(), last);
+        self.items.extend(list);
+        let last = self.items[start + len - 1];
+        self.items.resize(start + room, last);
         if self.items.len() > 4 * self.used + 64 {
             self.close_gaps();
         }
@@ -115,12 +123,13 @@ mod tests {
             changes in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(any::<u32>(), 0..40)), 0..60),
         ) {
             let mut shelf = Shelf::default();
-            for list in &lists {
-                shelf.push(list);
+            for (slot, list) in lists.iter().enumerate() {
+                shelf.push();
+                shelf.set(slot, list.iter().copied());
             }
             for (slot, list) in changes {
                 let slot = slot.index(lists.len());
-                shelf.set(slot, &list);
+                shelf.set(slot, list.iter().copied());
                 lists[slot] = list;
                 for (slot, list) in lists.iter().enumerate() {
                     prop_assert_eq!(shelf.get(slot), list.as_slice());

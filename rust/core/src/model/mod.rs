@@ -6,7 +6,9 @@ mod parameters;
 mod pieces;
 
 pub use cross::CrossMargin;
-pub(crate) use cross::{EXTRA_ROUNDINGS, Known, LOST_BY_UNDERFLOW, Steepness, is_moderate};
+pub(crate) use cross::{
+    AssetSlopes, EXTRA_ROUNDINGS, Known, LOST_BY_UNDERFLOW, Steepness, is_moderate,
+};
 pub(crate) use lines::{MaintenanceLines, NetLines, Step, Weights};
 pub use parameters::{Bracket, Collateral, CollateralColumns, HaircutTier, Margin, MarginColumns};
 pub(crate) use pieces::RiskRow;

@@ -1,0 +1,108 @@
+"""Thousands of accounts that are judged at once, on all threads: the same as a full evaluation, and as one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xmfast as xm
+from building import bits_of
+
+ACCOUNTS = 4_000
+MARKS = {"BTC-PERP": 60_000.0, "ETH-PERP": 3_000.0, "SOL-PERP": 150.0, "ETH-COIN": 3_000.0}
+
+
+def crowd(**said: Any) -> xm.Engine:
+    """Open an engine of accounts with positions in two settlement assets, most of them near the edge."""
+    names = list(MARKS)
+    universe = xm.Universe.from_frames(
+        assets={"asset": ["USD", "ETH"]},
+        instruments={
+            "instrument": names,
+            "kind": ["perpetual"] * 4,
+            "underlying": ["BTC", "ETH", "SOL", "ETH"],
+            "settlement": ["USD", "USD", "USD", "ETH"],
+            "inverse": [False, False, False, True],
+        },
+        numeraire="USD",
+    )
+    rng = np.random.default_rng(12)
+    accounts = np.repeat(np.arange(ACCOUNTS), 3)
+    held = np.concatenate([rng.choice(4, 3, replace=False) for _ in range(ACCOUNTS)])
+    marks = np.array(list(MARKS.values()))[held]
+    sizes = np.round(rng.normal(0, 1000, len(held)) / np.where(held == 3, 1, marks), 6) + 1e-6
+    book = xm.Book.from_frames(
+        universe,
+        balances={
+            "account": np.tile(np.arange(ACCOUNTS), 2),
+            "asset": ["USD"] * ACCOUNTS + ["ETH"] * ACCOUNTS,
+            "balance": np.round(np.concatenate([rng.normal(300, 200, ACCOUNTS), rng.uniform(0, 0.1, ACCOUNTS)]), 4),
+        },
+        positions={
+            "account": accounts,
+            "instrument": [names[at] for at in held],
+            "quantity": sizes,
+            "entry_price": np.round(marks * rng.uniform(0.95, 1.05, len(held)), 2),
+        },
+    )
+    market = xm.Market(universe, index_price={"ETH": 3_000.0}, mark_price=MARKS)
+    model = xm.CrossMargin.from_frames(
+        universe,
+        collateral={"asset": ["ETH"], "initial_haircut": [0.1], "maintenance_haircut": [0.05]},
+        margin={"instrument": names, "initial_rate": [0.1] * 4, "maintenance_rate": [0.05] * 4},
+    )
+    return xm.Engine(book, market, model, alert_levels=(0.7, 0.9), **said)
+
+
+def assert_equals_full_evaluation(engine: xm.Engine) -> None:
+    report = engine.model.evaluate(engine.book, engine.market)
+    assert bits_of(engine.report()) == bits_of(report)
+    assert np.array_equal(engine.liquidatable(), report.accounts[report.liquidatable])
+    for level in (0.7, 0.9):
+        assert np.array_equal(engine.alerted(level), report.accounts[report.margin_ratio >= level])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_jumps_and_many_fills(threads: int) -> None:
+    xm.set_num_threads(threads)
+    try:
+        engine, other = crowd(), crowd()
+        rng = np.random.default_rng(3)
+        for factor in (0.9, 1.25, 0.999, 0.5, 1.7):
+            before = engine.liquidatable()
+            names = list(MARKS)
+            prices = {name: round(MARKS[name] * factor * rng.uniform(0.99, 1.01), 2) for name in names}
+            fallen = engine.ticks([*names, "ETH"], [*prices.values(), prices["ETH-PERP"]])
+            assert np.array_equal(np.sort(fallen), np.setdiff1d(engine.liquidatable(), before))
+            assert_equals_full_evaluation(engine)
+            count = 5_000
+            accounts, instruments = rng.integers(0, ACCOUNTS, count), rng.choice(names, count)
+            quantities = np.round(np.round(rng.normal(0, 1, count), 3) + 0.0005, 4)
+            fills = (accounts, instruments, quantities, [prices[name] for name in instruments])
+            engine.fills(*fills)
+            assert_equals_full_evaluation(engine)
+            other.ticks([*names, "ETH"], [*prices.values(), prices["ETH-PERP"]])
+            for account, instrument, quantity, price in zip(*(list(column) for column in fills), strict=True):
+                other.fill(int(account), str(instrument), float(quantity), float(price))
+            assert engine.ledger() == other.ledger()
+            assert bits_of(engine.report()) == bits_of(other.report())
+        for each in (engine, other):
+            each.fallen(), each.recovered(), each.alerts()
+        assert engine.state_hash() == other.state_hash()
+    finally:
+        xm.set_num_threads(None)
+
+
+def test_many_fills_that_are_refused_change_nothing() -> None:
+    engine = crowd()
+    before = engine.state_hash()
+    rng = np.random.default_rng(5)
+    count = 3_000
+    prices = np.full(count, 60_000.0)
+    prices[1_234] = -1.0
+    with pytest.raises(xm.InputError, match="row 1234"):
+        engine.fills(rng.integers(0, ACCOUNTS, count), ["BTC-PERP"] * count, np.full(count, 0.01), prices)
+    assert engine.state_hash() == before
+    assert_equals_full_evaluation(engine)
