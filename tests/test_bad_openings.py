@@ -67,6 +67,19 @@ def test_an_engine_needs_a_book_a_market_and_a_model_of_one_universe() -> None:
         refused(lambda: xm.Engine(*inputs), xm.UniverseMismatchError, "universe")  # noqa: B023
 
 
+@pytest.mark.parametrize("bad", [1.01e30, 1e308, 0.99e-30, 5e-324])
+def test_figures_at_which_nobody_can_be_judged(bad: float) -> None:
+    """Nobody holds it yet, and whoever bought it could not be judged any more."""
+    for name, said in (
+        ("PERP", {"mark": {"PERP": bad}}),
+        ("BTC", {"index": {"BTC": bad}}),
+        ("OIL", {"cumulative_funding": {"OIL": -bad}}),
+        ("BTC", {"deposit_index": {"BTC": bad}}),
+        ("USD", {"borrow_index": {"USD": bad}}),
+    ):
+        refused(open_with(**said), xm.InputError, name, "1e-30", "1e30")
+
+
 def test_what_is_held_must_fit_the_ledger() -> None:
     refused(lambda: small_engine(balances=[("ann", "USD", 1e25)]), xm.InputError, "balances", "too large")
     refused(lambda: small_engine(positions=[("ann", "PERP", 1e25, 1)]), xm.InputError, "positions", "too large")

@@ -16,7 +16,7 @@ pub const MOST_DECIMALS: u32 = 18;
 const LARGEST: i128 = 1 << 96;
 
 /// Powers of ten that f64 holds exactly, as far as scales go.
-const POWERS: [f64; 1 + MOST_DECIMALS as usize] = [
+const FLOAT_POWERS: [f64; 1 + MOST_DECIMALS as usize] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18,
 ];
@@ -140,7 +140,7 @@ pub(crate) fn units_of(given: GivenRef<'_>, decimals: u32, round: Round) -> Opti
 
 /// A number in whole units of `10^-decimals`, if it is surely so many: few digits say it.
 fn whole_at_sight(given: GivenRef<'_>, decimals: u32) -> Option<i128> {
-    let power = *POWERS.get(decimals as usize)?;
+    let power = *FLOAT_POWERS.get(decimals as usize)?;
     let digits = (given.float * power).round_ties_even();
     // Both are exact, so the quotient is the f64 nearest to these digits, which no other number of so few has.
     let same = given.exact.is_none() && digits.abs() < Short::SURE && digits / power == given.float;
