@@ -19,6 +19,7 @@ mod judge;
 mod judged;
 mod kept;
 mod levels;
+mod liveliness;
 mod metrics;
 mod model;
 mod orders;
