@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from random import Random
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -36,6 +37,12 @@ def build(venue: Venue) -> tuple[Model, xm.Book, xm.Market]:
     )
     kind: type[Model] = xm.CrossMargin if venue.mode == "cross" else xm.IsolatedMargin
     return kind.from_frames(universe, venue.collateral, venue.margin), book, market
+
+
+def same_rules(venue: Venue, _: Random) -> Callable[[xm.Universe], Model]:
+    """Return what makes the venue's own model on any universe that has all of it."""
+    kind: type[Model] = xm.CrossMargin if venue.mode == "cross" else xm.IsolatedMargin
+    return lambda universe: kind.from_frames(universe, venue.collateral, venue.margin)
 
 
 def report_of(venue: Venue) -> xm.MarginReport:

@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 import xmfast as xm
+from engine_additions import Addition, Rules, random_addition
 from reference_rules import given, rows
-from strategies import rounded
+from strategies import Venue, rounded
 
 # How many random histories all tests of the engine play together; outside of CI it may be a hundred times as many.
 HISTORIES = int(os.environ.get("XMFAST_ENGINE_HISTORIES", "2000"))
@@ -25,7 +26,6 @@ HISTORIES = int(os.environ.get("XMFAST_ENGINE_HISTORIES", "2000"))
 # The engine takes no prices nearer to 0, and none beyond the other.
 LEAST_PRICE, MOST_PRICE = 1e-30, 1e29
 
-Model: TypeAlias = "xm.CrossMargin | xm.IsolatedMargin | xm.PortfolioMargin | xm.HistoricalVaR"
 Report: TypeAlias = "xm.MarginReport | xm.PortfolioReport"
 
 
@@ -46,6 +46,19 @@ class Event:
         return f"engine.{self.name}({', '.join(said)})"
 
 
+@dataclass(frozen=True, slots=True)
+class OfUniverse(Event):
+    """An event of something that belongs to a universe: it is made on that of the engine, whichever it is."""
+
+    def apply(self, to: Any) -> Any:
+        """Make it and do it."""
+        if not isinstance(to, xm.Engine):
+            # The slow ledger has neither prices nor margin.
+            return getattr(to, self.name)(*self.args)
+        [said] = self.args
+        return said.add_to(to) if isinstance(said, Addition) else to.set_parameters(said(to.universe))
+
+
 def event(name: str, *args: Any, **options: Any) -> Event:
     """Return an event as its call would be written."""
     return Event(name, args, options)
@@ -54,24 +67,39 @@ def event(name: str, *args: Any, **options: Any) -> Event:
 class Scene:
     """What an engine holds, for choosing what happens next.
 
-    ``remake`` returns other parameters for the engine's universe.
+    ``rules`` returns other parameters for a venue.
     """
 
     def __init__(
         self,
         engine: xm.Engine,
         random: Random,
-        specs: Mapping[str, Sequence[Any]],
+        venue: Venue,
         *,
-        remake: Callable[[Random], Model],
+        rules: Callable[[Venue, Random], Rules],
         decimals: int | Mapping[Any, int] = 8,
     ) -> None:
-        self.engine, self.random, self.remake = engine, random, remake
-        self.specs = {row["instrument"]: row for row in rows(specs)}
-        self.assets = list(engine.universe.assets)
-        self.decimals = {asset: decimals if isinstance(decimals, int) else decimals[asset] for asset in self.assets}
+        self.engine, self.random, self.rules = engine, random, rules
+        assets = engine.universe.assets
+        self.decimals = {asset: decimals if isinstance(decimals, int) else decimals[asset] for asset in assets}
         self.settled: set[Any] = set()
         self.alerts: Sequence[float] = ()
+        self._take_over(venue)
+        self.look()
+
+    def _take_over(self, venue: Venue) -> None:
+        self.venue = venue
+        self.specs = {row["instrument"]: row for row in rows(venue.instruments)}
+        self.assets = list(venue.assets["asset"])
+
+    def happened(self, happens: Event) -> None:
+        """Take over what an event did."""
+        if happens.name == "settle":
+            self.settled.add(happens.args[0])
+        elif happens.name == "add_instruments":
+            [added] = happens.args
+            self._take_over(added.venue)
+            self.decimals |= added.said["decimals"]
         self.look()
 
     def look(self) -> None:
@@ -369,7 +397,18 @@ def _settle(scene: Scene) -> list[Event]:
 
 
 def _parameters(scene: Scene) -> list[Event]:
-    return [event("set_parameters", scene.remake(scene.random))]
+    return [OfUniverse("set_parameters", (scene.rules(scene.venue, scene.random),))]
+
+
+def _addition(scene: Scene) -> list[Event]:
+    """Go on with more, under other rules perhaps; and then trade some of it."""
+    added = random_addition(scene.venue, scene.market, scene.random, scene.rules)
+    trades = []
+    for name in added.instruments["instrument"]:
+        # At a price that it has not, and not more than most can afford.
+        price, account = added.figures["mark_price"][name], scene.random.choice(scene.accounts)
+        trades.append(event("fill", account, name, scene.random.choice((1e-8, -0.5, 1, 20)), price or 1.0))
+    return [OfUniverse("add_instruments", (added,)), *trades]
 
 
 def _newcomer(scene: Scene) -> list[Event]:
@@ -399,10 +438,11 @@ _KINDS: dict[Callable[[Scene], list[Event]], float] = {
     _settle: 0.5,
     _parameters: 1.5,
     _newcomer: 0.5,
+    _addition: 3,
 }
 MONEY: tuple[Callable[[Scene], list[Event]], ...] = (
     *(_fill, _fills, _trade, _deposit, _withdraw, _exchange, _transfer, _tick, _index_tick, _funding, _interest),
-    *(_settle, _newcomer),
+    *(_settle, _newcomer, _addition),
 )
 
 # What can go on for ever; interest upon interest is more than any ledger holds.

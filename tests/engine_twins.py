@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import xmfast as xm
-from building import assert_equals_reference, build
+from building import assert_equals_reference, build, same_rules
 from engine_histories import Event, Scene, played
 from reference import evaluate, exact
 from reference_ledger import QUANTITY_DECIMALS, Ledger, Refused
@@ -31,7 +31,6 @@ class Twins:
     """An engine and the slow ledger, opened with the same book."""
 
     def __init__(self, venue: Venue, random: Random) -> None:
-        self.venue = venue
         model, book, market = build(venue)
         # Coarse scales, so that hardly anything comes out even.
         self.decimals = {asset: random.choice((0, 2, 4, 8)) for asset in venue.assets["asset"]}
@@ -53,9 +52,14 @@ class Twins:
             decimals=self.decimals,
             others=book.accounts.tolist(),
         )
-        self.scene = Scene(self.engine, random, venue.instruments, remake=lambda _: model, decimals=self.decimals)
+        self.scene = Scene(self.engine, random, venue, rules=same_rules, decimals=self.decimals)
         self.met: Counter[str] = Counter()
         self.compare_totals()
+
+    @property
+    def venue(self) -> Venue:
+        """What the two were opened with, and all that came since."""
+        return self.scene.venue
 
     def step(self, happens: Event) -> bool:
         """Let something happen to both, or to neither; return whether it did."""
@@ -74,9 +78,9 @@ class Twins:
             return False
         assert after is not None
         self.ledger = after
-        if happens.name == "settle":
-            self.scene.settled.add(happens.args[0])
-        self.scene.look()
+        self.scene.happened(happens)
+        if happens.name == "add_instruments":
+            self.borrowable |= set(happens.args[0].said["borrowable"])
         self.compare_totals()
         return True
 

@@ -229,6 +229,17 @@ class Ledger:
             raise Refused(f"{account} is there")
         self.accounts[account] = Holder()
 
+    def add_instruments(self, added: Any) -> None:
+        """Note what is new, and what its figures start from."""
+        self.specs |= {row["instrument"]: row for row in rows(added.instruments)}
+        for asset in added.assets["asset"]:
+            self.assets.append(asset)
+            self.decimals[asset] = added.said["decimals"].get(asset, 8)
+            self.interest[asset] = self._indices(added.figures, asset)
+            self.pools[asset] = dict.fromkeys(POOLS, 0)
+        for name in added.instruments["instrument"]:
+            self.funding[name] = exact(added.figures.get("cumulative_funding", {}).get(name, 0))
+
     def fill(self, account: Any, name: Any, quantity: Any, price: Any, fee: Any = 0, order_id: Any = None) -> None:
         """Book one side of a trade; the other is the street's. Orders are not kept here."""
         cost = self._fill(account, name, contracts_of(quantity), exact(price), fee)

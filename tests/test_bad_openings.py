@@ -67,6 +67,19 @@ def test_an_engine_needs_a_book_a_market_and_a_model_of_one_universe() -> None:
         refused(lambda: xm.Engine(*inputs), xm.UniverseMismatchError, "universe")  # noqa: B023
 
 
+@pytest.mark.parametrize("bad", [1.01e30, 1e308, 0.99e-30, 5e-324])
+def test_figures_at_which_nobody_can_be_judged(bad: float) -> None:
+    """Nobody holds it yet, and whoever bought it could not be judged any more."""
+    for name, said in (
+        ("PERP", {"mark": {"PERP": bad}}),
+        ("BTC", {"index": {"BTC": bad}}),
+        ("OIL", {"cumulative_funding": {"OIL": -bad}}),
+        ("BTC", {"deposit_index": {"BTC": bad}}),
+        ("USD", {"borrow_index": {"USD": bad}}),
+    ):
+        refused(open_with(**said), xm.InputError, name, "1e-30", "1e30")
+
+
 def test_what_is_held_must_fit_the_ledger() -> None:
     refused(lambda: small_engine(balances=[("ann", "USD", 1e25)]), xm.InputError, "balances", "too large")
     refused(lambda: small_engine(positions=[("ann", "PERP", 1e25, 1)]), xm.InputError, "positions", "too large")
@@ -74,3 +87,15 @@ def test_what_is_held_must_fit_the_ledger() -> None:
     refused(
         lambda: small_engine(positions=[("ann", "PERP", 1, 1, 1e12)], decimals=18), xm.InputError, "isolated_margin"
     )
+
+
+@pytest.mark.parametrize("bad", [[1.0], [0.8, 0.0], [-0.5], [NAN], [2.0, 0.9], [INF]])
+def test_alert_levels_lie_between_0_and_1(bad: list[float]) -> None:
+    refused(open_with(alert_levels=bad), xm.ParameterError, "alert_levels")
+
+
+def test_alert_levels_are_sorted_and_counted_once() -> None:
+    engine = small_engine(alert_levels=[0.9, 0.5, 0.9])
+    assert engine.alerted(0.9).tolist() == engine.alerted(0.5).tolist() == []
+    refused(lambda: engine.alerted(0.8), xm.InputError, "alerted", "0.8", "[0.5, 0.9]")
+    refused(lambda: small_engine(alert_levels=[0.1 + 0.001 * at for at in range(300)]), xm.ParameterError, "255")

@@ -14,6 +14,7 @@ import pyarrow
 import pytest
 
 import xmfast as xm
+from small_additions import ETHPERP, add_all, larger, model_on, specs
 from small_engine import cash, held, small_engine
 
 D = Decimal
@@ -42,6 +43,38 @@ def test_numbers_of_every_kind(number: Any) -> None:
         one.settle("PERP", three)
     assert engine.ledger() == plain.ledger()
     assert engine.state_hash() == plain.state_hash()
+
+
+@pytest.mark.parametrize("number", [3, 3.0, np.float32(3), np.uint64(3), D("3.00")], ids=repr)
+def test_numbers_of_what_is_new(number: Any) -> None:
+    engine, plain = rich(), rich()
+    for one, three in ((engine, number), (plain, 3)):
+        universe = larger(one.universe)
+        market = xm.Market(universe, {"ETH": three}, {"ETHPERP": three}, cumulative_funding={"ETHPERP": three})
+        limits = {"ETHPERP": three}
+        one.add_instruments(model_on(universe), market, position_limit=limits, open_interest_limit=limits)
+    assert engine.state_hash() == plain.state_hash()
+
+
+def test_what_is_new_as_frames_of_every_kind() -> None:
+    for make in (dict, polars.DataFrame, pyarrow.table):
+        engine = rich()
+        universe = engine.universe.extended(make({"asset": ["ETH"]}), make(specs(ETHPERP)))
+        engine.add_instruments(model_on(universe), xm.Market(universe, mark_price={"ETHPERP": 3000}))
+        engine.fill("ann", "ETHPERP", 1, 3000)
+        assert held(engine, "ann", "ETHPERP") == 1
+
+
+def test_scales_of_what_is_new() -> None:
+    hashes = set()
+    for decimals in (6, np.int64(6), {"ETH": 6}, {"ETH": np.uint8(6)}):
+        engine = rich()
+        add_all(engine, decimals=decimals, borrowable=iter(["ETH"]))
+        engine.deposit("ann", "ETH", D("0.000001"))
+        with pytest.raises(xm.InputError, match="6 decimals"):
+            engine.deposit("ann", "ETH", D("0.0000001"))
+        hashes.add(engine.state_hash())
+    assert len(hashes) == 1
 
 
 def test_a_float_is_the_decimal_that_it_prints_as() -> None:

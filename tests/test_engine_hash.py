@@ -10,6 +10,7 @@ import pytest
 
 import xmfast as xm
 from engine_histories import event
+from small_additions import ETHPERP, WHEAT, model_on, specs
 from small_engine import small_engine
 from small_venue import FLAT
 
@@ -38,6 +39,22 @@ def changed(rows: list[Any], row: int, column: int, value: Any) -> list[Any]:
 
 def rates(**said: Any) -> Any:
     return FLAT | said
+
+
+def added(
+    engine: xm.Engine,
+    *new: Any,
+    asset: Any = None,
+    decimals: int = 8,
+    borrowable: Any = (),
+    limit: Any = None,
+    **said: Any,
+) -> None:
+    universe = engine.universe.extended({"asset": [asset]} if asset else None, specs(*new) if new else None)
+    limits = {"ETHPERP": limit} if limit else None
+    market = xm.Market(universe, **said)
+    options: dict[str, Any] = {"decimals": decimals, "borrowable": borrowable, "position_limit": limits}
+    engine.add_instruments(model_on(universe), market, **options)
 
 
 OPENINGS: dict[str, dict[str, Any]] = {
@@ -121,6 +138,21 @@ EVENTS: dict[str, Callable[[xm.Engine], object]] = {
     ),
     "another model": lambda engine: engine.set_parameters(scenarios(engine, [0.1, -0.1])),
     "the scenarios of another model": lambda engine: engine.set_parameters(scenarios(engine, [0.1, -0.11])),
+    "an instrument": lambda engine: added(engine, ETHPERP),
+    "another instrument": lambda engine: added(engine, WHEAT),
+    "two instruments": lambda engine: added(engine, ETHPERP, WHEAT),
+    "the same in the other order": lambda engine: added(engine, WHEAT, ETHPERP),
+    "an instrument on something else": lambda engine: added(engine, (*ETHPERP[:2], "ETC", *ETHPERP[3:])),
+    "an instrument of another size": lambda engine: added(engine, (*ETHPERP[:4], 2.0, *ETHPERP[5:])),
+    "an instrument with a price": lambda engine: added(engine, ETHPERP, mark_price={"ETHPERP": 3000}),
+    "an instrument with funding": lambda engine: added(engine, ETHPERP, cumulative_funding={"ETHPERP": 1}),
+    "an instrument with a limit": lambda engine: added(engine, ETHPERP, limit=5),
+    "an asset": lambda engine: added(engine, asset="ETH"),
+    "another asset": lambda engine: added(engine, asset="ETC"),
+    "an asset of another scale": lambda engine: added(engine, asset="ETH", decimals=7),
+    "an asset that can be borrowed": lambda engine: added(engine, asset="ETH", borrowable=["ETH"]),
+    "an asset with a price": lambda engine: added(engine, asset="ETH", index_price={"ETH": 3000}),
+    "an asset with interest": lambda engine: added(engine, asset="ETH", deposit_index={"ETH": 1.5}),
     "a name": lambda engine: engine.deposit("ann", "USD", 0.00000001, client_id="first"),
     "another name": lambda engine: engine.deposit("ann", "USD", 0.00000001, client_id="second"),
     "who fell and rose": lambda engine: (engine.tick("OIL", -100), engine.tick("OIL", -5)),
@@ -159,6 +191,17 @@ def test_whatever_happens_shows() -> None:
         act(engine)
         same = seen.setdefault(engine.state_hash(), what)
         assert same == what, f"{what} looks like {same}"
+
+
+def test_the_asset_that_all_is_valued_in_shows() -> None:
+    """Where both are worth 1 of the other, nothing else tells them apart."""
+    seen = set()
+    for numeraire, other in (("USD", "EUR"), ("EUR", "USD")):
+        universe = xm.Universe.from_frames({"asset": ["USD", "EUR"]}, numeraire=numeraire)
+        book = xm.Book.from_frames(universe, {"account": ["ann"], "asset": ["USD"], "balance": [1]})
+        market = xm.Market(universe, {other: 1.0})
+        seen.add(xm.Engine(book, market, xm.CrossMargin.from_frames(universe)).state_hash())
+    assert len(seen) == 2
 
 
 def test_a_hash_is_text_of_one_length() -> None:

@@ -23,7 +23,8 @@ import portfolio_building
 import xmfast as xm
 from building import bits_of, build, isolated_bits_of
 from changes import COLLATERAL_PARAMETERS, MARGIN_PARAMETERS, tightened
-from engine_histories import HISTORIES, LASTING, Event, Model, Scene, event, next_events, played, shortest
+from engine_additions import OF_INSTRUMENTS, Rules
+from engine_histories import HISTORIES, LASTING, Event, Scene, event, next_events, played, shortest
 from knife_edge import knife_edge_venue
 from portfolio_building import model_of
 from portfolio_venues import random_portfolio_venue
@@ -43,7 +44,8 @@ def enough_has_happened() -> Iterator[None]:
     if met["histories"] < 500:
         return
     # A set that is always empty is easily right.
-    for what, share in (("fell", 0.5), ("recovered", 0.4), ("was refused", 0.2), ("was told of", 0.4)):
+    often = {"fell": 0.5, "recovered": 0.4, "was refused": 0.2, "was told of": 0.4, "went on with more": 0.2}
+    for what, share in often.items():
         played = met["histories"]
         assert met[what] >= share * played, f"in {played} histories it happened {met[what]} times that somebody {what}"
 
@@ -91,9 +93,10 @@ class Watched:
             assert self.engine.state_hash() == before, f"refused, and yet something changed: {refused}"
             assert_is_impossible(happens, refused, self.engine.model, book, market)
             return
-        if happens.name == "settle":
-            self.scene.settled.add(happens.args[0])
-        self.scene.look()
+        self.scene.happened(happens)
+        if happens.name == "add_instruments":
+            met["went on with more"] += 1
+            assert_keeps_figures(market, self.scene.market)
         before_near, was = self.nearness, self.standing
         self.standing = self.evaluated()
         fallen = {unit[0] for unit, down in self.standing.items() if down and not was.get(unit, False)}
@@ -105,10 +108,25 @@ class Watched:
         came = nearer(before_near, self.nearness)
         assert told == {account: self.scene.alerts[reached - 1] for account, reached in came.items()}
         met["was told of"] += bool(came)
-        if happens.name in ("tick", "ticks", "accrue", "settle", "set_parameters"):
+        if happens.name in ("tick", "ticks", "accrue", "settle", "set_parameters", "add_instruments"):
             assert sorted(returned.tolist()) == sorted(fallen)
         met["fell"] += bool(fallen)
         met["recovered"] += bool(recovered)
+
+
+def assert_keeps_figures(before: xm.Market, after: xm.Market) -> None:
+    """Assert that whatever had a figure has it still, whatever was said of it."""
+    assert after.time == before.time
+    for name in (*OF_INSTRUMENTS, "deposit_index", "borrow_index", "discount_rate", "index_price"):
+        ids, ids_after = (
+            market.universe.index_names
+            if name == "index_price"
+            else (market.universe.instruments if name in OF_INSTRUMENTS else market.universe.assets)
+            for market in (before, after)
+        )
+        known = dict(zip(ids_after, getattr(after, name).tolist(), strict=True))
+        for id, figure in zip(ids, getattr(before, name).tolist(), strict=True):
+            assert math.isnan(figure) or known[id] == figure, (name, id)
 
 
 def standing_of(report: Any) -> dict[Unit, bool]:
@@ -199,7 +217,7 @@ def fails(scene: Scene, events: Sequence[Event]) -> bool:
     return False
 
 
-def opened(venue: Venue, inputs: Any, seed: int, remake: Callable[[Random], Model]) -> Scene:
+def opened(venue: Venue, inputs: Any, seed: int, rules: Callable[[Venue, Random], Rules]) -> Scene:
     """Open an engine with scales and permissions that follow from the seed, and look at it."""
     model, book, market = inputs
     random = Random(f"engine {seed}")
@@ -215,47 +233,39 @@ def opened(venue: Venue, inputs: Any, seed: int, remake: Callable[[Random], Mode
         # So much is posted of something that is worth so little that the ledger would need more than 64 bits.
         decimals = dict.fromkeys(decimals, 2)
         engine = xm.Engine(book, market, model, decimals=decimals, **options)
-    scene = Scene(engine, random, venue.instruments, remake=remake, decimals=decimals)
+    scene = Scene(engine, random, venue, rules=rules, decimals=decimals)
     scene.alerts = options["alert_levels"]
     return scene
 
 
-def linear_remake(venue: Venue, universe: xm.Universe) -> Callable[[Random], Model]:
+def linear_rules(venue: Venue, random: Random) -> Rules:
     """Return what makes other parameters: stricter ones, those of the beginning, or those of the other model."""
-
-    def remake(random: Random) -> Model:
-        changed = venue
-        for what in random.sample((*COLLATERAL_PARAMETERS, *MARGIN_PARAMETERS[:-1]), random.choice((0, 1, 3))):
-            changed = tightened(changed, what, random)
-        cross = (venue.mode == "cross") == (random.random() < 0.8)
-        kind = xm.CrossMargin if cross else xm.IsolatedMargin
-        return kind.from_frames(universe, changed.collateral, changed.margin)
-
-    return remake
+    changed = venue
+    for what in random.sample((*COLLATERAL_PARAMETERS, *MARGIN_PARAMETERS[:-1]), random.choice((0, 1, 3))):
+        changed = tightened(changed, what, random)
+    cross = (venue.mode == "cross") == (random.random() < 0.8)
+    kind = xm.CrossMargin if cross else xm.IsolatedMargin
+    return lambda universe: kind.from_frames(universe, changed.collateral, changed.margin)
 
 
 def open_linear(seed: int, mode: str) -> Scene:
     venue = random_rule_venue(seed, mode=mode, **SMALL)
-    inputs = build(venue)
-    return opened(venue, inputs, seed, linear_remake(venue, inputs[1].universe))
+    return opened(venue, build(venue), seed, linear_rules)
 
 
 def open_portfolio(seed: int) -> Scene:
     priced = random_portfolio_venue(seed, **SMALL)
-    inputs = portfolio_building.build(priced)
-    universe = inputs[1].universe
-    linear = linear_remake(priced.venue, universe)
 
-    def remake(random: Random) -> Model:
+    def rules(venue: Venue, random: Random) -> Rules:
         if random.random() < 0.3:
-            return linear(random)
+            return linear_rules(venue, random)
         factor, floor = random.choice((1.0, 1.5, 3.0)), random.choice((0.0, 30.0, 1000.0))
         terms: Any = replace(priced.terms, initial_factor=factor, margin_floor=floor)
         if isinstance(terms, HistoryRules):
             terms = replace(terms, confidence=random.choice((0.9, 0.99)))
-        return model_of(universe, priced.venue.collateral, terms)
+        return lambda universe: model_of(universe, venue.collateral, terms)
 
-    return opened(priced.venue, inputs, seed, remake)
+    return opened(priced.venue, portfolio_building.build(priced), seed, rules)
 
 
 @histories(0.6)
@@ -294,8 +304,7 @@ def open_at_the_edge(seed: int) -> Scene:
     empty: dict[str, Any] = {name: None for name in ("balances", "positions", "orders") if not getattr(venue, name)}
     model, book, market = build(replace(venue, **empty))
     engine = xm.Engine(book, market, model, decimals=FINEST)
-    remake = linear_remake(venue, book.universe)
-    return Scene(engine, Random(f"edge {seed}"), venue.instruments, remake=remake, decimals=FINEST)
+    return Scene(engine, Random(f"edge {seed}"), venue, rules=linear_rules, decimals=FINEST)
 
 
 def edge_events(scene: Scene) -> Iterator[Event]:
@@ -379,8 +388,7 @@ def test_accounts_of_many_positions() -> None:
 
 def open_wide(seed: int) -> Scene:
     venue = random_rule_venue(seed, accounts=5, assets=4, instruments=320, mean_positions=40.0, widest_account=300)
-    inputs = build(venue)
-    return opened(venue, inputs, seed, linear_remake(venue, inputs[1].universe))
+    return opened(venue, build(venue), seed, linear_rules)
 
 
 def test_accounts_of_many_blocks() -> None:
@@ -391,5 +399,4 @@ def test_accounts_of_many_blocks() -> None:
 
 def open_large(seed: int) -> Scene:
     venue = random_rule_venue(seed, accounts=9000, assets=4, instruments=12, mean_positions=2.0)
-    inputs = build(venue)
-    return opened(venue, inputs, seed, linear_remake(venue, inputs[1].universe))
+    return opened(venue, build(venue), seed, linear_rules)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import xmfast as xm
-from building import bits_of, build, isolated_bits_of, settings
+from building import bits_of, build, isolated_bits_of, same_rules, settings
 from engine_histories import Event, Scene, next_events, played
 from rule_venues import random_rule_venue
 from small_engine import small_engine
@@ -43,18 +43,14 @@ def recorded(venue: Venue, count: int, seed: int = 1) -> list[Event]:
     """Return events that happen to a venue; those that are refused are among them."""
     model, book, market = build(venue)
     engine = xm.Engine(book, market, model, borrowable=book.universe.assets)
-    scene = Scene(engine, Random(seed), venue.instruments, remake=lambda _: model)
+    scene = Scene(engine, Random(seed), venue, rules=same_rules)
     events: list[Event] = []
     while len(events) < count:
         for happens in next_events(scene):
-            if happens.name == "set_parameters":
-                # It belongs to the engine's own universe.
-                continue
             events.append(happens)
             _, refused = played(happens, engine)
-            if happens.name == "settle" and refused is None:
-                scene.settled.add(happens.args[0])
-            scene.look()
+            if refused is None:
+                scene.happened(happens)
     return events
 
 
@@ -159,21 +155,21 @@ def test_a_book_that_was_read_does_not_change() -> None:
     venue = busy_venue(accounts=5000)
     model, book, market = build(venue)
     engine = xm.Engine(book, market, model, borrowable=book.universe.assets)
-    scene = Scene(engine, Random(4), venue.instruments, remake=lambda _: model)
-    kept: list[tuple[xm.Book, xm.Market, Any, Any]] = []
+    scene = Scene(engine, Random(4), venue, rules=same_rules)
+    kept: list[tuple[xm.Book, xm.Market, Any, Any, Any]] = []
     for number in range(60):
         for happens in next_events(scene):
-            if happens.name != "set_parameters":
-                _, refused = played(happens, engine)
-                if happens.name == "settle" and refused is None:
-                    scene.settled.add(happens.args[0])
-                scene.look()
+            _, refused = played(happens, engine)
+            if refused is None:
+                scene.happened(happens)
         if number % 6 == 0:
             report: Any = engine.report()
-            kept.append((engine.book, engine.market, bits_of(report), isolated_bits_of(report)))
-    assert len({hash(tuple(sorted(bits.items()))) for _, _, bits, _ in kept}) > 5
-    for book, market, bits, isolated in kept:
-        again: Any = engine.model.evaluate(book, market)
+            kept.append((engine.book, engine.market, engine.model, bits_of(report), isolated_bits_of(report)))
+    assert len({hash(tuple(sorted(bits.items()))) for _, _, _, bits, _ in kept}) > 5
+    # What was read before the universe grew is of the one that it was read in.
+    assert len({id(model.universe) for _, _, model, _, _ in kept}) > 1
+    for book, market, model, bits, isolated in kept:
+        again: Any = model.evaluate(book, market)
         assert bits_of(again) == bits and isolated_bits_of(again) == isolated
 
 

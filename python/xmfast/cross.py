@@ -199,7 +199,13 @@ def core_pool(model: Any) -> _core.LinearModel:
 
 def core_inputs(book: Any, market: Any) -> tuple[_core.Book, _core.Market]:
     """Return the core's book and market, or say what was passed instead."""
-    for name, value, kind in (("book", book, Book), ("market", market, Market)):
-        if not isinstance(value, kind):
-            raise TypeError(f"{name}: a {kind.__name__} is needed, not {type(value).__name__}")
-    return book._core, market._core
+    if not isinstance(book, Book):
+        raise TypeError(f"book: a Book is needed, not {type(book).__name__}")
+    return book._core, core_market(market)
+
+
+def core_market(market: Any) -> _core.Market:
+    """Return the core's market, or say what was passed instead."""
+    if not isinstance(market, Market):
+        raise TypeError(f"market: a Market is needed, not {type(market).__name__}")
+    return market._core

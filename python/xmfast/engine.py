@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xmfast import _core
 from xmfast.book import Book
 from xmfast.close_names import hint
-from xmfast.cross import LinearModel, core_inputs
+from xmfast.cross import LinearModel, core_inputs, core_market
 from xmfast.engine_figures import EngineMetrics, LedgerTotals, engine_metrics, ledger_totals
 from xmfast.errors import OrderRefusedError, ParameterError, UnknownIdError
 from xmfast.frames import Id, Number, Time, read_frame, read_time
@@ -76,8 +76,7 @@ class Engine(_core.Engine):
     True
     """
 
-    __slots__ = ("_universe",)
-    _universe: Universe
+    __slots__ = ()
 
     def __new__(
         cls,
@@ -93,7 +92,7 @@ class Engine(_core.Engine):
         alert_levels: Iterable[float] = (),
     ) -> Self:
         """Open an engine with what a book holds."""
-        core_book, core_market = core_inputs(book, market)
+        inputs = core_inputs(book, market)
         assets = book.universe.assets
         share = one_number("withdrawable_gain_share", withdrawable_gain_share)
         if not 0 <= share <= 1:
@@ -107,9 +106,7 @@ class Engine(_core.Engine):
             "withdrawable_gain_share": share,
             "alert_levels": sorted({one_number("alert_levels", level) for level in alert_levels}),
         }
-        engine = super().__new__(cls, core_book, core_market, _core_of(model), model, said)
-        engine._universe = book.universe
-        return engine
+        return super().__new__(cls, *inputs, _core_of(model), model, said)
 
     # Orders
 
@@ -291,12 +288,78 @@ class Engine(_core.Engine):
         return self._settle(instrument, price)
 
     def set_parameters(self, model: LinearModel | ScenarioModel) -> NDArray[Any]:
-        """Go on under other rules, on the same universe."""
+        """Go on under other rules, on the same universe; in a larger one: :meth:`add_instruments`."""
         return self._set_parameters(_core_of(model), model)
 
     def add_account(self, account: Id, *, client_id: str | None = None) -> None:
         """Add an account that holds nothing."""
         self._add_account(account, client_id)
+
+    def add_instruments(
+        self,
+        model: LinearModel | ScenarioModel,
+        market: Market | None = None,
+        *,
+        decimals: int | Mapping[Any, int] = 8,
+        borrowable: Iterable[Id] = (),
+        position_limit: Mapping[Any, Number] | None = None,
+        open_interest_limit: Mapping[Any, Number] | None = None,
+    ) -> NDArray[Any]:
+        """Go on in a larger universe, with instruments, assets and underlyings that were not there before.
+
+        Parameters
+        ----------
+        model
+            The rules from now on, on a universe that :meth:`Universe.extended` made of the engine's.
+        market : Market, optional
+            Figures of what is new, on the same universe. What the engine has a figure of keeps it, and so does time;
+            prices, volatilities and averages that it lacks are taken. What has no price yet can get one from
+            :meth:`tick`.
+        decimals, borrowable, position_limit, open_interest_limit
+            Of what is new, as when the engine was opened; those of all else stay.
+
+        Returns
+        -------
+        ndarray
+            Ids of the accounts that the rules made liquidatable.
+
+        Raises
+        ------
+        UniverseMismatchError
+            The model's universe does not begin with all of the engine's, or is not that of the market.
+        MissingPriceError, MissingParameterError
+            The rules say nothing of something that is held.
+        ParameterError
+            A scale or limit that cannot be, or of something that is not new.
+
+        Examples
+        --------
+        >>> eth = {"instrument": ["ETH-PERP"], "kind": ["perpetual"], "underlying": ["ETH"], "settlement": ["USD"]}
+        >>> rates = {"instrument": ["BTC-PERP", "ETH-PERP"], "initial_rate": [0.05] * 2, "maintenance_rate": [0.02] * 2}
+        >>> engine = xm.Engine(book, market, model)
+        >>> larger = engine.universe.extended(instruments=eth)
+        >>> engine.add_instruments(
+        ...     xm.CrossMargin.from_frames(larger, margin=rates),
+        ...     xm.Market(larger, mark_price={"ETH-PERP": 3_000}),
+        ...     position_limit={"ETH-PERP": 1_000},
+        ... )
+        array([], dtype=object)
+        >>> engine.fill("alice", "ETH-PERP", 2, 3_010)
+        >>> engine.market.mark_price
+        array([60100.,  3000.])
+        """
+        core = _core_of(model)
+        known, assets = self.universe.assets, model.universe.assets
+        allowed = _assets("borrowable", borrowable, assets, known)
+        scales = _decimals(decimals, assets, known)
+        said = {
+            "decimals": scales[len(known) :],
+            "borrowable": [asset in allowed for asset in assets[len(known) :]],
+            "position_limit": dict(position_limit or {}),
+            "open_interest_limit": dict(open_interest_limit or {}),
+        }
+        prices = None if market is None else core_market(market)
+        return self._add_instruments(core, model, prices, said)
 
     # Who is where
 
@@ -347,7 +410,7 @@ class Engine(_core.Engine):
     @property
     def universe(self) -> Universe:
         """What the ids refer to."""
-        return self._universe
+        return self.model.universe
 
     @property
     def model(self) -> LinearModel | ScenarioModel:
@@ -372,18 +435,18 @@ class Engine(_core.Engine):
 
     def _copies(self) -> tuple[Book, Market, LinearModel | ScenarioModel]:
         book, market, model = self._snapshot()
-        return Book._of(self._universe, book), Market._of(self._universe, market), model
+        universe = model.universe
+        return Book._of(universe, book), Market._of(universe, market), model
 
     def ledger(self) -> dict[Id, LedgerTotals]:
         """Return what accounts and the venue hold of each asset, exactly."""
         names = self._pools()
-        totals = zip(self._universe.assets, self._totals(), strict=True)
-        return {asset: ledger_totals(names, units, decimals) for asset, (units, decimals) in totals}
+        return {asset: ledger_totals(names, units, decimals) for asset, units, decimals in self._totals()}
 
     @property
     def residue(self) -> dict[Id, float]:
         """What rounding cash at opening took from the accounts, by asset; >= 0."""
-        return dict(zip(self._universe.assets, self._residue(), strict=True))
+        return self._residue()
 
     def state_hash(self) -> str:
         """Return a fingerprint of everything: after the same events the same on any machine and thread count."""
@@ -416,9 +479,9 @@ def _by_id(what: str, said: Any, example: str) -> Mapping[Any, Any]:
     return said
 
 
-def _decimals(said: int | Mapping[Any, int], assets: list[Id]) -> list[int]:
+def _decimals(said: int | Mapping[Any, int], assets: list[Id], known: Sequence[Id] = ()) -> list[int]:
     by_asset = said if isinstance(said, Mapping) else {}
-    _assets("decimals", by_asset, assets)
+    _assets("decimals", by_asset, assets, known)
     found = [by_asset.get(asset, 8) if isinstance(said, Mapping) else said for asset in assets]
     for decimals in found:
         if isinstance(decimals, bool) or not isinstance(decimals, int | np.integer) or decimals < 0:
@@ -426,10 +489,12 @@ def _decimals(said: int | Mapping[Any, int], assets: list[Id]) -> list[int]:
     return [int(decimals) for decimals in found]
 
 
-def _assets(what: str, said: Iterable[Id], assets: list[Id]) -> set[Id]:
-    """Return the assets that are named, or say which is none."""
+def _assets(what: str, said: Iterable[Id], assets: list[Id], known: Sequence[Id] = ()) -> set[Id]:
+    """Return the assets that are named, or say which is none, or which has been there before."""
     named = set(said)
     for name in named:
+        if name in known:
+            raise ParameterError(f"{what}: asset {name!r} is not new; it stays as it is")
         if name not in assets:
             raise UnknownIdError(f"{what}: no asset {name!r}{hint(str(name), [str(known) for known in assets])}")
     return named

@@ -95,17 +95,46 @@ class Universe(InProcess):
         ... )
         Universe(1 asset, 1 instrument, 1 underlying, numeraire 'USD')
         """
-        universe = cls.__new__(cls)
-        universe._core = _core.Universe(
-            read_frame("assets", assets),
-            read_frame("instruments", instruments, times=("expiry",), texts=("right",)),
-            numeraire,
-        )
-        universe._instruments = None
-        return universe
+        return _universe_of(_core.Universe(read_frame("assets", assets), _instruments_frame(instruments), numeraire))
 
     def __init__(self) -> None:
         raise TypeError("use Universe.from_frames(...)")
+
+    def extended(self, assets: Frame | None = None, instruments: Frame | None = None) -> Universe:
+        """Return a larger universe: everything of this one first, in the same order, then what is new.
+
+        A live engine goes on in it: :meth:`Engine.add_instruments`.
+
+        Parameters
+        ----------
+        assets, instruments : frame, optional
+            What is new, with columns as for :meth:`from_frames`. A new instrument may settle in any asset.
+            An underlying may become an asset; it keeps its index price.
+
+        Raises
+        ------
+        DuplicateError
+            An id that is there already; terms of what is there do not change.
+        ColumnError
+            As :meth:`from_frames`; an id that is an integer where the others are strings, or a string.
+        InputError, UnknownIdError
+            As :meth:`from_frames`.
+
+        Examples
+        --------
+        >>> larger = universe.extended(
+        ...     assets={"asset": ["ETH"]},
+        ...     instruments={
+        ...         "instrument": ["ETH-PERP"],
+        ...         "kind": ["perpetual"],
+        ...         "underlying": ["ETH"],
+        ...         "settlement": ["USD"],
+        ...     },
+        ... )
+        >>> larger.assets, larger.instruments
+        (['USD', 'BTC', 'ETH'], ['BTC-PERP', 'ETH-PERP'])
+        """
+        return _universe_of(self._core.extended(read_frame("assets", assets), _instruments_frame(instruments)))
 
     @property
     def assets(self) -> list[Id]:
@@ -142,6 +171,16 @@ class Universe(InProcess):
             _count(len(self.underlyings), "underlying"),
         )
         return f"Universe({', '.join(counts)}, numeraire {self.numeraire!r})"
+
+
+def _universe_of(core: _core.Universe) -> Universe:
+    universe = Universe.__new__(Universe)
+    universe._core, universe._instruments = core, None
+    return universe
+
+
+def _instruments_frame(instruments: Frame | None) -> Any:
+    return read_frame("instruments", instruments, times=("expiry",), texts=("right",))
 
 
 def _count(number: int, noun: str) -> str:

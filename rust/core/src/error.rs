@@ -119,6 +119,14 @@ pub enum Error {
         /// The other.
         right: &'static str,
     },
+    /// A universe that does not begin with all of the one before.
+    #[error(
+        "the universe does not extend the engine's: {problem}; make it by extending the engine's own"
+    )]
+    NotExtended {
+        /// The first asset or instrument that differs.
+        problem: String,
+    },
     /// Something held has no price in this market.
     #[error("market: no {what} of {id}{}", needed_by(.account, "needs"))]
     MissingPrice {

@@ -66,8 +66,8 @@ pub use book::{Accounts, BLOCK, Balances, Block, Book, Frames, Holdings, Orders,
 pub use buffer::ResultRows;
 pub use contract::contract_table;
 pub use engine::{
-    AccountId, Accrual, Applied, Engine, Event, Fill, Latency, Limits, MarginModel, Metrics,
-    NewOrder, OrderCheck, Payment, Price, ReadOrders, Reason, Rejudged, Snapshot,
+    AccountId, Accrual, Applied, Engine, Event, Extension, Fill, Latency, Limits, MarginModel,
+    Metrics, NewOrder, OrderCheck, Payment, Price, ReadOrders, Reason, Rejudged, Snapshot,
 };
 pub use error::{Error, Place, Result};
 pub use explain::{About, ExplainedLine, Parts};

@@ -215,6 +215,32 @@ impl Market {
         })
     }
 
+    /// The same in the larger universe of `other`: figures that are there stay, those of what is new are the other's. A
+    /// price, volatility or average that is not there is the other's, too.
+    pub(crate) fn extended(&self, other: &Self) -> Self {
+        let (before, mut market) = (&self.universe, other.clone());
+        for slot in 0..before.index_count() {
+            let name = before.index_name(slot);
+            let slot_now = market.universe.index_slot(name, Place::default);
+            let slot_now = slot_now.expect("a larger universe has it");
+            keep(&mut market.index_price, slot_now, &self.index_price, slot);
+        }
+        for (column, mine) in [
+            (&mut market.mark_price, &self.mark_price),
+            (&mut market.deposit_index, &self.deposit_index),
+            (&mut market.borrow_index, &self.borrow_index),
+            (&mut market.cumulative_funding, &self.cumulative_funding),
+            (&mut market.implied_volatility, &self.implied_volatility),
+            (&mut market.forward, &self.forward),
+            (&mut market.discount_rate, &self.discount_rate),
+            (&mut market.settlement_average, &self.settlement_average),
+        ] {
+            (0..mine.len()).for_each(|row| keep(column, row, mine, row));
+        }
+        market.time = self.time.or(other.time);
+        market
+    }
+
     /// Sets the time, nanoseconds since 1970 UTC.
     pub fn set_time(&mut self, time: Option<i64>) {
         self.time = time;
@@ -294,6 +320,14 @@ impl Market {
     /// The mark price of an instrument, if there is one.
     pub(crate) fn mark<N: Number>(&self, instrument: usize) -> Option<N> {
         price(&self.mark_price, instrument)
+    }
+}
+
+/// Puts a figure that is there into a row of a column.
+fn keep(column: &mut GivenColumn, row: usize, figures: &GivenColumn, at: usize) {
+    let figure = figures.get(at);
+    if !figure.float.is_nan() {
+        column.set(row, figure.to_given());
     }
 }
 

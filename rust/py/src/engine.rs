@@ -4,29 +4,26 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use xmfast_core::kernel::FloatState;
-use xmfast_core::{
-    AccountId, Event, Fill, Id, OpenOrder, Place, Pool, QUANTITY_DECIMALS, Rounding,
-};
+use xmfast_core::{AccountId, Event, Fill, Id, Place, Pool, QUANTITY_DECIMALS, Rounding};
 
 use crate::book::{Book, id_array};
-use crate::engine_lock::{Engine, fallen, ids_of};
+use crate::engine_figures::{
+    AssetTotals, EventCounts, ShownOrder, event_counts, fallen, ids_of, residue, shown_orders,
+    totals,
+};
+use crate::engine_lock::Engine;
 use crate::error::{Error, Result};
 use crate::events::{
     Flag, Object, account, asset, contracts, fee, instrument, limit_price, limits, margin_model,
     money, new_order, order_number, payment, price, read_accrual, read_fills, read_ticks,
     tick_price, units,
 };
+use crate::extension::read_extension;
 use crate::market::Market;
 use crate::order_check::{CheckColumns, OrderCheck, check_columns, columns_of};
 use crate::order_columns::OrderColumns;
 use crate::run::run;
 use crate::universe::{id_object, with_id};
-
-/// Number, instrument, quantity, price, reduce_only.
-type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, f64, bool);
-
-/// Name of a kind of event, how many, nanoseconds of all, and counts by power of two of nanoseconds.
-type EventCounts = (&'static str, u64, u64, Vec<u64>);
 
 #[pymethods]
 impl Engine {
@@ -167,14 +164,7 @@ impl Engine {
     ) -> Result<Vec<ShownOrder<'py>>> {
         let engine = self.locked(py);
         let row = account(&engine, account_id)?;
-        let orders = engine.open_orders(row);
-        let names = engine.universe().instruments();
-        let shown = |order: &OpenOrder| {
-            let quantity = xmfast_core::float_of(order.quantity, QUANTITY_DECIMALS);
-            let id = id_object(py, names.get(order.instrument as usize))?;
-            Ok((order.id, id, quantity, order.price, order.reduce_only))
-        };
-        orders.iter().map(shown).collect()
+        Ok(shown_orders(py, &engine, row)?)
     }
 
     #[expect(clippy::too_many_arguments, reason = "as many as Python passes")]
@@ -407,8 +397,24 @@ impl Engine {
         known_as: Py<PyAny>,
     ) -> Result<Bound<'py, PyAny>> {
         let model = margin_model(model)?;
-        self.note_model(&model, known_as);
-        self.apply_to_all(py, |_| Ok(Event::SetParameters(model)))
+        self.rules().note(&model, known_as);
+        self.apply_to_all(py, |_| Ok(Event::SetParameters(model.clone())))
+    }
+
+    fn _add_instruments<'py>(
+        &self,
+        py: Python<'py>,
+        model: Object<'_, '_>,
+        known_as: Py<PyAny>,
+        market: Option<&Bound<'_, Market>>,
+        said: Object<'_, '_>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let model = margin_model(model)?;
+        self.rules().note(&model, known_as);
+        self.apply_to_all(py, |engine| {
+            let extension = read_extension(engine, &model, market, said)?;
+            Ok(Event::AddInstruments(Box::new(extension)))
+        })
     }
 
     fn _add_account(
@@ -479,7 +485,7 @@ impl Engine {
     fn _snapshot(&self, py: Python<'_>) -> Result<(Book, Market, Py<PyAny>)> {
         let (snapshot, market, model) = {
             let engine = self.locked(py);
-            let model = self.known_as(py, engine.model());
+            let model = self.rules().known_as(py, engine.model());
             (engine.snapshot(), engine.market().clone(), model)
         };
         let book = run(py, |stop| snapshot.book(stop))?;
@@ -489,16 +495,12 @@ impl Engine {
     /// The rules of now.
     fn _model(&self, py: Python<'_>) -> Py<PyAny> {
         let model = self.locked(py).model().clone();
-        self.known_as(py, &model)
+        self.rules().known_as(py, &model)
     }
 
-    /// By asset: units by pool, in the order of `pools`, and decimals.
-    fn _totals(&self, py: Python<'_>) -> Vec<(Vec<i128>, u32)> {
-        let engine = self.locked(py);
-        let totals = engine.totals().iter().enumerate();
-        totals
-            .map(|(asset, totals)| (totals.to_vec(), engine.decimals(asset as u32)))
-            .collect()
+    /// By asset: its id, units by pool, in the order of `pools`, and decimals.
+    fn _totals<'py>(&self, py: Python<'py>) -> PyResult<Vec<AssetTotals<'py>>> {
+        totals(py, &self.locked(py))
     }
 
     /// Names of the pools.
@@ -507,8 +509,8 @@ impl Engine {
         Pool::ALL.iter().map(|(_, name)| *name).collect()
     }
 
-    fn _residue(&self, py: Python<'_>) -> Vec<f64> {
-        self.locked(py).residue().to_vec()
+    fn _residue<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        residue(py, &self.locked(py))
     }
 
     fn _state_hash(&self, py: Python<'_>) -> String {
@@ -518,12 +520,7 @@ impl Engine {
     /// Counts by kind of event, and how many accounts price changes made the engine judge.
     fn _metrics(&self, py: Python<'_>) -> (Vec<EventCounts>, u64) {
         let engine = self.locked(py);
-        let metrics = engine.metrics();
-        let events = metrics.events.iter().map(|(name, latency)| {
-            let total = latency.total.as_nanos() as u64;
-            (*name, latency.count, total, latency.buckets.to_vec())
-        });
-        (events.collect(), metrics.rejudged)
+        (event_counts(&engine), engine.metrics().rejudged)
     }
 
     /// Bytes of the ledger, number of levels, bytes of what watches.

@@ -1,28 +1,27 @@
 //! The live engine behind its lock: who has it when, and how events get to it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::prelude::*;
 use xmfast_core::{Applied, Event, Place};
 
 use crate::book::id_array;
-use crate::error::{Error, Result};
+use crate::engine_figures::fallen;
+use crate::error::Result;
 use crate::events::{Object, needed};
 use crate::frame::fault;
+use crate::rules::KnownRules;
 use crate::run::run;
 
 /// See `xmfast.Engine`.
 #[pyclass(frozen, subclass, module = "xmfast._core")]
-pub(crate) struct Engine(Mutex<xmfast_core::Engine>, Mutex<Vec<Rules>>);
-
-/// A model as the core has it, as long as it has it, and as Python knows it.
-type Rules = (Weak<xmfast_core::MarginModel>, Py<PyAny>);
+pub(crate) struct Engine(Mutex<xmfast_core::Engine>, KnownRules);
 
 impl Engine {
     /// An engine whose model Python knows as something.
     pub(crate) fn of(engine: xmfast_core::Engine, known_as: Py<PyAny>) -> Self {
-        let rules = (Arc::downgrade(engine.model()), known_as);
-        Self(Mutex::new(engine), Mutex::new(vec![rules]))
+        let rules = KnownRules::new(engine.model(), known_as);
+        Self(Mutex::new(engine), rules)
     }
 
     /// The engine, waiting for whoever has it, where the interpreter is let go already.
@@ -30,11 +29,9 @@ impl Engine {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes how Python knows a model that the engine is about to get.
-    pub(crate) fn note_model(&self, model: &Arc<xmfast_core::MarginModel>, known_as: Py<PyAny>) {
-        let mut rules = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.retain(|(model, _)| model.strong_count() > 0);
-        rules.push((Arc::downgrade(model), known_as));
+    /// Models as Python knows them.
+    pub(crate) fn rules(&self) -> &KnownRules {
+        &self.1
     }
 
     /// The engine, waiting for whoever has it; the interpreter is let go meanwhile, so that they can end.
@@ -48,18 +45,6 @@ impl Engine {
                 }),
             }
         }
-    }
-
-    /// A model that the engine has or had, as Python knows it.
-    pub(crate) fn known_as(
-        &self,
-        py: Python<'_>,
-        model: &Arc<xmfast_core::MarginModel>,
-    ) -> Py<PyAny> {
-        let rules = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |(known, _): &&Rules| std::ptr::eq(known.as_ptr(), Arc::as_ptr(model));
-        let (_, known_as) = rules.iter().find(same).expect("noted before it was set");
-        known_as.clone_ref(py)
     }
 
     /// Applies an event that concerns few accounts, attached: letting go of the interpreter would take longer.
@@ -89,35 +74,25 @@ impl Engine {
     pub(crate) fn apply_to_all<'py>(
         &self,
         py: Python<'py>,
-        event: impl FnOnce(&xmfast_core::Engine) -> Result<Event>,
+        event: impl Fn(&xmfast_core::Engine) -> Result<Event>,
     ) -> Result<Bound<'py, PyAny>> {
-        let event = event(&self.locked(py))?;
-        run(py, |stop| {
-            let mut engine = self.held();
-            let applied = engine.apply(&event, stop)?;
-            Ok(fallen(&engine, &applied))
-        })
-        .map(|(ids, accounts)| id_array(py, &ids, accounts.into_iter()))?
-        .map_err(Error::from)
+        loop {
+            let (event, universe) = {
+                let engine = self.locked(py);
+                (event(&engine)?, engine.universe().clone())
+            };
+            let applied = run(py, |stop| {
+                let mut engine = self.held();
+                // Somebody was faster and added assets: then the event speaks of other rows.
+                if !Arc::ptr_eq(engine.universe(), &universe) {
+                    return Ok(None);
+                }
+                let applied = engine.apply(&event, stop)?;
+                Ok(Some(fallen(&engine, &applied)))
+            })?;
+            if let Some((ids, accounts)) = applied {
+                return Ok(id_array(py, &ids, accounts.into_iter())?);
+            }
+        }
     }
-}
-
-/// Ids of accounts, by number.
-pub(crate) fn ids_of<'py>(
-    py: Python<'py>,
-    engine: &xmfast_core::Engine,
-    accounts: Vec<u32>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let accounts = accounts.into_iter().map(|account| account as usize);
-    id_array(py, engine.accounts(), accounts)
-}
-
-/// Ids, and the accounts that an event made liquidatable.
-pub(crate) fn fallen(
-    engine: &xmfast_core::Engine,
-    applied: &Applied,
-) -> (Arc<xmfast_core::Ids>, Vec<usize>) {
-    let fallen = engine.fallen()[applied.fallen.clone()].iter();
-    let accounts = fallen.map(|&account| account as usize).collect();
-    (engine.accounts().clone(), accounts)
 }

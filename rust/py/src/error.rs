@@ -50,7 +50,9 @@ fn exception(py: Python<'_>, error: &CoreError) -> PyResult<PyErr> {
         CoreError::Duplicate { .. } => "DuplicateError",
         CoreError::Parameter { .. } => "ParameterError",
         CoreError::Unknown { .. } => "UnknownIdError",
-        CoreError::UniverseMismatch { .. } => "UniverseMismatchError",
+        CoreError::UniverseMismatch { .. } | CoreError::NotExtended { .. } => {
+            "UniverseMismatchError"
+        }
         CoreError::MissingPrice { .. } => "MissingPriceError",
         CoreError::MissingParameter { .. } => "MissingParameterError",
         CoreError::Range { .. } => "RangeError",

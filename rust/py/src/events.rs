@@ -12,7 +12,7 @@ use xmfast_core::{
 };
 
 use crate::cell::{number, shown};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::frame::{Frame, fault};
 use crate::model::LinearModel;
 use crate::risk::RiskModel;
@@ -102,45 +102,56 @@ pub(crate) fn limits(
     universe: &xmfast_core::Universe,
 ) -> Result<(Vec<u32>, Limits)> {
     let said: Said<'_> = said.extract()?;
-    if let Some(&decimals) = said
-        .decimals
-        .iter()
-        .find(|&&decimals| decimals > MOST_DECIMALS)
-    {
-        return Err(xmfast_core::Error::Parameter {
-            place: Place::frame("decimals"),
-            problem: format!("{decimals} is more than {MOST_DECIMALS}"),
-        }
-        .into());
-    }
+    check_decimals(&said.decimals)?;
     let mut limits = Limits::none(universe);
-    let each = |name: &'static str, said: &Bound<'_, PyDict>, of: &mut [Option<i128>]| {
-        for (id, limit) in said {
-            let row = with_id(name, &id, |id| {
-                Ok(universe.instrument_row(id, || Place::frame(name))?)
-            })?;
-            let limit = units(name, &limit, QUANTITY_DECIMALS, Rounding::Refused)?;
-            if limit < 0 {
-                return Err(xmfast_core::Error::Parameter {
-                    place: Place::frame(name).id(shown(&id)),
-                    problem: "the limit is negative".to_owned(),
-                }
-                .into());
-            }
-            of[row as usize] = Some(limit);
-        }
-        Ok::<(), Error>(())
-    };
-    each("position_limit", &said.position_limit, &mut limits.position)?;
-    each(
+    let (position, open_interest) = (&said.position_limit, &said.open_interest_limit);
+    contract_limits("position_limit", position, universe, &mut limits.position)?;
+    contract_limits(
         "open_interest_limit",
-        &said.open_interest_limit,
+        open_interest,
+        universe,
         &mut limits.open_interest,
     )?;
     limits.borrowable = said.borrowable;
     limits.withdrawable_gain_share = said.withdrawable_gain_share.into();
     limits.alert_levels = said.alert_levels;
     Ok((said.decimals, limits))
+}
+
+/// Refuses a scale that no asset can have.
+pub(crate) fn check_decimals(said: &[u32]) -> Result<()> {
+    let Some(decimals) = said.iter().find(|&&decimals| decimals > MOST_DECIMALS) else {
+        return Ok(());
+    };
+    Err(xmfast_core::Error::Parameter {
+        place: Place::frame("decimals"),
+        problem: format!("{decimals} is more than {MOST_DECIMALS}"),
+    }
+    .into())
+}
+
+/// Reads limits by id of an instrument.
+pub(crate) fn contract_limits(
+    name: &'static str,
+    said: &Bound<'_, PyDict>,
+    universe: &xmfast_core::Universe,
+    limits: &mut [Option<i128>],
+) -> Result<()> {
+    for (id, limit) in said {
+        let row = with_id(name, &id, |id| {
+            Ok(universe.instrument_row(id, || Place::frame(name))?)
+        })?;
+        let limit = units(name, &limit, QUANTITY_DECIMALS, Rounding::Refused)?;
+        if limit < 0 {
+            return Err(xmfast_core::Error::Parameter {
+                place: Place::frame(name).id(shown(&id)),
+                problem: "the limit is negative".to_owned(),
+            }
+            .into());
+        }
+        limits[row as usize] = Some(limit);
+    }
+    Ok(())
 }
 
 pub(crate) fn needed(what: &str, value: Object<'_, '_>) -> String {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyList, PyString};
 use xmfast_core::kernel::FloatState;
-use xmfast_core::{Id, Ids, InstrumentColumns, Place};
+use xmfast_core::{Id, IdColumn, Ids, InstrumentColumns, Place};
 
 use crate::error::{Error, Result};
 use crate::frame::Frame;
@@ -36,7 +36,7 @@ impl Universe {
         numeraire: &Bound<'_, PyAny>,
     ) -> Result<Self> {
         let _state = FloatState::standard();
-        let assets = Frame::open("assets", assets, &["asset"])?.ids("asset")?;
+        let assets = asset_column(assets)?;
         let instruments = instruments.map(instrument_columns).transpose()?;
         with_id("numeraire", numeraire, |id| {
             Ok(Self(xmfast_core::Universe::new(
@@ -45,6 +45,18 @@ impl Universe {
                 id,
             )?))
         })
+    }
+
+    fn extended(
+        &self,
+        assets: Option<&Bound<'_, PyAny>>,
+        instruments: Option<&Bound<'_, PyAny>>,
+    ) -> Result<Self> {
+        let _state = FloatState::standard();
+        let assets = assets.map(asset_column).transpose()?;
+        let instruments = instruments.map(instrument_columns).transpose()?;
+        let extended = self.0.extended(assets.as_ref(), instruments.as_ref())?;
+        Ok(Self(extended))
     }
 
     fn assets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -72,6 +84,10 @@ impl Universe {
     fn numeraire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         id_object(py, self.0.assets().get(self.0.numeraire()))
     }
+}
+
+fn asset_column(frame: &Bound<'_, PyAny>) -> Result<IdColumn> {
+    Frame::open("assets", frame, &["asset"])?.ids("asset")
 }
 
 fn instrument_columns(frame: &Bound<'_, PyAny>) -> Result<InstrumentColumns> {

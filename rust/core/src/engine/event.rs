@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::extension::Extension;
 use super::model::MarginModel;
 use crate::error::{Error, Place, Result};
 use crate::exact::Given;
@@ -91,6 +92,8 @@ pub enum Event {
     SetParameters(Arc<MarginModel>),
     /// Somebody comes.
     AddAccount(AccountId),
+    /// Something comes that can be held.
+    AddInstruments(Box<Extension>),
 }
 
 /// An id of an account, owned.
@@ -204,7 +207,10 @@ impl Event {
             | Self::Exchange { .. }
             | Self::AddAccount(_) => Rejudged::Touched,
             Self::Tick(_) => Rejudged::Woken,
-            Self::Accrue(_) | Self::Settle { .. } | Self::SetParameters(_) => Rejudged::Everybody,
+            Self::Accrue(_)
+            | Self::Settle { .. }
+            | Self::SetParameters(_)
+            | Self::AddInstruments(_) => Rejudged::Everybody,
         }
     }
 
@@ -227,6 +233,7 @@ impl Event {
             Self::Settle { .. } => "settle",
             Self::SetParameters(_) => "set_parameters",
             Self::AddAccount(_) => "add_account",
+            Self::AddInstruments(_) => "add_instruments",
         }
     }
 }

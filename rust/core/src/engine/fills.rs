@@ -16,6 +16,7 @@ impl Engine {
     pub(super) fn fill(&mut self, fill: &Fill) -> Result<()> {
         let (mut before, mut after) = std::mem::take(&mut self.filled);
         self.watcher.fetch(fill.account, false);
+        self.ledger.accounts().fetch_place(fill.account as usize);
         self.ledger.accounts().fetch(fill.account as usize);
         self.watcher.fetch(fill.account, true);
         self.ledger

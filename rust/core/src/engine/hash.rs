@@ -7,6 +7,8 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{Engine, Event};
 use crate::exact::GivenColumn;
 use crate::ids::Ids;
+use crate::market::Market;
+use crate::universe::Universe;
 
 impl Engine {
     /// 128 bits of everything that decides what the engine will say.
@@ -15,23 +17,9 @@ impl Engine {
         let mut hash = Xxh3::new();
         let mut see = |number: i128| hash.update(&number.to_le_bytes());
         self.ledger.each_number(&mut see);
-        let market = &self.market;
-        let columns = [
-            market.index_price(),
-            market.mark_price(),
-            market.deposit_index(),
-            market.borrow_index(),
-            market.cumulative_funding(),
-            market.implied_volatility(),
-            market.forward(),
-            market.discount_rate(),
-            market.settlement_average(),
-        ];
-        columns
-            .iter()
-            .for_each(|column| see_column(column, &mut see));
-        see(market.time().map_or(i128::MIN, i128::from));
+        see_market(&self.market, &mut see);
         see(self.next_order.into());
+        see(self.universe().numeraire() as i128);
         let flags = self.settled.iter().chain(self.watcher.standing.pools());
         flags.for_each(|&flag| see(flag.into()));
         for (account, instrument) in self.watcher.standing.positions() {
@@ -47,21 +35,8 @@ impl Engine {
             see(account.into());
             see(alert.into());
         }
-        let universe = self.universe();
-        let named = [
-            universe.assets(),
-            universe.instruments(),
-            universe.underlyings(),
-        ];
-        for id in named
-            .into_iter()
-            .chain([self.accounts().as_ref()])
-            .flat_map(Ids::iter)
-        {
-            // Texts are quoted, so that none can run into the next.
-            let text = format!("{id:?} ");
-            hash.update(text.as_bytes());
-        }
+        see_ids(&mut hash, names(self.universe()));
+        see_ids(&mut hash, [self.accounts().as_ref()]);
         for (name, (content, _)) in &self.named {
             hash.update(name.as_bytes());
             hash.update(&content.to_le_bytes());
@@ -71,7 +46,7 @@ impl Engine {
         write!(
             text,
             "{:?} {:?} {:?}",
-            universe.specs(),
+            self.universe().specs(),
             self.model.parameters(),
             self.limits
         )
@@ -83,14 +58,68 @@ impl Engine {
 
 /// A fingerprint of an event.
 pub(super) fn of_event(event: &Event) -> u128 {
-    // Whatever is in it prints.
+    let mut hash = Xxh3::new();
+    // Whatever is in it prints, but for what belongs to a universe.
     let text = match event {
         Event::SetParameters(model) => format!("{:?}", model.parameters()),
-        _ => format!("{event:?}"),
+        Event::AddInstruments(extension) => {
+            let universe = extension.model.universe();
+            see_ids(&mut hash, names(universe));
+            see_market(&extension.market, &mut |number| {
+                hash.update(&number.to_le_bytes());
+            });
+            let parameters = extension.model.parameters();
+            let with = (&extension.decimals, &extension.limits);
+            format!("{:?} {parameters:?} {with:?}", universe.specs())
+        }
+        Event::Place { .. }
+        | Event::Amend { .. }
+        | Event::Cancel { .. }
+        | Event::Fill(_)
+        | Event::Trade { .. }
+        | Event::Deposit(_)
+        | Event::Withdraw(_)
+        | Event::Transfer { .. }
+        | Event::TransferPosition { .. }
+        | Event::Exchange { .. }
+        | Event::Tick(_)
+        | Event::Accrue(_)
+        | Event::Settle { .. }
+        | Event::AddAccount(_) => format!("{event:?}"),
     };
-    let mut hash = Xxh3::new();
     hash.update(text.as_bytes());
     hash.digest128()
+}
+
+fn names(universe: &Universe) -> [&Ids; 3] {
+    [
+        universe.assets(),
+        universe.instruments(),
+        universe.underlyings(),
+    ]
+}
+
+fn see_ids<'a>(hash: &mut Xxh3, ids: impl IntoIterator<Item = &'a Ids>) {
+    for id in ids.into_iter().flat_map(Ids::iter) {
+        // Texts are quoted, so that none can run into the next.
+        hash.update(format!("{id:?} ").as_bytes());
+    }
+}
+
+fn see_market(market: &Market, see: &mut impl FnMut(i128)) {
+    let columns = [
+        market.index_price(),
+        market.mark_price(),
+        market.deposit_index(),
+        market.borrow_index(),
+        market.cumulative_funding(),
+        market.implied_volatility(),
+        market.forward(),
+        market.discount_rate(),
+        market.settlement_average(),
+    ];
+    columns.iter().for_each(|column| see_column(column, see));
+    see(market.time().map_or(i128::MIN, i128::from));
 }
 
 fn see_column(column: &GivenColumn, see: &mut impl FnMut(i128)) {

@@ -12,12 +12,14 @@ mod check_many;
 mod desk;
 mod event;
 mod everybody;
+mod extension;
 mod fills;
 mod hash;
 mod judge;
 mod judged;
 mod kept;
 mod levels;
+mod liveliness;
 mod metrics;
 mod model;
 mod orders;
@@ -32,6 +34,7 @@ mod with_order;
 pub use check::{OrderCheck, Reason};
 pub use check_many::ReadOrders;
 pub use event::{AccountId, Accrual, Event, Fill, NewOrder, Payment, Price, Rejudged};
+pub use extension::Extension;
 pub use metrics::{Latency, Metrics};
 pub use model::MarginModel;
 pub use queries::Snapshot;
@@ -131,13 +134,13 @@ fn alert_levels(limits: &Limits) -> Result<AlertLevels> {
     let levels = &limits.alert_levels;
     let between = |level: &f64| 0.0 < *level && *level < 1.0;
     if !levels.iter().all(between) || !levels.is_sorted_by(|a, b| a < b) {
-        return Err(Error::Value {
+        return Err(Error::Parameter {
             place: Place::frame("alert_levels"),
             problem: format!("{levels:?} are not margin ratios between 0 and 1 that rise"),
         });
     }
     if levels.len() > usize::from(u8::MAX) {
-        return Err(Error::Value {
+        return Err(Error::Parameter {
             place: Place::frame("alert_levels"),
             problem: format!("{} levels, of which there can be 255", levels.len()),
         });
@@ -149,7 +152,8 @@ impl Engine {
     /// Opens an engine with what a book holds, rounded to `decimals` of each asset against the accounts.
     ///
     /// # Errors
-    /// As [`MarginModel::evaluate`]; an amount that is too large for the ledger.
+    /// As [`MarginModel::evaluate`]; an amount that is too large for the ledger; a figure of the market that no tick or
+    /// accrual could set.
     pub fn new(
         book: &Book,
         market: &Market,
@@ -166,6 +170,7 @@ impl Engine {
                 });
             }
         }
+        extension::check_figures(market)?;
         let (mut ledger, residue) = Ledger::open(book, market, decimals, &mut *stop)?;
         let mut order_account = HashMap::new();
         let next_order = ledger.number_orders(&mut order_account);
@@ -238,6 +243,7 @@ impl Engine {
             Event::Settle { instrument, price } => self.settle(*instrument, price, stop)?,
             Event::SetParameters(model) => self.set_parameters(model, stop)?,
             Event::AddAccount(id) => self.add_account(id)?,
+            Event::AddInstruments(extension) => self.add_instruments(extension, stop)?,
         }
         self.metrics.count(event.name(), start.elapsed());
         applied.fallen = before..self.changes.fallen.len();

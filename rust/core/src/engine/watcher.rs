@@ -95,13 +95,16 @@ impl Watcher {
         stop: Stop<'_>,
     ) -> Result<usize> {
         let evaluated = judging.model.evaluate(book, judging.market, stop)?;
-        let wake = match judging.model {
+        let mut wake = match judging.model {
             MarginModel::Linear(model, Key::SettlementAsset) => {
                 let levels = self.standing.levels();
                 Some(Wake::open(judging, (model, levels), book, stop)?)
             }
             _ => None,
         };
+        if let (Some(now), Some(before)) = (&mut wake, &self.wake) {
+            now.table.lively_mut().take_over(before.table.lively());
+        }
         self.wake = wake;
         let now = Standing::of(self.standing.levels(), book, &evaluated);
         self.standing.replace(now, changes);
@@ -257,14 +260,12 @@ impl Watcher {
                     let instrument = *instrument as usize;
                     wake.table.tick_mark(instrument, model, judging.market);
                     let value = universe.specs()[instrument].price_value(price.float());
-                    wake.levels
-                        .cross(mark_variable(instrument), value, &mut wake.woken);
+                    wake.cross(mark_variable(instrument), value);
                 }
                 Price::Index(slot, price) => {
                     let slot = *slot as usize;
                     wake.table.tick_index(slot, model, judging.market);
-                    let variable = index_variable(universe, slot);
-                    wake.levels.cross(variable, price.float(), &mut wake.woken);
+                    wake.cross(index_variable(universe, slot), price.float());
                 }
             }
         }
@@ -354,6 +355,12 @@ impl Wake {
         })
     }
 
+    /// Notes whom it wakes that a price is `now`.
+    fn cross(&mut self, variable: u32, now: f64) {
+        self.table.lively_mut().follow(variable, now);
+        self.levels.cross(variable, now, &mut self.woken);
+    }
+
     /// Judges accounts of the ledger and watches their prices anew; legs that are kept serve, unless accounts changed.
     fn judge_many(
         &mut self,
@@ -369,7 +376,7 @@ impl Wake {
                 std::mem::take(&mut self.judged),
             );
             for (at, &number) in numbers.iter().enumerate() {
-                self.fetch(numbers, at);
+                self.fetch(judging, numbers, at, changed);
                 let inputs = judging.inputs(model, number as usize);
                 self.judge_one(&mut reading, inputs, changed, &mut judged);
                 self.keep(&judged);
@@ -386,7 +393,7 @@ impl Wake {
             let work = |(numbers, many): (&[u32], &mut [Judged])| {
                 let mut reading = Reading::new(&self.alerts);
                 for (at, (&number, judged)) in numbers.iter().zip(many).enumerate() {
-                    self.fetch(numbers, at);
+                    self.fetch(judging, numbers, at, changed);
                     let inputs = judging.inputs(model, number as usize);
                     self.judge_one(&mut reading, inputs, changed, judged);
                 }
@@ -401,13 +408,19 @@ impl Wake {
     }
 
     /// Asks for what will be judged soon.
-    fn fetch(&self, numbers: &[u32], at: usize) {
+    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, changed: bool) {
         let kept = self.levels.kept();
         if let Some(&number) = numbers.get(at + 2 * AHEAD) {
             kept.fetch_place(number);
+            if changed {
+                judging.accounts.fetch_place(number as usize);
+            }
         }
         if let Some(&number) = numbers.get(at + AHEAD) {
             kept.fetch(number);
+            if changed {
+                judging.accounts.fetch(number as usize);
+            }
         }
     }
 
@@ -446,4 +459,4 @@ const FEW: usize = 512;
 const MANY: usize = 32 * FEW;
 
 /// How many accounts before it is judged one is asked for.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;

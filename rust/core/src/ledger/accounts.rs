@@ -62,6 +62,11 @@ impl Accounts {
         }
     }
 
+    /// Asks for the place of one account, to be fetched next.
+    pub(crate) fn fetch_place(&self, number: usize) {
+        self.blocks[number / BLOCK].fetch_place(number % BLOCK);
+    }
+
     /// Asks for one account.
     pub(crate) fn fetch(&self, number: usize) {
         self.blocks[number / BLOCK].fetch(number % BLOCK);

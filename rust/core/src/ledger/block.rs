@@ -171,6 +171,14 @@ impl LedgerBlock {
         account.leverage_cap = (!cap.float.is_nan()).then(|| cap.to_given());
     }
 
+    /// Asks for where it stands what an account holds.
+    pub(super) fn fetch_place(&self, slot: usize) {
+        self.cash.fetch_place(slot);
+        self.positions.fetch_place(slot);
+        self.orders.fetch_place(slot);
+        self.posted.fetch_place(slot);
+    }
+
     /// Asks for what an account holds.
     pub(super) fn fetch(&self, slot: usize) {
         self.cash.fetch(slot);

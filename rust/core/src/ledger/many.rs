@@ -178,9 +178,12 @@ impl ChangedBlock {
         block.booked.take();
         let mut is_changed = vec![false; block.len()];
         let (mut before, mut after) = (Account::default(), Account::default());
-        let mut later = places.clone().skip(AHEAD);
+        let (mut later, mut soon) = (places.clone().skip(2 * AHEAD), places.clone().skip(AHEAD));
         for (row, slot) in places {
             if let Some((_, slot)) = later.next() {
+                block.fetch_place(slot);
+            }
+            if let Some((_, slot)) = soon.next() {
                 block.fetch(slot);
             }
             block.load(slot, &mut before);

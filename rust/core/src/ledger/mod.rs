@@ -126,6 +126,24 @@ impl Ledger {
         block.push(&Account::default());
     }
 
+    /// The same accounts in the larger universe of a market, with the decimals of its new assets. What is new has accrued
+    /// nothing before.
+    pub(crate) fn extended(&self, market: &Market, decimals: &[u32]) -> Self {
+        let universe = market.universe();
+        let (assets, instruments) = (universe.assets().len(), universe.specs().len());
+        let mut ledger = self.clone();
+        ledger.totals.resize(assets, Totals::default());
+        ledger.open_interest.resize(instruments, 0);
+        let accounts = &mut ledger.accounts;
+        accounts.decimals = [&accounts.decimals, decimals].concat().into();
+        accounts.universe = Arc::clone(universe);
+        let accrued = Arc::make_mut(&mut accounts.accrued);
+        accrued.interest.resize_with(assets, Vec::new);
+        accrued.funding.resize_with(instruments, Vec::new);
+        ledger.accrue(market);
+        ledger
+    }
+
     /// Notes the interest indices and cumulative fundings of a market where they moved.
     pub(crate) fn accrue(&mut self, market: &Market) {
         let accrued = Arc::make_mut(&mut self.accounts.accrued);

@@ -16,7 +16,7 @@ pub const MOST_DECIMALS: u32 = 18;
 const LARGEST: i128 = 1 << 96;
 
 /// Powers of ten that f64 holds exactly, as far as scales go.
-const POWERS: [f64; 1 + MOST_DECIMALS as usize] = [
+const FLOAT_POWERS: [f64; 1 + MOST_DECIMALS as usize] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18,
 ];
@@ -63,7 +63,7 @@ impl Short {
             }
         }
         let (digits, exponent) = shortest_digits(given.float);
-        let shift = 10_i128.checked_pow(exponent.max(0) as u32)?;
+        let shift = checked_power(exponent.max(0) as u32)?;
         Some(Self {
             digits: i128::from(digits).checked_mul(shift)?,
             places: (-exponent).max(0) as u32,
@@ -71,8 +71,23 @@ impl Short {
     }
 }
 
+/// Powers of ten that 128 bits hold.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = 10 * powers[at - 1];
+        at += 1;
+    }
+    powers
+};
+
 fn power(decimals: u32) -> i128 {
-    10_i128.pow(decimals)
+    POWERS[decimals as usize]
+}
+
+fn checked_power(decimals: u32) -> Option<i128> {
+    POWERS.get(decimals as usize).copied()
 }
 
 /// An amount that is small enough to be booked.
@@ -82,7 +97,14 @@ pub(crate) fn bookable(amount: i128) -> Option<i128> {
 
 /// `numerator / denominator`, which is above 0, in whole units.
 fn divided(numerator: i128, denominator: i128, round: Round) -> i128 {
-    let (whole, rest) = (numerator / denominator, numerator % denominator);
+    let (whole, rest) = match (i64::try_from(numerator), i64::try_from(denominator)) {
+        // Division of 128 bits is slow. The denominator is above 0, so this does not overflow.
+        (Ok(numerator), Ok(denominator)) => {
+            let (whole, rest) = (numerator / denominator, numerator % denominator);
+            (whole.into(), rest.into())
+        }
+        _ => (numerator / denominator, numerator % denominator),
+    };
     match round {
         Round::Up => whole + i128::from(rest > 0),
         Round::Down => whole - i128::from(rest < 0),
@@ -105,7 +127,7 @@ pub(crate) fn units(value: &Rational, decimals: u32, round: Round) -> Option<i12
 pub(crate) fn units_of(given: GivenRef<'_>, decimals: u32, round: Round) -> Option<i128> {
     let short = || {
         let Short { digits, places } = Short::of(given)?;
-        match 10_i128.checked_pow(decimals.abs_diff(places))? {
+        match checked_power(decimals.abs_diff(places))? {
             scale if decimals >= places => digits.checked_mul(scale),
             scale => Some(divided(digits, scale, round)),
         }
@@ -118,7 +140,7 @@ pub(crate) fn units_of(given: GivenRef<'_>, decimals: u32, round: Round) -> Opti
 
 /// A number in whole units of `10^-decimals`, if it is surely so many: few digits say it.
 fn whole_at_sight(given: GivenRef<'_>, decimals: u32) -> Option<i128> {
-    let power = *POWERS.get(decimals as usize)?;
+    let power = *FLOAT_POWERS.get(decimals as usize)?;
     let digits = (given.float * power).round_ties_even();
     // Both are exact, so the quotient is the f64 nearest to these digits, which no other number of so few has.
     let same = given.exact.is_none() && digits.abs() < Short::SURE && digits / power == given.float;
@@ -180,7 +202,7 @@ pub(crate) fn exact(amount: i128, decimals: u32) -> Rational {
 pub(crate) fn given(amount: i128, decimals: u32) -> Given {
     if amount.unsigned_abs() < Short::SURE as u128 {
         // Both are whole numbers that f64 holds, so the quotient is the nearest f64 and prints as these digits.
-        return Given::from(amount as f64 / power(decimals) as f64);
+        return Given::from(amount as i64 as f64 / power(decimals) as i64 as f64);
     }
     let exponent = -(decimals as i32);
     Given::scaled(BigInt::from(amount), exponent).expect("f64 reaches further than any amount")
@@ -213,7 +235,7 @@ impl ContractValue<'_> {
     /// In 128 bits; `None` if that is not enough.
     fn short(self, quantity: i128, price: GivenRef<'_>, round: Round) -> Option<Option<i128>> {
         let (price, multiplier) = (Short::of(price)?, Short::of(self.multiplier)?);
-        let power = |decimals| 10_i128.checked_pow(decimals);
+        let power = checked_power;
         let contracts = quantity.checked_mul(multiplier.digits)?;
         let places = QUANTITY_DECIMALS + multiplier.places;
         let (numerator, denominator) = if self.reciprocal {

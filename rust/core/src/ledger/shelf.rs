@@ -1,6 +1,6 @@
 //! Short lists, one for each account of a block, in one piece of memory: copied at once when a reader holds the block.
 
-use crate::kernel::fetch_all;
+use crate::kernel::{fetch, fetch_all};
 
 /// Where one list lies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +39,11 @@ impl<T: Copy> Shelf<T> {
     pub(crate) fn get(&self, slot: usize) -> &[T] {
         let Span { start, len, .. } = self.spans[slot];
         &self.items[start as usize..][..len as usize]
+    }
+
+    /// Asks for where the list of a slot lies.
+    pub(crate) fn fetch_place(&self, slot: usize) {
+        fetch(&self.spans[slot]);
     }
 
     /// Asks for the list of a slot.

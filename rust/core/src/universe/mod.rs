@@ -1,5 +1,7 @@
 //! What exists: assets that can be held and instruments that positions can be in.
 
+mod extended;
+
 use std::sync::Arc;
 
 use crate::error::{Error, Place, Result, finite};
@@ -195,6 +197,15 @@ impl Universe {
                 specs.push(columns.spec(row, settlements[columns.settlement.codes[row] as usize])?);
             }
         }
+        Ok(Self::of_parts((assets, ids, underlyings), specs, numeraire))
+    }
+
+    /// A universe of checked parts: ids of assets, instruments and underlyings, terms, and the row of the numeraire.
+    fn of_parts(
+        (assets, instruments, underlyings): (Ids, Ids, Ids),
+        specs: Vec<Instrument>,
+        numeraire: u32,
+    ) -> Arc<Self> {
         let mut extra_indices = Vec::new();
         let mut underlying_slots = Vec::with_capacity(underlyings.len());
         for (underlying, id) in (0u32..).zip(underlyings.iter()) {
@@ -203,15 +214,15 @@ impl Universe {
                 (assets.len() + extra_indices.len() - 1) as u32
             }));
         }
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             assets,
-            instruments: ids,
+            instruments,
             underlyings,
             specs,
             numeraire,
             underlying_slots,
             extra_indices,
-        }))
+        })
     }
 
     /// Ids of the assets.

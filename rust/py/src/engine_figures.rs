@@ -1,0 +1,85 @@
+//! What an engine holds and has counted, as Python reads it.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use xmfast_core::{Applied, OpenOrder, QUANTITY_DECIMALS};
+
+use crate::book::id_array;
+use crate::universe::id_object;
+
+/// Number, instrument, quantity, price, reduce_only.
+pub(crate) type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, f64, bool);
+
+/// Id of an asset, units by pool, decimals.
+pub(crate) type AssetTotals<'py> = (Bound<'py, PyAny>, Vec<i128>, u32);
+
+/// Name of a kind of event, how many, nanoseconds of all, and counts by power of two of nanoseconds.
+pub(crate) type EventCounts = (&'static str, u64, u64, Vec<u64>);
+
+/// Ids of accounts, by number.
+pub(crate) fn ids_of<'py>(
+    py: Python<'py>,
+    engine: &xmfast_core::Engine,
+    accounts: Vec<u32>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let accounts = accounts.into_iter().map(|account| account as usize);
+    id_array(py, engine.accounts(), accounts)
+}
+
+/// Ids, and the accounts that an event made liquidatable.
+pub(crate) fn fallen(
+    engine: &xmfast_core::Engine,
+    applied: &Applied,
+) -> (Arc<xmfast_core::Ids>, Vec<usize>) {
+    let fallen = engine.fallen()[applied.fallen.clone()].iter();
+    let accounts = fallen.map(|&account| account as usize).collect();
+    (engine.accounts().clone(), accounts)
+}
+
+pub(crate) fn shown_orders<'py>(
+    py: Python<'py>,
+    engine: &xmfast_core::Engine,
+    account: u32,
+) -> PyResult<Vec<ShownOrder<'py>>> {
+    let names = engine.universe().instruments();
+    let shown = |order: OpenOrder| {
+        let quantity = xmfast_core::float_of(order.quantity, QUANTITY_DECIMALS);
+        let id = id_object(py, names.get(order.instrument as usize))?;
+        Ok((order.id, id, quantity, order.price, order.reduce_only))
+    };
+    engine.open_orders(account).into_iter().map(shown).collect()
+}
+
+pub(crate) fn totals<'py>(
+    py: Python<'py>,
+    engine: &xmfast_core::Engine,
+) -> PyResult<Vec<AssetTotals<'py>>> {
+    let assets = engine.universe().assets();
+    let totals = engine.totals().iter().enumerate().map(|(row, totals)| {
+        let id = id_object(py, assets.get(row))?;
+        Ok((id, totals.to_vec(), engine.decimals(row as u32)))
+    });
+    totals.collect()
+}
+
+/// By asset.
+pub(crate) fn residue<'py>(
+    py: Python<'py>,
+    engine: &xmfast_core::Engine,
+) -> PyResult<Bound<'py, PyDict>> {
+    let residue = PyDict::new(py);
+    for (asset, taken) in engine.universe().assets().iter().zip(engine.residue()) {
+        residue.set_item(id_object(py, asset)?, taken)?;
+    }
+    Ok(residue)
+}
+
+pub(crate) fn event_counts(engine: &xmfast_core::Engine) -> Vec<EventCounts> {
+    let events = engine.metrics().events.iter().map(|(name, latency)| {
+        let total = latency.total.as_nanos() as u64;
+        (*name, latency.count, total, latency.buckets.to_vec())
+    });
+    events.collect()
+}
