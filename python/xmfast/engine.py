@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,14 @@ from xmfast.errors import OrderRefusedError, ParameterError, UnknownIdError
 from xmfast.frames import Id, Number, Time, read_frame, read_time
 from xmfast.given_numbers import one_number
 from xmfast.market import Market
-from xmfast.order_check import REASONS, OrderCheck, Reason, order_check
+from xmfast.order_check import REASONS, Reason
 from xmfast.portfolio import ScenarioModel
 from xmfast.portfolio_report import PortfolioReport
 from xmfast.report import MarginReport
 from xmfast.universe import Universe
 
 
-class Engine:
+class Engine(_core.Engine):
     """A book that lives: orders, trades, payments and prices come in, and it is known at once who is liquidatable.
 
     Parameters
@@ -76,10 +76,10 @@ class Engine:
     True
     """
 
-    __slots__ = ("_core",)
+    __slots__ = ()
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         book: Book,
         market: Market,
         model: LinearModel | ScenarioModel,
@@ -90,7 +90,8 @@ class Engine:
         position_limit: Mapping[Any, Number] | None = None,
         open_interest_limit: Mapping[Any, Number] | None = None,
         alert_levels: Iterable[float] = (),
-    ) -> None:
+    ) -> Self:
+        """Open an engine with what a book holds."""
         inputs = core_inputs(book, market)
         assets = book.universe.assets
         share = one_number("withdrawable_gain_share", withdrawable_gain_share)
@@ -105,31 +106,11 @@ class Engine:
             "withdrawable_gain_share": share,
             "alert_levels": sorted({one_number("alert_levels", level) for level in alert_levels}),
         }
-        self._core = _core.Engine(*inputs, _core_of(model), model, said)
+        return super().__new__(cls, *inputs, _core_of(model), model, said)
 
     # Orders
 
-    def check_order(
-        self, account: Id, instrument: Id, quantity: Number, price: Number, reduce_only: bool = False
-    ) -> OrderCheck:
-        """Say whether an order may rest; nothing changes.
-
-        Parameters
-        ----------
-        quantity : number
-            Contracts, negative to sell; at most 8 decimals.
-        price : number
-            Limit price, quote.
-        reduce_only : bool
-            Whether it can only make a position smaller: then it is accepted however little is left, if there is a
-            position on the other side as large as all such orders together.
-
-        Returns
-        -------
-        OrderCheck
-            Accepted if initial health is >= 0 after the order rests, decided exactly, and no limit is passed.
-        """
-        return order_check(self._core.check_order(account, instrument, quantity, price, reduce_only))
+    check_order = _core.Engine.check_order
 
     def check_orders(
         self, account: Any, instrument: Any, quantity: Any, price: Any, reduce_only: Any = None
@@ -137,7 +118,7 @@ class Engine:
         """Check many orders, each on its own; return arrays accepted, reason, initial_margin, free_collateral."""
         columns = {"account": account, "instrument": instrument, "quantity": quantity, "price": price}
         frame = columns if reduce_only is None else {**columns, "reduce_only": reduce_only}
-        reason, margin, free = self._core.check_orders(read_frame("orders", frame))
+        reason, margin, free = self._check_orders(read_frame("orders", frame))
         names = np.array([name.value for name in REASONS], dtype=object)
         accepted = reason == REASONS.index(Reason.ACCEPTED)
         return {"accepted": accepted, "reason": names[reason], "initial_margin": margin, "free_collateral": free}
@@ -159,9 +140,9 @@ class Engine:
         OrderRefusedError
             It does not pass; ``error.check`` says why.
         """
-        order, checked = self._core.place(account, instrument, quantity, price, reduce_only, client_id)
+        order, check = self._place(account, instrument, quantity, price, reduce_only, client_id)
         if order is None:
-            raise OrderRefusedError(order_check(checked))
+            raise OrderRefusedError(check)
         return order
 
     def amend(
@@ -173,18 +154,18 @@ class Engine:
         client_id: str | None = None,
     ) -> None:
         """Replace an open order's remaining contracts, its price, or both; checked as a new one in place of the old."""
-        check = order_check(self._core.amend(order_id, quantity, price, client_id))
+        check = self._amend(order_id, quantity, price, client_id)
         if not check:
             raise OrderRefusedError(check)
 
     def cancel(self, order_id: int, *, client_id: str | None = None) -> None:
         """Take back an open order."""
-        self._core.cancel(order_id, client_id)
+        self._cancel(order_id, client_id)
 
     def open_orders(self, account: Id) -> list[dict[str, Any]]:
         """Open orders of an account, by instrument, then in order of their numbers."""
         names = ("order_id", "instrument", "quantity", "price", "reduce_only")
-        return [dict(zip(names, order, strict=True)) for order in self._core.open_orders(account)]
+        return [dict(zip(names, order, strict=True)) for order in self._open_orders(account)]
 
     # Trades
 
@@ -205,7 +186,7 @@ class Engine:
         An order that is named shrinks by the fill, which may not be larger, worse than its limit, or, of an order that
         only reduces, more than there is to reduce.
         """
-        self._core.fill(account, instrument, quantity, price, fee, order_id, client_id)
+        self._fill(account, instrument, quantity, price, fee, order_id, client_id)
 
     def fills(self, account: Any, instrument: Any, quantity: Any, price: Any, fee: Any = None) -> None:
         """Book many fills in order: all, or none if one is refused, which the error names.
@@ -213,7 +194,7 @@ class Engine:
         As with many prices, accounts are judged once all of them are booked.
         """
         columns = {"account": account, "instrument": instrument, "quantity": quantity, "price": price}
-        self._core.fills(read_frame("fills", columns if fee is None else {**columns, "fee": fee}))
+        self._fills(read_frame("fills", columns if fee is None else {**columns, "fee": fee}))
 
     def trade(
         self,
@@ -231,24 +212,24 @@ class Engine:
     ) -> None:
         """Book both sides of a trade, or neither; ``quantity`` is the taker's, negative if the taker sold."""
         fees, orders = (maker_fee, taker_fee), (maker_order, taker_order)
-        self._core.trade((maker, taker), instrument, quantity, price, fees, orders, client_id)
+        self._trade((maker, taker), instrument, quantity, price, fees, orders, client_id)
 
     # Money
 
     def deposit(self, account: Id, asset: Id, amount: Number, *, client_id: str | None = None) -> None:
         """Pay in."""
-        self._core.deposit(account, asset, amount, client_id)
+        self._deposit(account, asset, amount, client_id)
 
     def withdraw(self, account: Id, asset: Id, amount: Number, *, client_id: str | None = None) -> None:
         """Pay out, if what is left covers initial margin, and cash does not fall below 0 unless it can be borrowed."""
-        self._core.withdraw(account, asset, amount, client_id)
+        self._withdraw(account, asset, amount, client_id)
 
     def transfer(self, source: Id, target: Id, id: Id, amount: Number, *, client_id: str | None = None) -> None:
         """Pass on an asset, as far as it could be withdrawn; or contracts of an instrument at their entry cost.
 
         Contracts that meet an opposite position are closed. Both accounts must cover their initial margin afterwards.
         """
-        self._core.transfer(source, target, id, amount, client_id)
+        self._transfer(source, target, id, amount, client_id)
 
     def exchange(
         self,
@@ -262,7 +243,7 @@ class Engine:
         client_id: str | None = None,
     ) -> None:
         """Give ``sold`` of one asset for ``bought`` of another, less a fee in that; allowed as a withdrawal is."""
-        self._core.exchange(account, sell, buy, sold, bought, fee, client_id)
+        self._exchange(account, sell, buy, sold, bought, fee, client_id)
 
     # What everybody feels
 
@@ -279,11 +260,11 @@ class Engine:
         if (instrument is None) == (index is None) or price is None:
             raise TypeError("tick: an instrument or an index is needed, and a price")
         id = instrument if index is None else index
-        return self._core.tick(id, index is not None, price)
+        return self._tick(id, index is not None, price)
 
     def ticks(self, ids: Any, prices: Any) -> NDArray[Any]:
         """Set many prices, by instrument, asset or underlying; accounts are judged once all of them are set."""
-        return self._core.ticks(read_frame("ticks", {"id": ids, "price": prices}))
+        return self._ticks(read_frame("ticks", {"id": ids, "price": prices}))
 
     def accrue(
         self,
@@ -300,19 +281,19 @@ class Engine:
                 raise ParameterError(f"interest of {name!r}: (deposit_index, borrow_index) is needed, not {pair!r}")
         named = _by_id("funding", {} if funding is None else funding, "{'BTC-PERP': cumulative_funding, ...}")
         indices = {name: tuple(pair) for name, pair in pairs.items()}
-        return self._core.accrue(read_time(time), dict(named), indices)
+        return self._accrue(read_time(time), dict(named), indices)
 
     def settle(self, instrument: Id, price: Number) -> NDArray[Any]:
         """Close all positions in an instrument at its last price and take back its orders; it trades no more."""
-        return self._core.settle(instrument, price)
+        return self._settle(instrument, price)
 
     def set_parameters(self, model: LinearModel | ScenarioModel) -> NDArray[Any]:
         """Go on under other rules, on the same universe; in a larger one: :meth:`add_instruments`."""
-        return self._core.set_parameters(_core_of(model), model)
+        return self._set_parameters(_core_of(model), model)
 
     def add_account(self, account: Id, *, client_id: str | None = None) -> None:
         """Add an account that holds nothing."""
-        self._core.add_account(account, client_id)
+        self._add_account(account, client_id)
 
     def add_instruments(
         self,
@@ -378,17 +359,17 @@ class Engine:
             "open_interest_limit": dict(open_interest_limit or {}),
         }
         prices = None if market is None else core_market(market)
-        return self._core.add_instruments(core, model, prices, said)
+        return self._add_instruments(core, model, prices, said)
 
     # Who is where
 
     def fallen(self) -> NDArray[Any]:
         """Accounts that events made liquidatable since this was last asked, each once, in order; then forget them."""
-        return self._core.fallen()
+        return self._fallen()
 
     def recovered(self) -> NDArray[Any]:
         """Accounts of which something became healthy again since this was last asked; then forget them."""
-        return self._core.recovered()
+        return self._recovered()
 
     def alerts(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Accounts that came nearer to liquidation since this was last asked; then forget them.
@@ -409,20 +390,20 @@ class Engine:
         >>> engine.alerted(0.5)
         array(['bob'], dtype=object)
         """
-        accounts, levels = self._core.alerts()
+        accounts, levels = self._alerts()
         return accounts, np.array(levels, dtype=np.float64)
 
     def alerted(self, level: float) -> NDArray[Any]:
         """Accounts of which something has a margin ratio of at least an alert level now; in order of the book."""
-        return self._core.alerted(level)
+        return self._alerted(level)
 
     def liquidatable(self) -> NDArray[Any]:
         """Accounts whose pool, or one of whose isolated positions, is liquidatable now; in order of the book."""
-        return self._core.liquidatable()
+        return self._liquidatable()
 
     def liquidatable_positions(self) -> tuple[NDArray[Any], list[Id]]:
         """Isolated positions that are liquidatable now: their accounts and instruments."""
-        return self._core.liquidatable_positions()
+        return self._liquidatable_positions()
 
     # Copies
 
@@ -434,55 +415,52 @@ class Engine:
     @property
     def model(self) -> LinearModel | ScenarioModel:
         """The rules of now."""
-        model: LinearModel | ScenarioModel = self._core.model()
+        model: LinearModel | ScenarioModel = self._model()
         return model
 
     @property
     def book(self) -> Book:
         """What is held now: a copy; blocks of accounts in which nothing changed are shared with the one before."""
-        return self._snapshot()[0]
+        return self._copies()[0]
 
     @property
     def market(self) -> Market:
         """The prices of now."""
-        return self._snapshot()[1]
+        return self._copies()[1]
 
     def report(self) -> MarginReport | PortfolioReport:
         """Evaluate everybody at this moment, as ``engine.model.evaluate(engine.book, engine.market)`` does."""
-        book, market, model = self._snapshot()
+        book, market, model = self._copies()
         return model.evaluate(book, market)
 
-    def _snapshot(self) -> tuple[Book, Market, LinearModel | ScenarioModel]:
-        book, market, model = self._core.snapshot()
+    def _copies(self) -> tuple[Book, Market, LinearModel | ScenarioModel]:
+        book, market, model = self._snapshot()
         universe = model.universe
         return Book._of(universe, book), Market._of(universe, market), model
 
     def ledger(self) -> dict[Id, LedgerTotals]:
         """Return what accounts and the venue hold of each asset, exactly."""
-        names = self._core.pools()
-        return {asset: ledger_totals(names, units, decimals) for asset, units, decimals in self._core.totals()}
+        names = self._pools()
+        return {asset: ledger_totals(names, units, decimals) for asset, units, decimals in self._totals()}
 
     @property
     def residue(self) -> dict[Id, float]:
         """What rounding cash at opening took from the accounts, by asset; >= 0."""
-        return self._core.residue()
+        return self._residue()
 
     def state_hash(self) -> str:
         """Return a fingerprint of everything: after the same events the same on any machine and thread count."""
-        return self._core.state_hash()
+        return self._state_hash()
 
     def metrics(self) -> EngineMetrics:
         """Return counts and latencies since the engine was opened."""
-        return engine_metrics(*self._core.metrics())
+        return engine_metrics(*self._metrics())
 
     @property
     def nbytes(self) -> dict[str, int]:
         """Bytes of the ledger and of the watched prices."""
-        ledger, _, watched = self._core.memory()
+        ledger, _, watched = self._memory()
         return {"ledger": ledger, "watched": watched}
-
-    def __len__(self) -> int:
-        return len(self._core)
 
     def __repr__(self) -> str:
         down = len(self.liquidatable())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
-from xmfast import _core
+from xmfast._core import OrderCheck as OrderCheck
+from xmfast._core import order_reasons
 
 
 class Reason(StrEnum):
@@ -24,29 +24,5 @@ class Reason(StrEnum):
     """The instrument is settled."""
 
 
-REASONS = tuple(Reason(name) for name in _core.Engine.reasons())
+REASONS = tuple(Reason(name) for name in order_reasons())
 """In the order of the core's numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderCheck:
-    """Whether an order may rest, and what margin would be if it did; false where it may not."""
-
-    reason: Reason
-    initial_margin: float
-    """Of what backs the order: the account's pool, or the isolated position that it would join. Numeraire."""
-    free_collateral: float
-    """What is left for more; numeraire, >= 0."""
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the order may rest."""
-        return self.reason is Reason.ACCEPTED
-
-    def __bool__(self) -> bool:
-        return self.accepted
-
-
-def order_check(checked: _core.OrderChecked) -> OrderCheck:
-    """Return what the core said."""
-    return OrderCheck(REASONS[checked.reason], checked.initial_margin, checked.free_collateral)

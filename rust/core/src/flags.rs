@@ -4,6 +4,7 @@
 //! positions, one contraction of the kind that cross margin is; scenarios are summed only where it does not suffice.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -131,12 +132,12 @@ struct Flags<'a> {
 impl Flags<'_> {
     fn run<R: RowId>(
         &self,
-        blocks: &[BlockUnits<R>],
+        blocks: &[Arc<BlockUnits<R>>],
         flags: &mut [bool],
         stop: Stop<'_>,
     ) -> Result<()> {
         let tasks = blocks.iter().zip(flags.chunks_mut(BLOCK)).enumerate();
-        let settle = |(number, (units, flags)): (usize, (&BlockUnits<R>, &mut [bool]))| {
+        let settle = |(number, (units, flags)): (usize, (&Arc<BlockUnits<R>>, &mut [bool]))| {
             KEPT.with_borrow_mut(|kept| {
                 kept.signs.resize(BLOCK, 0);
                 if self.bound_helps() {

@@ -155,10 +155,16 @@ impl Ids {
     #[must_use]
     pub fn find(&self, id: Id<'_>) -> Option<u32> {
         match (&self.keys, id) {
-            (Keys::Int(keys), Id::Int(id)) => self
-                .table
-                .find(self.hasher.hash_one(id), |&code| keys[code as usize] == id)
-                .copied(),
+            (Keys::Int(keys), Id::Int(id)) => {
+                // Ids often count up from the first one; then nothing but the id itself is looked at.
+                let counted = id.wrapping_sub(keys.first().copied()?);
+                if keys.get(counted as usize) == Some(&id) {
+                    return Some(counted as u32);
+                }
+                self.table
+                    .find(self.hasher.hash_one(id), |&code| keys[code as usize] == id)
+                    .copied()
+            }
             (Keys::Text { arena, ends }, Id::Text(id)) => self
                 .table
                 .find(self.hasher.hash_one(id), |&code| {
@@ -323,6 +329,15 @@ mod tests {
         assert_eq!(column.codes, [0, 0, 1, 2]);
         assert_eq!(column.ids.find(Id::Text("7")), None);
         assert_eq!(column.ids.get(2), Id::Int(i64::MAX));
+        for (id, code) in [
+            (7, Some(0)),
+            (-1, Some(1)),
+            (i64::MAX, Some(2)),
+            (8, None),
+            (i64::MIN, None),
+        ] {
+            assert_eq!(column.ids.find(Id::Int(id)), code);
+        }
     }
 
     #[test]

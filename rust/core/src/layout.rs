@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::book::Block;
+use crate::book::{BLOCK, Block, PackedBy};
 use crate::error::Result;
 use crate::kernel::{self, BlockUnits, Charges, Fold, RowId, Run, UnitFacts, Units};
 use crate::pool::{self, Stop};
@@ -23,9 +23,9 @@ pub enum LayoutBlocks {
 #[derive(Debug)]
 pub struct Packed<R> {
     /// Pools of the accounts, in the order of the book's blocks.
-    pub pools: Vec<BlockUnits<R>>,
+    pub pools: Vec<Arc<BlockUnits<R>>>,
     /// Isolated positions by block; targets count from the block's first. Empty if there is none.
-    pub isolated: Vec<BlockUnits<R>>,
+    pub isolated: Vec<Arc<BlockUnits<R>>>,
 }
 
 /// All blocks, and what of a table they read.
@@ -57,33 +57,44 @@ impl Layout {
     /// [`Error::Interrupted`](crate::Error::Interrupted).
     pub fn new(
         key: Key,
-        universe: &Universe,
+        universe: &Arc<Universe>,
         blocks: &[Arc<Block>],
         stop: Stop<'_>,
     ) -> Result<Self> {
         let reader = Reader::new(universe, key);
         if u16::try_from(reader.rows.count()).is_ok() {
-            Self::packed(reader, blocks, LayoutBlocks::Narrow, stop)
+            Self::packed((universe, reader), blocks, LayoutBlocks::Narrow, stop)
         } else {
-            Self::packed(reader, blocks, LayoutBlocks::Wide, stop)
+            Self::packed((universe, reader), blocks, LayoutBlocks::Wide, stop)
         }
     }
 
     fn packed<R: RowId>(
-        reader: Reader<'_>,
+        (universe, reader): (&Arc<Universe>, Reader<'_>),
         blocks: &[Arc<Block>],
         wrap: fn(Packed<R>) -> LayoutBlocks,
         stop: Stop<'_>,
     ) -> Result<Self> {
-        let packed = pool::map(blocks.len(), |block| pack(reader, block, blocks), stop)?;
+        let by = PackedBy::Legs(reader.key);
+        let pack = |block: usize| {
+            let block = &blocks[block];
+            let packed = || pack::<R>(reader, block);
+            block.packed().get_or(universe, &by, packed)
+        };
+        let packed = pool::map(blocks.len(), pack, stop)?;
         let mut used = Marks::new(reader);
         let (mut pools, mut isolated_units) = (Vec::new(), Vec::new());
         let (mut isolated, mut isolated_ends) = (Vec::new(), Vec::new());
-        for block in packed {
+        for (number, block) in packed.iter().enumerate() {
             used.merge(&block.used);
-            pools.push(block.pools);
-            isolated_units.push(block.isolated);
-            isolated.extend(block.positions);
+            pools.push(Arc::clone(&block.pools));
+            isolated_units.push(Arc::clone(&block.isolated));
+            let first = (number * BLOCK) as u32;
+            let positions = block.positions.iter();
+            isolated.extend(positions.map(|&(slot, position)| IsolatedPosition {
+                account: first + slot,
+                position,
+            }));
             isolated_ends.push(isolated.len());
         }
         if isolated.is_empty() {
@@ -115,7 +126,7 @@ impl Layout {
 impl<R: RowId> Packed<R> {
     fn memory(&self) -> usize {
         let blocks = self.pools.iter().chain(&self.isolated);
-        blocks.map(BlockUnits::memory).sum()
+        blocks.map(|block| block.memory()).sum()
     }
 }
 
@@ -301,15 +312,14 @@ impl Gathered {
 
 /// A packed block.
 struct PackedBlock<R> {
-    pools: BlockUnits<R>,
-    isolated: BlockUnits<R>,
-    positions: Vec<IsolatedPosition>,
+    pools: Arc<BlockUnits<R>>,
+    isolated: Arc<BlockUnits<R>>,
+    /// Slots, and places among the account's positions.
+    positions: Vec<(u32, u32)>,
     used: Marks,
 }
 
-fn pack<R: RowId>(reader: Reader<'_>, number: usize, blocks: &[Arc<Block>]) -> PackedBlock<R> {
-    let block = &blocks[number];
-    let first = blocks[0].len() * number;
+fn pack<R: RowId>(reader: Reader<'_>, block: &Block) -> PackedBlock<R> {
     let mut account = AccountUnits::default();
     let (mut whole, mut parts, mut folds) = (Gathered::default(), Gathered::default(), Vec::new());
     let (mut alone, mut positions) = (Gathered::default(), Vec::new());
@@ -340,24 +350,21 @@ fn pack<R: RowId>(reader: Reader<'_>, number: usize, blocks: &[Arc<Block>]) -> P
                 for unit in account.units() {
                     alone.push(unit, doubt, account.least_rate, positions.len() as u32);
                 }
-                positions.push(IsolatedPosition {
-                    account: (first + slot) as u32,
-                    position: position as u32,
-                });
+                positions.push((slot as u32, position as u32));
             }
         }
     }
     PackedBlock {
-        pools: BlockUnits {
+        pools: Arc::new(BlockUnits {
             whole: whole.packed(),
             parts: parts.packed(),
             folds,
-        },
-        isolated: BlockUnits {
+        }),
+        isolated: Arc::new(BlockUnits {
             whole: alone.packed(),
             parts: Gathered::default().packed(),
             folds: Vec::new(),
-        },
+        }),
         positions,
         used,
     }

@@ -163,7 +163,7 @@ impl<B: Beside> Evaluation<'_, B> {
     /// decided here.
     fn contract<R: RowId>(
         &self,
-        (blocks, alone): (&[BlockUnits<R>], bool),
+        (blocks, alone): (&[Arc<BlockUnits<R>>], bool),
         ends: impl ExactSizeIterator<Item = usize> + Send,
         out: &mut ResultRows,
         (subject, now): (
@@ -174,7 +174,7 @@ impl<B: Beside> Evaluation<'_, B> {
     ) -> Result<()> {
         let simd = Simd::current();
         let (mut finite, near) = (AtomicBool::new(true), Mutex::new(Vec::new()));
-        type Task<'a, R> = ((usize, &'a BlockUnits<R>), (usize, BlockResults<'a>));
+        type Task<'a, R> = ((usize, &'a Arc<BlockUnits<R>>), (usize, BlockResults<'a>));
         let contract = |((number, block), (first, results)): Task<'_, R>| {
             SCRATCH.with_borrow_mut(|(scratch, charges)| {
                 self.beside.charge(number, alone, charges);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::book::{Block, Holdings};
+use crate::book::{Block, Holdings, PackedBy};
 use crate::error::Result;
 use crate::exact::Number;
 use crate::kernel::{BlockUnits, Fold, RowId};
@@ -34,9 +34,9 @@ pub enum RiskBlocks {
 #[derive(Debug)]
 pub struct RiskPacked<R> {
     /// Positions of the pools.
-    pub pools: Vec<BlockUnits<R>>,
+    pub pools: Vec<Arc<BlockUnits<R>>>,
     /// Isolated positions, in the order of [`crate::layout::Layout::isolated`] under cross margin.
-    pub isolated: Vec<BlockUnits<R>>,
+    pub isolated: Vec<Arc<BlockUnits<R>>>,
 }
 
 /// All blocks, and which instruments are held.
@@ -257,7 +257,7 @@ impl RiskLayout {
     pub fn new(
         group: RiskGroup,
         moving: Option<&MovingAssets>,
-        universe: &Universe,
+        universe: &Arc<Universe>,
         blocks: &[Arc<Block>],
         stop: Stop<'_>,
     ) -> Result<Self> {
@@ -267,30 +267,35 @@ impl RiskLayout {
             universe,
         };
         if u16::try_from(loss_rows(universe, moving)).is_ok() {
-            Self::packed(reader, blocks, RiskBlocks::Narrow, stop)
+            Self::packed((universe, reader), blocks, RiskBlocks::Narrow, stop)
         } else {
-            Self::packed(reader, blocks, RiskBlocks::Wide, stop)
+            Self::packed((universe, reader), blocks, RiskBlocks::Wide, stop)
         }
     }
 
     fn packed<R: RowId>(
-        reader: LegReader<'_>,
+        (universe, reader): (&Arc<Universe>, LegReader<'_>),
         blocks: &[Arc<Block>],
         wrap: fn(RiskPacked<R>) -> RiskBlocks,
         stop: Stop<'_>,
     ) -> Result<Self> {
-        let packed = pool::map(blocks.len(), |block| pack(reader, &blocks[block]), stop)?;
+        let by = PackedBy::Risk(reader.group, reader.moving.cloned());
+        let pack = |block: usize| {
+            let block = &blocks[block];
+            let packed = || pack::<R>(reader, block);
+            block.packed().get_or(universe, &by, packed)
+        };
+        let packed = pool::map(blocks.len(), pack, stop)?;
         let (mut pools, mut isolated) = (Vec::new(), Vec::new());
-        let mut held = vec![false; reader.universe.specs().len()];
+        let mut held = vec![false; universe.specs().len()];
         let mut widest = 0;
-        for (block, units) in blocks.iter().zip(packed) {
-            pools.push(units.0);
-            isolated.push(units.1);
-            for instrument in block.instruments_at_risk() {
+        for block in packed {
+            pools.push(Arc::clone(&block.pools));
+            isolated.push(Arc::clone(&block.isolated));
+            for &instrument in &block.instruments {
                 held[instrument as usize] = true;
             }
-            let counts = (0..block.len()).map(|slot| block.positions(slot).1.len());
-            widest = widest.max(counts.max().unwrap_or(0));
+            widest = widest.max(block.widest);
         }
         if reader.moving.is_some() {
             // Each position may have its value apart, and each asset cash and cost.
@@ -326,11 +331,21 @@ impl<R: RowId> RiskPacked<R> {
 
     fn memory(&self) -> usize {
         let blocks = self.pools.iter().chain(&self.isolated);
-        blocks.map(BlockUnits::memory).sum()
+        blocks.map(|block| block.memory()).sum()
     }
 }
 
-fn pack<R: RowId>(reader: LegReader<'_>, block: &Block) -> (BlockUnits<R>, BlockUnits<R>) {
+/// A packed block.
+struct PackedRisk<R> {
+    pools: Arc<BlockUnits<R>>,
+    isolated: Arc<BlockUnits<R>>,
+    /// Those with a position or an open order.
+    instruments: Vec<u32>,
+    /// The largest number of positions of an account.
+    widest: usize,
+}
+
+fn pack<R: RowId>(reader: LegReader<'_>, block: &Block) -> PackedRisk<R> {
     let doubt = doubt_row(reader.universe);
     let (mut whole, mut parts, mut folds) = (Gathered::default(), Gathered::default(), Vec::new());
     let (mut alone, mut positions) = (Gathered::default(), 0);
@@ -389,5 +404,14 @@ fn pack<R: RowId>(reader: LegReader<'_>, block: &Block) -> (BlockUnits<R>, Block
         parts: Gathered::default().packed(),
         folds: Vec::new(),
     };
-    (pools, isolated)
+    let mut instruments: Vec<u32> = block.instruments_at_risk().collect();
+    instruments.sort_unstable();
+    instruments.dedup();
+    let widest = (0..block.len()).map(|slot| block.positions(slot).1.len());
+    PackedRisk {
+        pools: Arc::new(pools),
+        isolated: Arc::new(isolated),
+        instruments,
+        widest: widest.max().unwrap_or(0),
+    }
 }

@@ -34,6 +34,11 @@ pub(crate) fn number(value: &Bound<'_, PyAny>, place: impl Fn() -> Place) -> Res
     if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyString>() {
         return Err(refused("is not a number"));
     }
+    if value.is_instance_of::<PyInt>()
+        && let Ok(integer) = value.extract::<i64>()
+    {
+        return Ok(decimal::whole(integer.into()));
+    }
     // Most columns of objects hold decimals; a type that has no `__index__` is slow to ask for it.
     if value.is_instance(decimal_type(value.py())?)? {
         return match decimal::parse(&decimal_text(value)?) {

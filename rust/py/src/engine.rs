@@ -1,98 +1,29 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+//! The live engine: a method for each thing that can be asked of it or told it. What only passes on what was said to
+//! `xmfast.Engine` begins with an underscore.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use xmfast_core::kernel::FloatState;
-use xmfast_core::{
-    AccountId, Applied, Event, Fill, Id, Place, Pool, QUANTITY_DECIMALS, Reason, Rounding,
-};
+use xmfast_core::{AccountId, Event, Fill, Id, Place, Pool, QUANTITY_DECIMALS, Rounding};
 
 use crate::book::{Book, id_array};
 use crate::engine_figures::{
     AssetTotals, EventCounts, ShownOrder, event_counts, fallen, ids_of, residue, shown_orders,
     totals,
 };
+use crate::engine_lock::Engine;
 use crate::error::{Error, Result};
 use crate::events::{
-    Object, account, asset, contracts, fee, instrument, limit_price, limits, margin_model, money,
-    needed, new_order, order_number, payment, price, read_accrual, read_fills, read_orders,
-    read_ticks, tick_price, units,
+    Flag, Object, account, asset, contracts, fee, instrument, limit_price, limits, margin_model,
+    money, new_order, order_number, payment, price, read_accrual, read_fills, read_ticks,
+    tick_price, units,
 };
 use crate::extension::read_extension;
-use crate::frame::fault;
 use crate::market::Market;
-use crate::order_checked::{CheckColumns, OrderChecked, check_columns};
-use crate::rules::KnownRules;
+use crate::order_check::{CheckColumns, OrderCheck, check_columns, columns_of};
+use crate::order_columns::OrderColumns;
 use crate::run::run;
 use crate::universe::{id_object, with_id};
-
-/// See `xmfast.Engine`.
-#[pyclass(frozen, module = "xmfast._core")]
-pub(crate) struct Engine(Mutex<xmfast_core::Engine>, KnownRules);
-
-impl Engine {
-    /// The engine, waiting for whoever has it; the interpreter is let go meanwhile, so that they can end.
-    fn locked<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, xmfast_core::Engine> {
-        loop {
-            match self.0.try_lock() {
-                Ok(engine) => return engine,
-                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => py.detach(|| {
-                    drop(self.0.lock().unwrap_or_else(PoisonError::into_inner));
-                }),
-            }
-        }
-    }
-
-    /// Applies an event that concerns few accounts, attached: letting go of the interpreter would take longer.
-    fn apply(
-        &self,
-        py: Python<'_>,
-        client_id: Option<Object<'_, '_>>,
-        event: impl FnOnce(&xmfast_core::Engine) -> Result<Event>,
-    ) -> Result<Applied> {
-        let mut engine = self.locked(py);
-        let event = event(&engine)?;
-        let never = &mut xmfast_core::pool::never;
-        let Some(name) = client_id else {
-            return Ok(engine.apply(&event, never)?);
-        };
-        let Ok(name) = name.extract::<&str>() else {
-            return Err(fault(
-                &Place::frame("client_id"),
-                None,
-                needed("text", name),
-            ));
-        };
-        Ok(engine.apply_once(name, &event, never)?)
-    }
-
-    /// Applies an event that concerns everybody, detached.
-    fn apply_to_all<'py>(
-        &self,
-        py: Python<'py>,
-        event: impl Fn(&xmfast_core::Engine) -> Result<Event>,
-    ) -> Result<Bound<'py, PyAny>> {
-        loop {
-            let (event, universe) = {
-                let engine = self.locked(py);
-                (event(&engine)?, engine.universe().clone())
-            };
-            let applied = run(py, |stop| {
-                let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                // Somebody was faster and added assets: then the event speaks of other rows.
-                if !Arc::ptr_eq(engine.universe(), &universe) {
-                    return Ok(None);
-                }
-                let applied = engine.apply(&event, stop)?;
-                Ok(Some(fallen(&engine, &applied)))
-            })?;
-            if let Some((ids, accounts)) = applied {
-                return Ok(id_array(py, &ids, accounts.into_iter())?);
-            }
-        }
-    }
-}
 
 #[pymethods]
 impl Engine {
@@ -107,73 +38,98 @@ impl Engine {
     ) -> Result<Self> {
         let _state = FloatState::standard();
         let (book, market, model) = (&book.get().0, &market.get().0, margin_model(model)?);
-        let rules = KnownRules::new(&model, known_as);
         let (decimals, limits) = limits(said, book.universe())?;
         let open = |stop: xmfast_core::pool::Stop<'_>| {
             xmfast_core::Engine::new(book, market, model, (&decimals, limits), stop)
         };
-        Ok(Self(Mutex::new(run(py, open)?), rules))
+        Ok(Self::of(run(py, open)?, known_as))
     }
 
+    /// Say whether an order may rest; nothing changes.
+    ///
+    /// Parameters
+    /// ----------
+    /// quantity : number
+    ///     Contracts, negative to sell; at most 8 decimals.
+    /// price : number
+    ///     Limit price, quote.
+    /// reduce_only : bool
+    ///     Whether it can only make a position smaller: then it is accepted however little is left, if there is a
+    ///     position on the other side as large as all such orders together.
+    ///
+    /// Returns
+    /// -------
+    /// OrderCheck
+    ///     Accepted if initial health is >= 0 after the order rests, decided exactly, and no limit is passed.
+    #[pyo3(
+        signature = (account, instrument, quantity, price, reduce_only=Flag(None)),
+        text_signature = "($self, account, instrument, quantity, price, reduce_only=False)"
+    )]
     fn check_order(
         &self,
         py: Python<'_>,
-        account_id: Object<'_, '_>,
-        instrument_id: Object<'_, '_>,
+        account: Object<'_, '_>,
+        instrument: Object<'_, '_>,
         quantity: Object<'_, '_>,
         price: Object<'_, '_>,
-        reduce_only: Object<'_, '_>,
-    ) -> Result<OrderChecked> {
+        reduce_only: Flag<'_, '_>,
+    ) -> Result<OrderCheck> {
         let mut engine = self.locked(py);
-        let row = account(&engine, account_id)?;
-        let order = new_order(&engine, instrument_id, quantity, price, reduce_only)?;
-        Ok(engine.check_order(row, order, None)?.into())
+        let terms = (quantity, price);
+        let (account, order) = new_order(&engine, account, instrument, terms, reduce_only)?;
+        Ok(engine.check_order(account, order, None)?.into())
     }
 
     /// Columns account, instrument, quantity, price, reduce_only.
-    fn check_orders<'py>(
+    fn _check_orders<'py>(
         &self,
         py: Python<'py>,
         orders: Object<'_, 'py>,
     ) -> Result<CheckColumns<'py>> {
-        let orders = read_orders(&self.locked(py), orders)?;
-        let checks = run(py, |stop| {
-            let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            engine.check_orders(&orders, stop)
+        let orders = OrderColumns::read(orders)?;
+        let orders = orders.rows();
+        let columns = run(py, |stop| {
+            let mut engine = self.held();
+            let order = |engine: &xmfast_core::Engine, row: usize| orders.order(engine, row);
+            Ok(columns_of(&engine.check_orders(
+                orders.len(),
+                order,
+                stop,
+            )?))
         })?;
-        Ok(check_columns(py, &checks))
+        Ok(check_columns(py, columns))
     }
 
     /// Number of the order, if it was placed, and its check.
     #[expect(clippy::too_many_arguments, reason = "as many as Python passes")]
-    fn place(
+    fn _place(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
         instrument_id: Object<'_, '_>,
         quantity: Object<'_, '_>,
         price: Object<'_, '_>,
-        reduce_only: Object<'_, '_>,
+        reduce_only: Flag<'_, '_>,
         client_id: Option<Object<'_, '_>>,
-    ) -> Result<(Option<u64>, OrderChecked)> {
+    ) -> Result<(Option<u64>, OrderCheck)> {
         let applied = self.apply(py, client_id, |engine| {
-            Ok(Event::Place {
-                account: account(engine, account_id)?,
-                order: new_order(engine, instrument_id, quantity, price, reduce_only)?,
-            })
+            let terms = (quantity, price);
+            let (account, order) =
+                new_order(engine, account_id, instrument_id, terms, reduce_only)?;
+            Ok(Event::Place { account, order })
         })?;
         let check = applied.check.expect("an order was checked");
         Ok((applied.order, check.into()))
     }
 
-    fn amend(
+    fn _amend(
         &self,
         py: Python<'_>,
         order: Object<'_, '_>,
         quantity: Option<Object<'_, '_>>,
         new_price: Option<Object<'_, '_>>,
         client_id: Option<Object<'_, '_>>,
-    ) -> Result<OrderChecked> {
+    ) -> Result<OrderCheck> {
         let applied = self.apply(py, client_id, |_| {
             Ok(Event::Amend {
                 order: order_number(order)?,
@@ -184,7 +140,7 @@ impl Engine {
         Ok(applied.check.expect("an order was checked").into())
     }
 
-    fn cancel(
+    fn _cancel(
         &self,
         py: Python<'_>,
         order: Object<'_, '_>,
@@ -199,7 +155,7 @@ impl Engine {
     }
 
     /// Number, instrument, quantity, price, reduce_only of every open order.
-    fn open_orders<'py>(
+    fn _open_orders<'py>(
         &self,
         py: Python<'py>,
         account_id: Object<'_, '_>,
@@ -210,7 +166,7 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "as many as Python passes")]
-    fn fill(
+    fn _fill(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
@@ -236,10 +192,10 @@ impl Engine {
     }
 
     /// Columns account, instrument, quantity, price, fee.
-    fn fills(&self, py: Python<'_>, fills: Object<'_, '_>) -> Result<()> {
+    fn _fills(&self, py: Python<'_>, fills: Object<'_, '_>) -> Result<()> {
         let fills = read_fills(&self.locked(py), fills)?;
         run(py, |stop| {
-            let mut engine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut engine = self.held();
             engine.apply_fills(&fills, stop)
         })
     }
@@ -249,7 +205,7 @@ impl Engine {
         clippy::needless_pass_by_value,
         reason = "as Python passes them"
     )]
-    fn trade(
+    fn _trade(
         &self,
         py: Python<'_>,
         accounts: (Bound<'_, PyAny>, Bound<'_, PyAny>),
@@ -282,7 +238,7 @@ impl Engine {
         Ok(())
     }
 
-    fn deposit(
+    fn _deposit(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
@@ -298,7 +254,7 @@ impl Engine {
         Ok(())
     }
 
-    fn withdraw(
+    fn _withdraw(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
@@ -315,7 +271,7 @@ impl Engine {
     }
 
     /// Of an asset or of an instrument.
-    fn transfer(
+    fn _transfer(
         &self,
         py: Python<'_>,
         source: Object<'_, '_>,
@@ -351,7 +307,7 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "as many as Python passes")]
-    fn exchange(
+    fn _exchange(
         &self,
         py: Python<'_>,
         account_id: Object<'_, '_>,
@@ -375,7 +331,7 @@ impl Engine {
     }
 
     /// Of one instrument, or of an index.
-    fn tick<'py>(
+    fn _tick<'py>(
         &self,
         py: Python<'py>,
         id: Object<'_, '_>,
@@ -401,11 +357,11 @@ impl Engine {
     }
 
     /// Of instruments and indices by id, each with its price.
-    fn ticks<'py>(&self, py: Python<'py>, prices: Object<'_, '_>) -> Result<Bound<'py, PyAny>> {
+    fn _ticks<'py>(&self, py: Python<'py>, prices: Object<'_, '_>) -> Result<Bound<'py, PyAny>> {
         self.apply_to_all(py, |engine| Ok(Event::Tick(read_ticks(engine, prices)?)))
     }
 
-    fn accrue<'py>(
+    fn _accrue<'py>(
         &self,
         py: Python<'py>,
         time: Option<i64>,
@@ -418,7 +374,7 @@ impl Engine {
         })
     }
 
-    fn settle<'py>(
+    fn _settle<'py>(
         &self,
         py: Python<'py>,
         instrument_id: Object<'_, '_>,
@@ -432,18 +388,18 @@ impl Engine {
         })
     }
 
-    fn set_parameters<'py>(
+    fn _set_parameters<'py>(
         &self,
         py: Python<'py>,
         model: Object<'_, '_>,
         known_as: Py<PyAny>,
     ) -> Result<Bound<'py, PyAny>> {
         let model = margin_model(model)?;
-        self.1.note(&model, known_as);
+        self.rules().note(&model, known_as);
         self.apply_to_all(py, |_| Ok(Event::SetParameters(model.clone())))
     }
 
-    fn add_instruments<'py>(
+    fn _add_instruments<'py>(
         &self,
         py: Python<'py>,
         model: Object<'_, '_>,
@@ -452,14 +408,14 @@ impl Engine {
         said: Object<'_, '_>,
     ) -> Result<Bound<'py, PyAny>> {
         let model = margin_model(model)?;
-        self.1.note(&model, known_as);
+        self.rules().note(&model, known_as);
         self.apply_to_all(py, |engine| {
             let extension = read_extension(engine, &model, market, said)?;
             Ok(Event::AddInstruments(Box::new(extension)))
         })
     }
 
-    fn add_account(
+    fn _add_account(
         &self,
         py: Python<'_>,
         id: Object<'_, '_>,
@@ -476,39 +432,39 @@ impl Engine {
         Ok(())
     }
 
-    fn fallen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn _fallen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let mut engine = self.locked(py);
         let accounts = engine.drain_fallen();
         ids_of(py, &engine, accounts)
     }
 
-    fn recovered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn _recovered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let mut engine = self.locked(py);
         let accounts = engine.drain_recovered();
         ids_of(py, &engine, accounts)
     }
 
     /// Accounts, and the alert level that each has reached.
-    fn alerts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
+    fn _alerts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
         let mut engine = self.locked(py);
         let (accounts, levels) = engine.drain_alerted().into_iter().unzip();
         Ok((ids_of(py, &engine, accounts)?, levels))
     }
 
-    fn alerted<'py>(&self, py: Python<'py>, level: f64) -> Result<Bound<'py, PyAny>> {
+    fn _alerted<'py>(&self, py: Python<'py>, level: f64) -> Result<Bound<'py, PyAny>> {
         let engine = self.locked(py);
         let accounts = engine.alerted(level)?;
         Ok(ids_of(py, &engine, accounts)?)
     }
 
-    fn liquidatable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn _liquidatable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let engine = self.locked(py);
         let accounts = engine.liquidatable();
         ids_of(py, &engine, accounts)
     }
 
     /// Accounts and instruments.
-    fn liquidatable_positions<'py>(
+    fn _liquidatable_positions<'py>(
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyList>)> {
@@ -524,10 +480,10 @@ impl Engine {
     }
 
     /// The book, the market and the model of one moment.
-    fn snapshot(&self, py: Python<'_>) -> Result<(Book, Market, Py<PyAny>)> {
+    fn _snapshot(&self, py: Python<'_>) -> Result<(Book, Market, Py<PyAny>)> {
         let (snapshot, market, model) = {
             let engine = self.locked(py);
-            let model = self.1.known_as(py, engine.model());
+            let model = self.rules().known_as(py, engine.model());
             (engine.snapshot(), engine.market().clone(), model)
         };
         let book = run(py, |stop| snapshot.book(stop))?;
@@ -535,44 +491,38 @@ impl Engine {
     }
 
     /// The rules of now.
-    fn model(&self, py: Python<'_>) -> Py<PyAny> {
+    fn _model(&self, py: Python<'_>) -> Py<PyAny> {
         let model = self.locked(py).model().clone();
-        self.1.known_as(py, &model)
+        self.rules().known_as(py, &model)
     }
 
     /// By asset: its id, units by pool, in the order of `pools`, and decimals.
-    fn totals<'py>(&self, py: Python<'py>) -> PyResult<Vec<AssetTotals<'py>>> {
+    fn _totals<'py>(&self, py: Python<'py>) -> PyResult<Vec<AssetTotals<'py>>> {
         totals(py, &self.locked(py))
     }
 
     /// Names of the pools.
     #[staticmethod]
-    fn pools() -> Vec<&'static str> {
+    fn _pools() -> Vec<&'static str> {
         Pool::ALL.iter().map(|(_, name)| *name).collect()
     }
 
-    /// Names of the reasons.
-    #[staticmethod]
-    fn reasons() -> Vec<&'static str> {
-        Reason::ALL.iter().map(|(_, name)| *name).collect()
-    }
-
-    fn residue<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    fn _residue<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         residue(py, &self.locked(py))
     }
 
-    fn state_hash(&self, py: Python<'_>) -> String {
+    fn _state_hash(&self, py: Python<'_>) -> String {
         format!("{:032x}", self.locked(py).state_hash())
     }
 
     /// Counts by kind of event, and how many accounts price changes made the engine judge.
-    fn metrics(&self, py: Python<'_>) -> (Vec<EventCounts>, u64) {
+    fn _metrics(&self, py: Python<'_>) -> (Vec<EventCounts>, u64) {
         let engine = self.locked(py);
         (event_counts(&engine), engine.metrics().rejudged)
     }
 
     /// Bytes of the ledger, number of levels, bytes of what watches.
-    fn memory(&self, py: Python<'_>) -> (usize, usize, usize) {
+    fn _memory(&self, py: Python<'_>) -> (usize, usize, usize) {
         self.locked(py).memory()
     }
 

@@ -158,9 +158,26 @@ pub(crate) fn needed(what: &str, value: Object<'_, '_>) -> String {
     format!("{what} is needed, not {}", shown(value))
 }
 
-pub(crate) fn flag(name: &'static str, value: Object<'_, '_>) -> Result<bool> {
-    let flag = value.cast::<PyBool>().map(|flag| flag.is_true());
-    flag.map_err(|_| fault(&Place::frame(name), None, needed("True or False", value)))
+/// True or False, as it was said; `None`: nothing was said, which means False.
+#[derive(Clone, Copy)]
+pub(crate) struct Flag<'a, 'py>(pub(crate) Option<Borrowed<'a, 'py, PyAny>>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Flag<'a, 'py> {
+    type Error = std::convert::Infallible;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> std::result::Result<Self, Self::Error> {
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Flag<'_, '_> {
+    fn is_true(self, name: &'static str) -> Result<bool> {
+        let Some(value) = self.0 else {
+            return Ok(false);
+        };
+        let flag = value.cast::<PyBool>().map(|flag| flag.is_true());
+        flag.map_err(|_| fault(&Place::frame(name), None, needed("True or False", &value)))
+    }
 }
 
 pub(crate) fn order_number(value: Object<'_, '_>) -> Result<u64> {
@@ -177,19 +194,26 @@ pub(crate) fn limit_price(value: Object<'_, '_>) -> Result<f64> {
     Ok(price(value)?.float())
 }
 
+/// An order and the account that it is of.
 pub(crate) fn new_order(
     engine: &xmfast_core::Engine,
+    account_id: Object<'_, '_>,
     instrument_id: Object<'_, '_>,
-    quantity: Object<'_, '_>,
-    price: Object<'_, '_>,
-    reduce_only: Object<'_, '_>,
-) -> Result<NewOrder> {
-    Ok(NewOrder {
-        instrument: instrument(engine, instrument_id)?,
+    (quantity, price): (Object<'_, '_>, Object<'_, '_>),
+    reduce_only: Flag<'_, '_>,
+) -> Result<(u32, NewOrder)> {
+    // What the account holds is on its way while the rest is read.
+    let account = account(engine, account_id)?;
+    engine.fetch(account, false);
+    let instrument = instrument(engine, instrument_id)?;
+    engine.fetch(account, true);
+    let order = NewOrder {
+        instrument,
         quantity: contracts(quantity)?,
         price: limit_price(price)?,
-        reduce_only: flag("reduce_only", reduce_only)?,
-    })
+        reduce_only: reduce_only.is_true("reduce_only")?,
+    };
+    Ok((account, order))
 }
 
 pub(crate) fn payment(
@@ -219,30 +243,6 @@ pub(crate) fn tick_price(
 
 /// One row of a frame of trades: account, instrument, contracts, price.
 type Trade = (u32, u32, i128, f64);
-
-/// Columns account, instrument, quantity, price, reduce_only.
-pub(crate) fn read_orders(
-    engine: &xmfast_core::Engine,
-    orders: Object<'_, '_>,
-) -> Result<Vec<(u32, NewOrder)>> {
-    let _state = FloatState::standard();
-    let columns = ["account", "instrument", "quantity", "price", "reduce_only"];
-    let frame = Frame::open("orders", orders, &columns)?;
-    let (rows, flags) = (
-        trades(engine, &frame)?,
-        frame.optional_flags("reduce_only")?,
-    );
-    let order = |(row, (account, instrument, quantity, price)): (usize, Trade)| {
-        let order = NewOrder {
-            instrument,
-            quantity,
-            price,
-            reduce_only: flags.as_ref().is_some_and(|flags| flags[row]),
-        };
-        (account, order)
-    };
-    Ok(rows.into_iter().enumerate().map(order).collect())
-}
 
 /// Columns account, instrument, quantity, price, fee.
 pub(crate) fn read_fills(engine: &xmfast_core::Engine, fills: Object<'_, '_>) -> Result<Vec<Fill>> {

@@ -47,6 +47,7 @@ impl Block {
         ] {
             column.clear();
         }
+        self.packed.clear();
     }
 
     /// Adds a balance of the account that is being added; assets ascend.

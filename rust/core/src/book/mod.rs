@@ -2,9 +2,11 @@
 
 mod build;
 mod frames;
+mod packed;
 mod sort;
 
 pub(crate) use build::BookedPosition;
+pub(crate) use packed::PackedBy;
 
 pub use frames::{Accounts, Balances, Orders, Positions};
 
@@ -20,6 +22,7 @@ use crate::risk_layout::{MovingAssets, RiskGroup, RiskLayout};
 use crate::units::Key;
 use crate::universe::{Universe, unknown};
 use frames::AccountIds;
+use packed::PackedParts;
 use sort::{ByAccount, Keyed, by_account};
 
 /// Accounts per block: the unit of parallel work, of cancellation and, later, of copy-on-write.
@@ -45,6 +48,7 @@ pub struct Block {
     order_quantity: GivenColumn,
     order_price: GivenColumn,
     leverage_cap: GivenColumn,
+    packed: PackedParts,
 }
 
 /// What one account holds: rows of the universe ascending.
@@ -77,6 +81,11 @@ pub struct Holdings<'a> {
 }
 
 impl Block {
+    /// Its legs, packed.
+    pub(crate) fn packed(&self) -> &PackedParts {
+        &self.packed
+    }
+
     /// Number of accounts.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -3,10 +3,9 @@
 use super::Engine;
 use super::event::NewOrder;
 use super::judge::Verdict;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::{FloatState, column, result};
-use crate::ledger::{Account, OpenOrder};
-use crate::pool::Stop;
+use crate::ledger::Account;
 
 /// Why an order was accepted or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl OrderCheck {
     }
 
     /// What a verdict on an account with the order means for it, unless a limit stands against it.
-    fn of(limit: Option<Reason>, order: NewOrder, verdict: &Verdict) -> Self {
+    pub(super) fn of(limit: Option<Reason>, order: NewOrder, verdict: &Verdict) -> Self {
         // What only reduces adds no exposure, so it is accepted however little is left.
         let enough = order.reduce_only || !verdict.is_negative(result::INITIAL_HEALTH);
         let by_margin = if enough {
@@ -85,104 +84,33 @@ impl Engine {
         instead: Option<u64>,
     ) -> Result<OrderCheck> {
         let _state = FloatState::standard();
-        self.check_terms(order.instrument, order.quantity, order.price)?;
-        let instrument = order.instrument as usize;
-        let limited = self.limits.position[instrument].is_some()
-            || self.limits.open_interest[instrument].is_some();
-        // Nearly all orders are by plain accounts, and no limit is near.
-        if instead.is_none() && !limited && !order.reduce_only && !self.settled[instrument] {
-            let (watcher, judging) = self.judge_with();
-            if let Some(verdict) = watcher.judge_order(judging, account, order)? {
-                return Ok(OrderCheck::of(None, order, &verdict));
-            }
+        let mut checking = self.checking.take().unwrap_or_default();
+        let mut checked = self.desk().check(account, order, instead, &mut checking);
+        if let Ok(None) = checked {
+            self.make_rows(account, order, instead)?;
+            checked = self.desk().check(account, order, instead, &mut checking);
         }
-        let mut draft = std::mem::take(&mut self.draft);
-        self.ledger.accounts().load(account as usize, &mut draft);
-        if let Some(at) = instead.and_then(|id| draft.order_place(id)) {
-            draft.orders.remove(at);
-        }
-        let checked = self.checked(account, order, &mut draft);
-        self.draft = draft;
-        checked
+        self.checking = Some(checking);
+        Ok(checked?.expect("what was missing was made"))
     }
 
-    /// Checks many orders, each on its own.
-    ///
-    /// # Errors
-    /// As [`Engine::check_order`], with the row of the order; [`Error::Interrupted`].
-    pub fn check_orders(
-        &mut self,
-        orders: &[(u32, NewOrder)],
-        stop: Stop<'_>,
-    ) -> Result<Vec<OrderCheck>> {
-        let check = |(row, (account, order)): (usize, &(u32, NewOrder))| {
-            if row % 65_536 == 65_535 && stop() {
-                return Err(Error::Interrupted);
-            }
-            let checked = self.check_order(*account, *order, None);
-            checked.map_err(|error| error.in_row("orders", row))
-        };
-        orders.iter().enumerate().map(check).collect()
+    /// Asks for the place of what a check of an account reads, and then, with `is_near`, for that: to be there in time, if
+    /// something else is done meanwhile.
+    pub fn fetch(&self, account: u32, is_near: bool) {
+        self.watcher.fetch(account, is_near);
     }
 
-    fn checked(
+    /// Makes what the table lacks to check an order.
+    pub(super) fn make_rows(
         &mut self,
         account: u32,
         order: NewOrder,
-        draft: &mut Account,
-    ) -> Result<OrderCheck> {
-        let limit = self.limit_reached(order, draft);
+        instead: Option<u64>,
+    ) -> Result<()> {
+        let mut draft = Account::default();
+        self.desk().load(account, instead, &mut draft);
         draft.insert_order(order.resting(u64::MAX));
         let (watcher, judging) = self.judge_with();
-        let verdicts = watcher.judge(judging, account, draft)?;
-        let alone = verdicts[1..]
-            .iter()
-            .find(|verdict| verdict.instrument == Some(order.instrument));
-        let verdict = alone.unwrap_or(&verdicts[0]);
-        Ok(OrderCheck::of(limit, order, verdict))
-    }
-
-    /// A reason against an order that has nothing to do with margin.
-    fn limit_reached(&self, order: NewOrder, account: &Account) -> Option<Reason> {
-        let instrument = order.instrument as usize;
-        if self.settled[instrument] {
-            return Some(Reason::Settled);
-        }
-        let held = account.position(order.instrument);
-        let held = held.map_or(0, |position| position.quantity);
-        if order.reduce_only {
-            let mine = |other: &&OpenOrder| {
-                other.instrument == order.instrument
-                    && other.reduce_only
-                    && other.quantity.signum() == order.quantity.signum()
-            };
-            let others: i128 = account
-                .orders
-                .iter()
-                .filter(mine)
-                .map(|order| order.quantity)
-                .sum();
-            let reduces = held.signum() == -order.quantity.signum()
-                && (others + order.quantity).abs() <= held.abs();
-            return (!reduces).then_some(Reason::NotReducing);
-        }
-        let (bought, sold) = account.ordered(order.instrument);
-        let side = if order.quantity > 0 { bought } else { sold };
-        let largest = (held + side + order.quantity).abs();
-        if self.limits.position[instrument]
-            .is_some_and(|limit| largest > limit && largest > held.abs())
-        {
-            return Some(Reason::PositionLimit);
-        }
-        // An order can open at most what it does not close.
-        let closes = if held.signum() == -order.quantity.signum() {
-            held.abs()
-        } else {
-            0
-        };
-        let opens = (order.quantity.abs() - closes).max(0);
-        let interest = self.ledger.open_interest()[instrument] + opens;
-        let limit = self.limits.open_interest[instrument];
-        (opens > 0 && limit.is_some_and(|limit| interest > limit)).then_some(Reason::OpenInterest)
+        watcher.prepare(judging, account, &draft)
     }
 }

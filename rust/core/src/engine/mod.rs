@@ -8,6 +8,8 @@ mod alone;
 mod boxes;
 mod cash;
 mod check;
+mod check_many;
+mod desk;
 mod event;
 mod everybody;
 mod extension;
@@ -26,6 +28,7 @@ mod reading;
 mod standing;
 mod table;
 mod watcher;
+mod with_order;
 
 pub use check::{OrderCheck, Reason};
 pub use event::{AccountId, Accrual, Event, Fill, NewOrder, Payment, Price, Rejudged};
@@ -47,6 +50,7 @@ use crate::ledger::{Account, Ledger, VenueMoves};
 use crate::market::Market;
 use crate::pool::Stop;
 use crate::universe::Universe;
+use desk::Checking;
 use standing::{AlertLevels, Changes};
 use watcher::{Judging, Watcher};
 
@@ -109,7 +113,8 @@ pub struct Engine {
     named: BTreeMap<String, (u128, Applied)>,
     residue: Vec<f64>,
     metrics: Metrics,
-    draft: Account,
+    /// Memory of checks, unless one is under way.
+    checking: Option<Box<Checking>>,
     /// What a fill works on: before and after.
     filled: (Account, Account),
 }
@@ -189,7 +194,7 @@ impl Engine {
             named: BTreeMap::new(),
             residue,
             metrics: Metrics::default(),
-            draft: Account::default(),
+            checking: None,
             filled: Default::default(),
         })
     }

@@ -2,7 +2,6 @@
 
 use super::alone::Alone;
 use super::boxes::{Aim, Boxes, Mode, Watch};
-use super::event::NewOrder;
 use super::judge::{Verdict, book_of};
 use super::judged::{Judged, Legs};
 use super::kept::{Kept, Piece, Pieces};
@@ -13,15 +12,15 @@ use crate::book::{Block, Book, Holdings};
 use crate::error::Result;
 use crate::exact::Rational;
 use crate::kernel::{
-    AccountSums, BlockTable, Charges, Exposure, FloatState, Order, Row, Scratch, Simd, UnitLegs,
-    Units, column, contract_account, contract_unit, result,
+    AccountSums, BlockTable, Charges, FloatState, Row, Scratch, Simd, UnitLegs, Units, column,
+    contract_account, contract_unit, result,
 };
 use crate::layout::Gathered;
-use crate::ledger::{Account, Accounts, QUANTITY_DECIMALS, float_of};
+use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
 use crate::settle::{Settlement, Subject as Settled, signs_of};
-use crate::table::{Missing, PositionRow, Rows};
+use crate::table::{Missing, Rows};
 use crate::units::{AccountUnits, Key, Reader, Unit};
 
 /// What a thread needs to read accounts, used again from one to the next.
@@ -33,9 +32,6 @@ pub(crate) struct Reading {
     scratch: Scratch,
     rows: Vec<u32>,
     quantities: Vec<f64>,
-    /// Of the one order that a plain account is checked with; else empty.
-    charges: Charges,
-    no_charges: Charges,
     boxes: Boxes,
     alerts: AlertLevels,
     account: Account,
@@ -301,112 +297,31 @@ impl Reading {
         judged.watches.extend_from_slice(self.boxes.watches());
     }
 
-    /// Judges a plain account as if one more order rested; nothing is kept.
-    ///
-    /// # Errors
-    /// A price or parameter that is missing.
-    pub(crate) fn judge_order(
+    /// Reads an account if the table has all that it needs; its pool is then what was read last.
+    pub(crate) fn read_if_ready(
         &mut self,
         inputs: Inputs<'_>,
-        legs: UnitLegs<'_, u32>,
-        order: NewOrder,
-        table: &mut LiveTable,
-    ) -> Result<Verdict> {
-        self.rows.clear();
-        self.quantities.clear();
-        self.rows.extend_from_slice(legs.rows);
-        self.quantities.extend_from_slice(legs.quantities);
-        if !order.reduce_only {
-            self.add_order(inputs, order, table)?;
-        }
-        let charges = if order.reduce_only {
-            &self.no_charges
-        } else {
-            &self.charges
+        account: &Account,
+        table: &LiveTable,
+    ) -> bool {
+        let mut block = std::mem::take(&mut self.block);
+        block.clear();
+        inputs.accounts.push_booked(account, false, &mut block);
+        let read = Read {
+            holdings: block.holdings(0),
+            draft: Some(account),
         };
-        let legs = UnitLegs {
-            rows: &self.rows,
-            quantities: &self.quantities,
-            home: legs.home,
-        };
-        let sums = contract_unit(Simd::current(), legs, block_table(table), charges);
-        let nothing = self.rows.is_empty() && order.reduce_only;
-        let (verdict, _) = decided(sums, nothing, || {
-            let mut account = inputs.account();
-            account.insert_order(order.resting(u64::MAX));
-            exactly(inputs, &account, None)
+        let mut ready = read.isolated().all(|position| {
+            self.read_position(inputs, read, position);
+            table.is_ready(&self.units, inputs.model)
         });
-        Ok(verdict)
-    }
-
-    /// Adds an order to the legs in `rows`: what `AccountUnits::read` would make of it.
-    fn add_order(
-        &mut self,
-        inputs: Inputs<'_>,
-        order: NewOrder,
-        table: &mut LiveTable,
-    ) -> Result<()> {
-        let instrument = order.instrument as usize;
-        let spec = &inputs.accounts.universe().specs()[instrument];
-        let (kinds, paid) = (table.kinds(), spec.is_paid_up_front());
-        let row = |short: bool, by_exposure: bool| {
-            kinds.position(PositionRow {
-                instrument,
-                short_option: short && paid,
-                by_exposure,
-            })
-        };
-        let is_position = |found: &u32| {
-            [false, true]
-                .map(|short| row(short, false) as u32)
-                .contains(found)
-        };
-        let place = self.rows.iter().position(is_position);
-        let held = place.map_or(0.0, |place| self.quantities[place]);
-        let by_exposure = row(held < 0.0, true);
-        let exposure = kinds.exposure(instrument);
-        let rows = [if place.is_some() { by_exposure } else { 0 }, exposure];
-        let known = |missing: Missing| {
-            let account = inputs.accounts.ids().get(inputs.number).to_string();
-            missing.error(inputs.accounts.universe(), account)
-        };
-        let ordered = float_of(order.quantity, QUANTITY_DECIMALS);
-        let charged = !paid || held < 0.0 || ordered < 0.0;
-        let rows = if charged { rows } else { [rows[0], 0] };
-        let (model, market) = (inputs.model, inputs.market);
-        table
-            .ensure_order(rows, instrument, model, market)
-            .map_err(known)?;
-        if let Some(place) = place {
-            self.rows[place] = by_exposure as u32;
+        if ready {
+            let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
+            self.units.read(reader, read.holdings);
+            ready = table.is_ready(&self.units, inputs.model);
         }
-        let (bought, sold) = if ordered > 0.0 {
-            (held + ordered, held)
-        } else {
-            (held, held + ordered)
-        };
-        let size = if paid {
-            (-sold).max(0.0)
-        } else {
-            bought.abs().max(sold.abs())
-        };
-        if charged && size != 0.0 {
-            self.rows.push(exposure as u32);
-            self.quantities.push(size);
-        }
-        self.charges.units.clear();
-        self.charges.units.push(1);
-        self.charges.exposures.clear();
-        self.charges.exposures.push(Exposure {
-            instrument: order.instrument,
-            orders: 1,
-        });
-        self.charges.orders.clear();
-        self.charges.orders.push(Order {
-            quantity: ordered,
-            value: spec.price_value(order.price),
-        });
-        Ok(())
+        self.block = block;
+        ready
     }
 
     fn read_position(&mut self, inputs: Inputs<'_>, read: Read<'_>, position: usize) {

@@ -67,7 +67,9 @@ impl Standing {
             if health(signs) {
                 standing.positions.insert(place);
             }
-            standing.set_position_alert(place, levels.reached(row));
+            if !levels.0.is_empty() {
+                standing.set_position_alert(place, levels.reached(row));
+            }
         }
         if !levels.0.is_empty() {
             let pools = evaluated.pools.rows().iter();

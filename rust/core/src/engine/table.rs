@@ -140,6 +140,21 @@ impl LiveTable {
         Ok(())
     }
 
+    /// Whether there is all that an account needs.
+    pub(crate) fn is_ready(&self, units: &AccountUnits<f64>, model: &CrossMargin) -> bool {
+        let capped = units.least_rate > 0.0 && model.charges();
+        units.legs().len() <= self.widest
+            && units.legs().iter().all(|leg| self.ready[leg.row])
+            && units
+                .units()
+                .flat_map(|unit| unit.exposures)
+                .all(|exposure| {
+                    let instrument = exposure.instrument;
+                    (exposure.orders.is_empty() || self.ordered[instrument])
+                        && (!(exposure.charged && capped) || self.capped[instrument])
+                })
+    }
+
     /// Makes all that a book needs.
     pub(crate) fn ensure_used(
         &mut self,
@@ -165,23 +180,14 @@ impl LiveTable {
         Ok(())
     }
 
-    /// Makes what a plain account needs for an order in an instrument.
-    pub(crate) fn ensure_order(
-        &mut self,
+    /// Whether there is what a plain account of so many legs needs for an order in an instrument.
+    pub(crate) fn is_ready_for_order(
+        &self,
+        legs: usize,
         rows: [usize; 2],
         instrument: usize,
-        model: &CrossMargin,
-        market: &Market,
-    ) -> Known<()> {
-        for row in rows {
-            if !self.ready[row] {
-                self.make(row, model, market)?;
-            }
-        }
-        if self.ordered[instrument] {
-            return Ok(());
-        }
-        self.set_mark(instrument, model, market)
+    ) -> bool {
+        legs <= self.widest && rows.iter().all(|&row| self.ready[row]) && self.ordered[instrument]
     }
 
     /// Where each kind of leg has its row.

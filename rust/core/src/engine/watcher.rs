@@ -2,7 +2,7 @@
 
 use super::alone::Alone;
 use super::boxes::{index_variable, mark_variable, variables};
-use super::event::{NewOrder, Price};
+use super::event::Price;
 use super::judge::{Verdict, book_of, judge};
 use super::judged::Judged;
 use super::kept::{Kept, SHELF, Subject};
@@ -13,6 +13,7 @@ use super::standing::{AlertLevels, Changes, Standing};
 use super::table::LiveTable;
 use crate::book::Book;
 use crate::error::Result;
+use crate::kernel::UnitLegs;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
@@ -130,45 +131,43 @@ impl Watcher {
         }
     }
 
-    /// Judges an account as it would be, without noting it.
+    /// Judges an account as it would be, without noting it. False if the table lacks what it needs: see
+    /// [`Watcher::prepare`].
     ///
     /// # Errors
-    /// As [`Watcher::prepare`].
-    pub(crate) fn judge(
-        &mut self,
+    /// A price or parameter that is missing.
+    pub(crate) fn judge_as_is(
+        &self,
         judging: Judging<'_>,
-        number: u32,
-        account: &Account,
-    ) -> Result<&[Verdict]> {
-        self.prepare(judging, number, account)?;
-        if let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) {
-            let inputs = judging.inputs(model, number as usize);
-            wake.reading
-                .judge(inputs, account, &wake.table, &mut self.verdicts);
-        }
-        Ok(&self.verdicts)
-    }
-
-    /// Judges an account as if one more order rested, without looking into the ledger; `None` if that does not suffice.
-    ///
-    /// # Errors
-    /// As [`Watcher::prepare`].
-    pub(crate) fn judge_order(
-        &mut self,
-        judging: Judging<'_>,
-        number: u32,
-        order: NewOrder,
-    ) -> Result<Option<Verdict>> {
-        let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
-            return Ok(None);
-        };
-        let Some(legs) = wake.levels.kept().get(number).legs else {
-            return Ok(None);
+        (number, account): (u32, &Account),
+        reading: &mut Reading,
+        verdicts: &mut Vec<Verdict>,
+    ) -> Result<bool> {
+        let (Some(wake), MarginModel::Linear(model, _)) = (&self.wake, judging.model) else {
+            let id = judging.accounts.ids().get(number as usize);
+            let book = book_of(judging.accounts, id, account);
+            return judge(judging.model, judging.market, &book, verdicts).map(|()| true);
         };
         let inputs = judging.inputs(model, number as usize);
-        let table = &mut wake.table;
-        let judged = wake.reading.judge_order(inputs, legs, order, table);
-        judged.map(Some)
+        let ready = reading.read_if_ready(inputs, account, &wake.table);
+        if ready {
+            reading.judge(inputs, account, &wake.table, verdicts);
+        }
+        Ok(ready)
+    }
+
+    /// The legs of an account that is plain, and what they are contracted with.
+    pub(crate) fn plain<'a>(
+        &'a self,
+        judging: &'a Judging<'a>,
+        number: u32,
+    ) -> Option<(UnitLegs<'a, u32>, Inputs<'a>, &'a LiveTable)> {
+        let (Some(wake), MarginModel::Linear(model, _)) = (&self.wake, judging.model) else {
+            return None;
+        };
+        let legs = wake.levels.kept().get(number).legs?;
+        let inputs = judging.inputs(model, number as usize);
+        Some((legs, inputs, &wake.table))
     }
 
     /// Judges the account that was prepared last, as it is now, and notes it.

@@ -86,7 +86,7 @@ pub mod result {
 }
 
 /// Number of a table row, as narrow as the table allows.
-pub trait RowId: Copy + Send + Sync {
+pub trait RowId: Copy + Send + Sync + 'static {
     /// The number as an index.
     fn index(self) -> usize;
     /// From an index that fits.

@@ -15,6 +15,12 @@ pub const MOST_DECIMALS: u32 = 18;
 /// No amount is larger, so that sums over any number of accounts fit.
 const LARGEST: i128 = 1 << 96;
 
+/// Powers of ten that f64 holds exactly, as far as scales go.
+const FLOAT_POWERS: [f64; 1 + MOST_DECIMALS as usize] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18,
+];
+
 /// Which way an amount between two units goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Round {
@@ -132,6 +138,15 @@ pub(crate) fn units_of(given: GivenRef<'_>, decimals: u32, round: Round) -> Opti
     }
 }
 
+/// A number in whole units of `10^-decimals`, if it is surely so many: few digits say it.
+fn whole_at_sight(given: GivenRef<'_>, decimals: u32) -> Option<i128> {
+    let power = *FLOAT_POWERS.get(decimals as usize)?;
+    let digits = (given.float * power).round_ties_even();
+    // Both are exact, so the quotient is the f64 nearest to these digits, which no other number of so few has.
+    let same = given.exact.is_none() && digits.abs() < Short::SURE && digits / power == given.float;
+    same.then_some(digits as i64 as i128)
+}
+
 /// What becomes of a number between two units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
@@ -156,6 +171,9 @@ pub fn whole_units(
         place: place(),
         problem,
     };
+    if let Some(whole) = whole_at_sight(given, decimals) {
+        return Ok(whole);
+    }
     let too_large = || value(format!("{} is too large for the ledger", given.float));
     let up = units_of(given, decimals, Round::Up).ok_or_else(too_large)?;
     if rounding == Rounding::Refused
@@ -308,6 +326,16 @@ mod tests {
             let shown = given(amount, decimals);
             prop_assert_eq!(Rational::given(shown.as_ref()), exact(amount, decimals));
             prop_assert_eq!(units_of(shown.as_ref(), decimals, Round::Down), Some(amount));
+            let sight = whole_at_sight(shown.as_ref(), decimals);
+            prop_assert_eq!(sight.unwrap_or(amount), amount);
+        }
+
+        #[test]
+        fn whole_at_sight_is_whole(float: f64, decimals in 0..=18_u32) {
+            let given = Given::from(float);
+            if let Some(whole) = whole_at_sight(given.as_ref(), decimals) {
+                prop_assert_eq!(Rational::given(given.as_ref()), exact(whole, decimals));
+            }
         }
     }
 

@@ -75,7 +75,7 @@ fn fill<R: RowId>(
             block,
             units: &packed.pools[number],
             pools: pools.split_off(..block.len()).expect("a row each"),
-            alone_units: packed.isolated.get(number),
+            alone_units: packed.isolated.get(number).map(AsRef::as_ref),
             alone: alone.split_off(..alone_count).expect("as many"),
             alone_rows: isolated.split_off(..alone_count).expect("a row each"),
             prices: prices

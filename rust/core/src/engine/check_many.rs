@@ -1,0 +1,162 @@
+//! May these orders go in? Many at once, each on its own, on all threads.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::check::OrderCheck;
+use super::desk::Checking;
+use super::event::NewOrder;
+use crate::error::{Error, Result};
+use crate::kernel::FloatState;
+use crate::pool::{self, Stop};
+
+/// Orders that a thread takes at a time.
+const CHUNK: usize = 1024;
+
+/// So many orders before its turn an account is asked for, and twice as many its place.
+const AHEAD: usize = 8;
+
+/// How often is asked whether to stop where one thread works.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The first row that cannot be checked, and why.
+#[derive(Default)]
+struct FirstError(Mutex<Option<(usize, Error)>>);
+
+impl FirstError {
+    fn note(&self, row: usize, error: Error) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.as_ref().is_none_or(|(before, _)| row < *before) {
+            *first = Some((row, error));
+        }
+    }
+
+    fn row(&self) -> Option<usize> {
+        let first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.as_ref().map(|(row, _)| *row)
+    }
+}
+
+impl Engine {
+    /// Checks so many orders, each on its own: what [`Engine::check_order`] says of each. `order` reads a row: its
+    /// account and what is ordered; threads call it at the same time.
+    ///
+    /// # Errors
+    /// What `order` says of a row; as [`Engine::check_order`], with the row. Of several, the first row's.
+    /// [`Error::Interrupted`].
+    pub fn check_orders(
+        &mut self,
+        count: usize,
+        order: impl Fn(&Self, usize) -> Result<(u32, NewOrder)> + Sync,
+        stop: Stop<'_>,
+    ) -> Result<Vec<OrderCheck>> {
+        let _state = FloatState::standard();
+        if !self.has_levels() {
+            return self.check_one_by_one(count, order, stop);
+        }
+        let error = FirstError::default();
+        let mut checks = vec![None; count];
+        let mut lacking = self.check_rows(|row| row, &order, &mut checks, &error, &mut *stop)?;
+        while !lacking.is_empty() {
+            // What some rows need of an instrument is made once, and then they are checked again.
+            let mut made = HashSet::new();
+            for &row in &lacking {
+                let (account, order) = order(self, row)?;
+                if made.insert(order.instrument)
+                    && let Err(problem) = self.make_rows(account, order, None)
+                {
+                    error.note(row, problem.in_row("orders", row));
+                }
+            }
+            let end = error.row().unwrap_or(count);
+            let rows = std::mem::take(&mut lacking);
+            let rows = &rows[..rows.partition_point(|&row| row < end)];
+            let mut again = vec![None; rows.len()];
+            lacking = self.check_rows(|at| rows[at], &order, &mut again, &error, &mut *stop)?;
+            for (&row, check) in rows.iter().zip(again) {
+                checks[row] = check;
+            }
+        }
+        match error.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some((_, error)) => Err(error),
+            None => Ok(checks
+                .into_iter()
+                .map(|check| check.expect("no error"))
+                .collect()),
+        }
+    }
+
+    /// Checks some rows on all threads; returns those that the table lacks something for, ascending.
+    fn check_rows(
+        &self,
+        row: impl Fn(usize) -> usize + Sync,
+        order: &(impl Fn(&Self, usize) -> Result<(u32, NewOrder)> + Sync),
+        checks: &mut [Option<OrderCheck>],
+        error: &FirstError,
+        stop: Stop<'_>,
+    ) -> Result<Vec<usize>> {
+        let lacking = Mutex::new(Vec::new());
+        let check = |(chunk, checks): (usize, &mut [Option<OrderCheck>])| {
+            let start = chunk * CHUNK;
+            if error.row().is_some_and(|first| first < row(start)) {
+                return;
+            }
+            let mut orders = Vec::with_capacity(checks.len());
+            for at in start..start + checks.len() {
+                match order(self, row(at)) {
+                    Ok(order) => orders.push(order),
+                    Err(problem) => {
+                        error.note(row(at), problem);
+                        break;
+                    }
+                }
+            }
+            let (desk, mut checking) = (self.desk(), Checking::default());
+            for (at, (&(account, order), check)) in orders.iter().zip(checks).enumerate() {
+                for (ahead, is_near) in [(2 * AHEAD, false), (AHEAD, true)] {
+                    if let Some((account, _)) = orders.get(at + ahead) {
+                        self.fetch(*account, is_near);
+                    }
+                }
+                let row = row(start + at);
+                match desk.check(account, order, None, &mut checking) {
+                    Ok(Some(checked)) => *check = Some(checked),
+                    Ok(None) => lacking
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(row),
+                    Err(problem) => return error.note(row, problem.in_row("orders", row)),
+                }
+            }
+        };
+        let chunks = checks.chunks_mut(CHUNK).enumerate();
+        pool::for_each(chunks, check, stop)?;
+        let mut lacking = lacking.into_inner().unwrap_or_else(PoisonError::into_inner);
+        lacking.sort_unstable();
+        Ok(lacking)
+    }
+
+    /// The same where every check is an evaluation, which uses the threads itself.
+    fn check_one_by_one(
+        &mut self,
+        count: usize,
+        order: impl Fn(&Self, usize) -> Result<(u32, NewOrder)>,
+        stop: Stop<'_>,
+    ) -> Result<Vec<OrderCheck>> {
+        let mut polled = Instant::now();
+        let check = |row: usize| {
+            if polled.elapsed() > POLL {
+                polled = Instant::now();
+                if stop() {
+                    return Err(Error::Interrupted);
+                }
+            }
+            let (account, order) = order(self, row)?;
+            let checked = self.check_order(account, order, None);
+            checked.map_err(|error| error.in_row("orders", row))
+        };
+        (0..count).map(check).collect()
+    }
+}

@@ -1,0 +1,98 @@
+//! The live engine behind its lock: who has it when, and how events get to it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use pyo3::prelude::*;
+use xmfast_core::{Applied, Event, Place};
+
+use crate::book::id_array;
+use crate::engine_figures::fallen;
+use crate::error::Result;
+use crate::events::{Object, needed};
+use crate::frame::fault;
+use crate::rules::KnownRules;
+use crate::run::run;
+
+/// See `xmfast.Engine`.
+#[pyclass(frozen, subclass, module = "xmfast._core")]
+pub(crate) struct Engine(Mutex<xmfast_core::Engine>, KnownRules);
+
+impl Engine {
+    /// An engine whose model Python knows as something.
+    pub(crate) fn of(engine: xmfast_core::Engine, known_as: Py<PyAny>) -> Self {
+        let rules = KnownRules::new(engine.model(), known_as);
+        Self(Mutex::new(engine), rules)
+    }
+
+    /// The engine, waiting for whoever has it, where the interpreter is let go already.
+    pub(crate) fn held(&self) -> MutexGuard<'_, xmfast_core::Engine> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Models as Python knows them.
+    pub(crate) fn rules(&self) -> &KnownRules {
+        &self.1
+    }
+
+    /// The engine, waiting for whoever has it; the interpreter is let go meanwhile, so that they can end.
+    pub(crate) fn locked<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, xmfast_core::Engine> {
+        loop {
+            match self.0.try_lock() {
+                Ok(engine) => return engine,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => py.detach(|| {
+                    drop(self.held());
+                }),
+            }
+        }
+    }
+
+    /// Applies an event that concerns few accounts, attached: letting go of the interpreter would take longer.
+    pub(crate) fn apply(
+        &self,
+        py: Python<'_>,
+        client_id: Option<Object<'_, '_>>,
+        event: impl FnOnce(&xmfast_core::Engine) -> Result<Event>,
+    ) -> Result<Applied> {
+        let mut engine = self.locked(py);
+        let event = event(&engine)?;
+        let never = &mut xmfast_core::pool::never;
+        let Some(name) = client_id else {
+            return Ok(engine.apply(&event, never)?);
+        };
+        let Ok(name) = name.extract::<&str>() else {
+            return Err(fault(
+                &Place::frame("client_id"),
+                None,
+                needed("text", name),
+            ));
+        };
+        Ok(engine.apply_once(name, &event, never)?)
+    }
+
+    /// Applies an event that concerns everybody, detached.
+    pub(crate) fn apply_to_all<'py>(
+        &self,
+        py: Python<'py>,
+        event: impl Fn(&xmfast_core::Engine) -> Result<Event>,
+    ) -> Result<Bound<'py, PyAny>> {
+        loop {
+            let (event, universe) = {
+                let engine = self.locked(py);
+                (event(&engine)?, engine.universe().clone())
+            };
+            let applied = run(py, |stop| {
+                let mut engine = self.held();
+                // Somebody was faster and added assets: then the event speaks of other rows.
+                if !Arc::ptr_eq(engine.universe(), &universe) {
+                    return Ok(None);
+                }
+                let applied = engine.apply(&event, stop)?;
+                Ok(Some(fallen(&engine, &applied)))
+            })?;
+            if let Some((ids, accounts)) = applied {
+                return Ok(id_array(py, &ids, accounts.into_iter())?);
+            }
+        }
+    }
+}
