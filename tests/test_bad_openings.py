@@ -87,3 +87,15 @@ def test_what_is_held_must_fit_the_ledger() -> None:
     refused(
         lambda: small_engine(positions=[("ann", "PERP", 1, 1, 1e12)], decimals=18), xm.InputError, "isolated_margin"
     )
+
+
+@pytest.mark.parametrize("bad", [[1.0], [0.8, 0.0], [-0.5], [NAN], [2.0, 0.9], [INF]])
+def test_alert_levels_lie_between_0_and_1(bad: list[float]) -> None:
+    refused(open_with(alert_levels=bad), xm.ParameterError, "alert_levels")
+
+
+def test_alert_levels_are_sorted_and_counted_once() -> None:
+    engine = small_engine(alert_levels=[0.9, 0.5, 0.9])
+    assert engine.alerted(0.9).tolist() == engine.alerted(0.5).tolist() == []
+    refused(lambda: engine.alerted(0.8), xm.InputError, "alerted", "0.8", "[0.5, 0.9]")
+    refused(lambda: small_engine(alert_levels=[0.1 + 0.001 * at for at in range(300)]), xm.ParameterError, "255")

@@ -188,7 +188,7 @@ impl Boxes {
         for slope in &mut self.slopes {
             // A price that moves little needs little; of all splits this one wakes a random walk least often.
             let exposure = slope.down.max(slope.up) * slope.now.abs();
-            slope.want = two_thirds(exposure * table.liveliness(slope.variable));
+            slope.want = two_thirds(exposure * table.lively().of(slope.variable));
             wanted += slope.want;
         }
         if self.stays(slack, wanted, before) {

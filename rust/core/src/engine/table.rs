@@ -1,5 +1,7 @@
 //! The risk table, kept while prices move: a tick makes only the rows anew that it changes.
 
+use super::boxes::variables;
+use super::liveliness::Liveliness;
 use crate::kernel::{MarkValue, Row, RuleTable, Tiers, WEIGHT_ROWS, column};
 use crate::market::Market;
 use crate::model::{CrossMargin, EXTRA_ROUNDINGS, Known, LOST_BY_UNDERFLOW, Steepness};
@@ -22,6 +24,7 @@ pub(crate) struct LiveTable {
     follow: Vec<Vec<u32>>,
     widest: usize,
     steepness: Steepness,
+    lively: Liveliness,
 }
 
 /// Legs of an account that errors are counted for at first.
@@ -74,6 +77,7 @@ impl LiveTable {
             follow,
             widest,
             steepness: model.steepness(),
+            lively: Liveliness::new(variables(universe)),
         };
         live.rules.curves.resize_with(instruments, || None);
         live.table.rows[rows.doubt()].0[column::BOUND] = LOST_BY_UNDERFLOW;
@@ -106,9 +110,14 @@ impl LiveTable {
         &self.steepness
     }
 
-    /// How much a price moves compared with others, relative to itself.
-    pub(crate) fn liveliness(&self, _variable: u32) -> f64 {
-        1.0
+    /// How much prices move.
+    pub(crate) fn lively(&self) -> &Liveliness {
+        &self.lively
+    }
+
+    /// The same, to follow prices.
+    pub(crate) fn lively_mut(&mut self) -> &mut Liveliness {
+        &mut self.lively
     }
 
     /// Makes what an account needs and nobody needed before.
@@ -234,6 +243,7 @@ impl LiveTable {
         let before = std::mem::replace(self, Self::for_width(model, market, widest));
         self.ready = before.ready;
         (self.ordered, self.capped) = (before.ordered, before.capped);
+        self.lively = before.lively;
         let doubt = self.rows.doubt();
         for row in (1..self.ready.len()).filter(|&row| row != doubt) {
             self.remake_row(row, model, market);

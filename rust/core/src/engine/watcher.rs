@@ -95,13 +95,16 @@ impl Watcher {
         stop: Stop<'_>,
     ) -> Result<usize> {
         let evaluated = judging.model.evaluate(book, judging.market, stop)?;
-        let wake = match judging.model {
+        let mut wake = match judging.model {
             MarginModel::Linear(model, Key::SettlementAsset) => {
                 let levels = self.standing.levels();
                 Some(Wake::open(judging, (model, levels), book, stop)?)
             }
             _ => None,
         };
+        if let (Some(now), Some(before)) = (&mut wake, &self.wake) {
+            now.table.lively_mut().take_over(before.table.lively());
+        }
         self.wake = wake;
         let now = Standing::of(self.standing.levels(), book, &evaluated);
         self.standing.replace(now, changes);
@@ -257,14 +260,12 @@ impl Watcher {
                     let instrument = *instrument as usize;
                     wake.table.tick_mark(instrument, model, judging.market);
                     let value = universe.specs()[instrument].price_value(price.float());
-                    wake.levels
-                        .cross(mark_variable(instrument), value, &mut wake.woken);
+                    wake.cross(mark_variable(instrument), value);
                 }
                 Price::Index(slot, price) => {
                     let slot = *slot as usize;
                     wake.table.tick_index(slot, model, judging.market);
-                    let variable = index_variable(universe, slot);
-                    wake.levels.cross(variable, price.float(), &mut wake.woken);
+                    wake.cross(index_variable(universe, slot), price.float());
                 }
             }
         }
@@ -352,6 +353,12 @@ impl Wake {
             judged: Judged::default(),
             many: Vec::new(),
         })
+    }
+
+    /// Notes whom it wakes that a price is `now`.
+    fn cross(&mut self, variable: u32, now: f64) {
+        self.table.lively_mut().follow(variable, now);
+        self.levels.cross(variable, now, &mut self.woken);
     }
 
     /// Judges accounts of the ledger and watches their prices anew; legs that are kept serve, unless accounts changed.
