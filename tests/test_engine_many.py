@@ -9,6 +9,7 @@ import pytest
 
 import xmfast as xm
 from building import bits_of
+from small_engine import small_engine
 
 ACCOUNTS = 4_000
 MARKS = {"BTC-PERP": 60_000.0, "ETH-PERP": 3_000.0, "SOL-PERP": 150.0, "ETH-COIN": 3_000.0}
@@ -93,6 +94,24 @@ def test_jumps_and_many_fills(threads: int) -> None:
         assert engine.state_hash() == other.state_hash()
     finally:
         xm.set_num_threads(None)
+
+
+def test_fills_that_turn_what_is_held_into_something_else() -> None:
+    """Nobody owed, nobody had a cost or cash that is not netted before: what nobody needed is made now."""
+    # Cash of 50 becomes a loan of 49, a gain of 50 does not pay the margin of 7.5 too.
+    engine = small_engine([("ann", "USD", 50)], [("ann", "PERP", 2, 100)], mark={"PERP": 150.0})
+    engine.fills(["ann"], ["PERP"], [-1], [1])
+    assert engine.liquidatable().tolist() == ["ann"] and engine.report()["ann"].health == -6.5
+    # Contracts that cost nothing, and then some that did.
+    engine = small_engine([("ann", "USD", 100)], [("ann", "CALL", -10, 0)], mark={"CALL": 200.0}, index={"BTC": 100.0})
+    assert engine.liquidatable().tolist() == ["ann"]
+    engine.fills(["ann"], ["CALL"], [-1], [5_000])
+    assert engine.liquidatable().tolist() == [] and engine.report()["ann"].health == 374.5
+    # A coin that backs a position, and is held by itself when that is closed.
+    engine = small_engine([("ann", "BTC", 1), ("ann", "USD", -100)], [("ann", "INVERSE", 10, 50_000)])
+    engine.fills(["ann"], ["INVERSE"], [-10], [50_000])
+    assert engine.liquidatable().tolist() == [] and engine.report()["ann"].health == 49_900
+    assert engine.tick(index="BTC", price=99).tolist() == ["ann"]
 
 
 def test_many_fills_that_are_refused_change_nothing() -> None:

@@ -1,7 +1,8 @@
 //! Times of the live engine without Python: ticks on a hard book, checks of orders, fills.
 //!
 //! `cargo bench -p xmfast-core --bench engine -- [ACCOUNTS]`: a book of the law of `benches/venue.py`, with 16 % of the accounts
-//! liquidatable and 0.5 % within 0.1 % of gross notional of the edge.
+//! liquidatable and 0.5 % within 0.1 % of gross notional of the edge. Of ten million accounts the bench itself keeps nothing but
+//! the book, and that until the engine is open.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use criterion::Criterion;
 use xmfast_core::pool::never;
 use xmfast_core::{
     Balances, Book, CrossMargin, Engine, Event, Fill, Frames, Id, IdColumn, InstrumentColumns, Key,
-    Limits, MarginColumns, MarginModel, Market, NewOrder, Positions, Price, Universe, result,
+    Limits, MarginColumns, MarginModel, Market, NewOrder, Positions, Price, Universe,
 };
 
 const INSTRUMENTS: usize = 512;
@@ -102,9 +103,18 @@ fn venue(accounts: usize, random: &mut Random) -> Venue {
             Some(*sum)
         })
         .collect();
-    let (mut owner, mut instrument, mut quantity, mut entry) = (vec![], vec![], vec![], vec![]);
-    let mut gross = vec![0.0; accounts];
-    for (account, gross) in gross.iter_mut().enumerate() {
+    // Ten million accounts have seventy million positions: they are gathered as the book reads them, each number once.
+    let (mut owner, mut instrument) = (
+        Vec::with_capacity(8 * accounts),
+        Vec::with_capacity(8 * accounts),
+    );
+    let (mut quantity, mut entry) = (
+        Vec::with_capacity(8 * accounts),
+        Vec::with_capacity(8 * accounts),
+    );
+    // Gross notional, and health without a balance.
+    let mut bare = vec![(0.0, 0.0); accounts];
+    for (account, (gross, health)) in bare.iter_mut().enumerate() {
         let size = (2_000_f64.ln() + 1.5 * random.normal()).exp();
         let mut held: Vec<usize> = Vec::new();
         let wanted = 1 + ((1.0 - random.next()).ln() / (1.0 - 1.0 / 8.0_f64).ln()) as usize;
@@ -118,51 +128,64 @@ fn venue(accounts: usize, random: &mut Random) -> Venue {
             let notional = size * random.normal().exp();
             *gross += notional;
             let side = if random.next() < 0.55 { 1.0 } else { -1.0 };
-            owner.push(account as i64);
-            instrument.push(format!("C{row:03}-PERP"));
-            quantity.push(digits(side * notional / marks[row]));
-            entry.push(digits(marks[row] * (0.05 * random.normal()).exp()));
+            let contracts = digits(side * notional / marks[row]);
+            let paid = digits(marks[row] * (0.05 * random.normal()).exp());
+            *health += contracts * (marks[row] - paid) - rate(row) * contracts.abs() * marks[row];
+            owner.push(account as u32);
+            instrument.push(row as u32);
+            quantity.push(contracts);
+            entry.push(paid);
         }
     }
-    let made = |balance: Vec<f64>| {
-        let frames = Frames {
-            balances: Some(Balances {
-                account: (0..accounts as i64).collect(),
-                asset: (0..accounts).map(|_| "USD").collect(),
-                balance: balance.into(),
-            }),
-            positions: Some(Positions {
-                account: owner.iter().copied().collect(),
-                instrument: instrument.iter().map(String::as_str).collect(),
-                quantity: quantity.clone().into(),
-                entry_price: entry.clone().into(),
-                entry_funding: None,
-                isolated_margin: None,
-            }),
-            ..Frames::default()
-        };
-        Book::new(&universe, frames, &mut never).expect("a book")
-    };
-    // Health without a balance, and then the balance that leaves the health that is wanted.
-    let model = Arc::new(MarginModel::Linear(model, Key::SettlementAsset));
-    let bare = made(vec![0.0; accounts]);
-    let evaluated = model.evaluate(&bare, &market, &mut never).expect("figures");
-    let rows = evaluated.pools.rows();
-    let balance = (0..accounts).map(|account| {
+    // The balance that leaves the health that is wanted.
+    let balance = bare.iter().map(|(gross, health)| {
         let distance = match random.next() {
             part if part < 0.005 => 0.001 * (2.0 * random.next() - 1.0),
             part if part < 0.165 => -0.3 * random.next() - 0.001,
             _ => 0.001 + (-2.0 + 0.85 * random.normal()).exp(),
         };
-        distance * gross[account] - rows[account].0[result::HEALTH]
+        digits(distance * gross - health)
     });
-    let book = made(balance.map(digits).collect());
+    let everybody: IdColumn = (0..accounts as i64).collect();
+    let frames = Frames {
+        positions: Some(Positions {
+            account: IdColumn {
+                codes: owner,
+                ids: everybody.ids.clone(),
+            },
+            instrument: IdColumn {
+                codes: instrument,
+                ids: universe.instruments().clone(),
+            },
+            quantity: quantity.into(),
+            entry_price: entry.into(),
+            entry_funding: None,
+            isolated_margin: None,
+        }),
+        balances: Some(Balances {
+            account: everybody,
+            asset: (0..accounts).map(|_| "USD").collect(),
+            balance: balance.collect::<Vec<f64>>().into(),
+        }),
+        ..Frames::default()
+    };
+    drop(bare);
     Venue {
-        book,
+        book: Book::new(&universe, frames, &mut never).expect("a book"),
+        model: Arc::new(MarginModel::Linear(model, Key::SettlementAsset)),
         market,
-        model,
         marks,
     }
+}
+
+/// The most memory that this process had so far, where the system says it.
+fn most_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: Option<f64> = line.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
+    kib.map_or_else(String::new, |kib| {
+        format!("; at most {:.2} GiB so far", kib / 1_048_576.0)
+    })
 }
 
 fn tick_latency(engine: &mut Engine, marks: &mut [f64], random: &mut Random) {
@@ -197,17 +220,22 @@ fn tick_latency(engine: &mut Engine, marks: &mut [f64], random: &mut Random) {
     );
 }
 
+/// What a random account holds: its number and an instrument.
+fn place(book: &Book, random: &mut Random) -> (u32, u32) {
+    let account = random.below(book.accounts().len());
+    let held = book.holdings(account).instrument;
+    (account as u32, held[random.below(held.len())])
+}
+
 /// A million fills of what is held already, of random accounts.
-fn many_fills(venue: &Venue, accounts: usize, random: &mut Random, quantity: i128) -> Vec<Fill> {
+fn many_fills(book: &Book, marks: &[f64], random: &mut Random, quantity: i128) -> Vec<Fill> {
     let fill = |_| {
-        let account = random.below(accounts);
-        let held = venue.book.holdings(account).instrument;
-        let instrument = held[random.below(held.len())];
+        let (account, instrument) = place(book, random);
         Fill {
-            account: account as u32,
+            account,
             instrument,
             quantity,
-            price: venue.marks[instrument as usize].into(),
+            price: marks[instrument as usize].into(),
             fee: 1,
             order: None,
         }
@@ -219,41 +247,43 @@ fn main() {
     let accounts = std::env::args().filter_map(|text| text.parse().ok()).next();
     let accounts: usize = accounts.unwrap_or(100_000);
     let mut random = Random(20_200_312);
-    let mut venue = venue(accounts, &mut random);
-    let limits = Limits::none(venue.model.universe());
+    let Venue {
+        book,
+        market,
+        model,
+        mut marks,
+    } = venue(accounts, &mut random);
+    let legs = book.position_count() + accounts;
+    println!("{accounts} accounts, {legs} legs{}", most_memory());
+    let limits = Limits::none(model.universe());
     let start = Instant::now();
     let scale = (&[8][..], limits);
-    let opened = Engine::new(
-        &venue.book,
-        &venue.market,
-        venue.model.clone(),
-        scale,
-        &mut never,
-    );
+    let opened = Engine::new(&book, &market, model.clone(), scale, &mut never);
     let mut engine = opened.expect("an engine");
+    drop(book);
     let (ledger, levels, watched) = engine.memory();
     let down = engine.liquidatable().len() as f64 / accounts as f64;
     println!(
-        "{accounts} accounts, {} legs, {:.1} % liquidatable; opened in {:?}; {levels} levels; a leg takes {} bytes of ledger and {} of watch",
-        venue.book.position_count() + accounts,
+        "{:.1} % liquidatable; opened in {:?}; {levels} levels; a leg takes {} bytes of ledger and {} of watch{}",
         100.0 * down,
         start.elapsed(),
-        ledger / (venue.book.position_count() + accounts),
-        watched / (venue.book.position_count() + accounts),
+        ledger / legs,
+        watched / legs,
+        most_memory(),
     );
-    // The first one packs the book.
-    venue
-        .model
-        .evaluate(&venue.book, &venue.market, &mut never)
-        .expect("figures");
-    let evaluated = Instant::now();
-    venue
-        .model
-        .evaluate(&venue.book, &venue.market, &mut never)
-        .expect("figures");
-    println!("one full evaluation: {:?}", evaluated.elapsed());
+    let book = engine.book().expect("a book");
+    for what in [
+        "a first full evaluation, which packs the book",
+        "one full evaluation",
+    ] {
+        let start = Instant::now();
+        let evaluated = model.evaluate(&book, &market, &mut never);
+        evaluated.expect("figures");
+        println!("{what}: {:?}{}", start.elapsed(), most_memory());
+    }
+    drop(book);
     if std::env::var_os("XMFAST_BENCH_NO_TICKS").is_none() {
-        tick_latency(&mut engine, &mut venue.marks, &mut random);
+        tick_latency(&mut engine, &mut marks, &mut random);
     }
 
     let mut criterion = Criterion::default().without_plots();
@@ -263,7 +293,7 @@ fn main() {
             let order = NewOrder {
                 instrument: instrument as u32,
                 quantity: 100_000_000,
-                price: venue.marks[instrument],
+                price: marks[instrument],
                 reduce_only: false,
             };
             (random.below(accounts) as u32, order)
@@ -277,20 +307,16 @@ fn main() {
         });
     });
     // Of what is held already, bought and sold in turn.
-    let held: Vec<(u32, u32)> = (0..65_536)
-        .map(|_| {
-            let account = random.below(accounts);
-            let held = venue.book.holdings(account).instrument;
-            (account as u32, held[random.below(held.len())])
-        })
-        .collect();
+    let book = engine.book().expect("a book");
+    let held: Vec<(u32, u32)> = (0..65_536).map(|_| place(&book, &mut random)).collect();
     let sides =
-        [1_000_000, -1_000_000].map(|quantity| many_fills(&venue, accounts, &mut random, quantity));
+        [1_000_000, -1_000_000].map(|quantity| many_fills(&book, &marks, &mut random, quantity));
+    drop(book);
     for side in &sides {
         let start = Instant::now();
         engine.apply_fills(side, &mut never).expect("fills");
         let rate = side.len() as f64 / start.elapsed().as_secs_f64();
-        println!("many fills: {:.2} M a second", rate / 1e6);
+        println!("many fills: {:.2} M a second{}", rate / 1e6, most_memory());
     }
     let mut next = held.iter().enumerate().cycle();
     let mut fills = 0;
@@ -303,7 +329,7 @@ fn main() {
                 account: *account,
                 instrument: *instrument,
                 quantity: if bought { 1_000_000 } else { -1_000_000 },
-                price: venue.marks[*instrument as usize].into(),
+                price: marks[*instrument as usize].into(),
                 fee: 1,
                 order: None,
             });

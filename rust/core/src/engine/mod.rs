@@ -134,13 +134,13 @@ fn alert_levels(limits: &Limits) -> Result<AlertLevels> {
     let levels = &limits.alert_levels;
     let between = |level: &f64| 0.0 < *level && *level < 1.0;
     if !levels.iter().all(between) || !levels.is_sorted_by(|a, b| a < b) {
-        return Err(Error::Value {
+        return Err(Error::Parameter {
             place: Place::frame("alert_levels"),
             problem: format!("{levels:?} are not margin ratios between 0 and 1 that rise"),
         });
     }
     if levels.len() > usize::from(u8::MAX) {
-        return Err(Error::Value {
+        return Err(Error::Parameter {
             place: Place::frame("alert_levels"),
             problem: format!("{} levels, of which there can be 255", levels.len()),
         });

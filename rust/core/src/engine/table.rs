@@ -84,7 +84,7 @@ impl LiveTable {
         (live.ready[0], live.ready[rows.doubt()]) = (true, true);
         for asset in 0..assets {
             live.rules.cash_rows[asset + 1] = rows.cash_in_net(asset);
-            live.set_home(asset, model, market);
+            live.follow_asset(asset, model, market);
         }
         live
     }
@@ -218,13 +218,23 @@ impl LiveTable {
     /// If something that had a price has none.
     pub(crate) fn tick_index(&mut self, slot: usize, model: &CrossMargin, market: &Market) {
         if slot < self.rules.uncounted_gain.len() - 1 {
-            self.set_home(slot, model, market);
-            for row in self.rows.of_asset(slot) {
-                self.remake_row(row, model, market);
-            }
+            self.follow_asset(slot, model, market);
         }
         for at in 0..self.follow[slot].len() {
             self.remake(self.follow[slot][at] as usize, model, market);
+        }
+    }
+
+    /// Makes all that an asset can be, held or owed, netted or not: a fill may turn one into the other, and whose does is
+    /// not prepared for it. Where there is no price yet, nobody has any of it.
+    fn follow_asset(&mut self, asset: usize, model: &CrossMargin, market: &Market) {
+        self.set_home(asset, model, market);
+        for row in self.rows.of_asset(asset) {
+            let made = self.make(row, model, market);
+            assert!(
+                made.is_ok() || !self.ready[row],
+                "what had a price keeps one"
+            );
         }
     }
 

@@ -30,7 +30,7 @@ struct ChangedBlock {
     before: LedgerBlock,
     venue: VenueMoves,
     interest: Vec<i128>,
-    /// Accounts that hold what they did not hold before.
+    /// Accounts that may be read as legs of which nobody made sure that they have rows.
     fresh: Vec<u32>,
     /// Orders that are open no more.
     gone: Vec<u64>,
@@ -49,7 +49,7 @@ impl Changed {
         self.blocks.iter().flat_map(of).collect()
     }
 
-    /// Accounts that hold an instrument, or a side of one, that they did not hold before.
+    /// Accounts that hold an instrument, a side of one, or cash that they did not hold before, or have fewer orders.
     pub(crate) fn fresh(&self) -> impl Iterator<Item = u32> {
         let of = |block: &ChangedBlock| {
             let first = (block.number * BLOCK) as u32;
@@ -201,7 +201,11 @@ impl ChangedBlock {
                     .position(position.instrument)
                     .is_some_and(|held| held.quantity.signum() == position.quantity.signum())
             };
-            if !after.positions.iter().all(is_held) {
+            // An account without orders is charged by other rows than one with some.
+            let is_fresh = !after.positions.iter().all(is_held)
+                || after.cash.len() > before.cash.len()
+                || after.orders.len() < before.orders.len();
+            if is_fresh {
                 self.fresh.push(slot as u32);
             }
             let gone = before.orders.iter().map(|order| order.id);
