@@ -1,6 +1,7 @@
 //! May these orders go in? Many at once, each on its own, on all threads.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,14 @@ impl FirstError {
     }
 }
 
+/// A row that is to be checked again.
+#[derive(Clone, Copy)]
+struct Lacking {
+    row: usize,
+    /// Whether the table lacks something for it, or only for another order in the same instrument.
+    is_sure: bool,
+}
+
 impl Engine {
     /// Checks so many orders, each on its own: what [`Engine::check_order`] says of each. `read` adds rows to a list:
     /// accounts and what is ordered, up to the first that is wrong; threads call it at the same time.
@@ -73,9 +82,11 @@ impl Engine {
         while !lacking.is_empty() {
             // What some rows need of an instrument is made once, and then they are checked again.
             let mut made = HashSet::new();
-            let mut orders = Vec::with_capacity(lacking.len());
-            read(self, &lacking, &mut orders)?;
-            for (&row, (account, order)) in lacking.iter().zip(orders) {
+            let sure = lacking.iter().filter(|lacking| lacking.is_sure);
+            let sure: Vec<usize> = sure.map(|lacking| lacking.row).collect();
+            let mut orders = Vec::with_capacity(sure.len());
+            read(self, &sure, &mut orders)?;
+            for (&row, (account, order)) in sure.iter().zip(orders) {
                 if made.insert(order.instrument)
                     && let Err(problem) = self.make_rows(account, order, None)
                 {
@@ -83,7 +94,7 @@ impl Engine {
                 }
             }
             let end = error.row().unwrap_or(count);
-            let rows = std::mem::take(&mut lacking);
+            let rows: Vec<usize> = lacking.iter().map(|lacking| lacking.row).collect();
             let rows = &rows[..rows.partition_point(|&row| row < end)];
             let mut again = vec![None; rows.len()];
             lacking = self.check_rows(|at| rows[at], &read, &mut again, &error, &mut *stop)?;
@@ -100,7 +111,7 @@ impl Engine {
         }
     }
 
-    /// Checks some rows on all threads; returns those that the table lacks something for, ascending.
+    /// Checks some rows on all threads; returns those to check again when the table has what it lacks, ascending.
     fn check_rows(
         &self,
         row: impl Fn(usize) -> usize + Sync,
@@ -108,8 +119,11 @@ impl Engine {
         checks: &mut [Option<OrderCheck>],
         error: &FirstError,
         stop: Stop<'_>,
-    ) -> Result<Vec<usize>> {
+    ) -> Result<Vec<Lacking>> {
         let lacking = Mutex::new(Vec::new());
+        // Finding that something is lacking takes long, so it is found once for each instrument, not for each order.
+        let instruments = self.universe().specs().len();
+        let is_lacking: Vec<AtomicBool> = (0..instruments).map(|_| false.into()).collect();
         let check = |(chunk, checks): (usize, &mut [Option<OrderCheck>])| {
             let start = chunk * CHUNK;
             if error.row().is_some_and(|first| first < row(start)) {
@@ -121,6 +135,7 @@ impl Engine {
                 error.note(rows[orders.len()], problem);
             }
             let (desk, mut checking) = (self.desk(), Checking::default());
+            let mut again = Vec::new();
             for (at, (&(account, order), check)) in orders.iter().zip(checks).enumerate() {
                 for (ahead, is_near) in [(2 * AHEAD, false), (AHEAD, true)] {
                     if let Some((account, _)) = orders.get(at + ahead) {
@@ -128,20 +143,37 @@ impl Engine {
                     }
                 }
                 let row = rows[at];
-                match desk.check(account, order, None, &mut checking) {
+                let mut is_sure = false;
+                let checked = match desk.check_plain(account, order, &mut checking) {
+                    Ok(None) if !is_lacking[order.instrument as usize].load(Ordering::Relaxed) => {
+                        is_sure = true;
+                        desk.check_any(account, order, None, &mut checking)
+                    }
+                    checked => checked,
+                };
+                match checked {
                     Ok(Some(checked)) => *check = Some(checked),
-                    Ok(None) => lacking
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(row),
-                    Err(problem) => return error.note(row, problem.in_row("orders", row)),
+                    Ok(None) => {
+                        is_lacking[order.instrument as usize].store(true, Ordering::Relaxed);
+                        again.push(Lacking { row, is_sure });
+                    }
+                    Err(problem) => {
+                        error.note(row, problem.in_row("orders", row));
+                        break;
+                    }
                 }
+            }
+            if !again.is_empty() {
+                lacking
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .append(&mut again);
             }
         };
         let chunks = checks.chunks_mut(CHUNK).enumerate();
         pool::for_each(chunks, check, stop)?;
         let mut lacking = lacking.into_inner().unwrap_or_else(PoisonError::into_inner);
-        lacking.sort_unstable();
+        lacking.sort_unstable_by_key(|lacking| lacking.row);
         Ok(lacking)
     }
 

@@ -59,21 +59,53 @@ impl Desk<'_> {
         instead: Option<u64>,
         checking: &mut Checking,
     ) -> Result<Option<OrderCheck>> {
+        if instead.is_none()
+            && let Some(checked) = self.check_plain(account, order, checking)?
+        {
+            return Ok(Some(checked));
+        }
+        self.check_any(account, order, instead, checking)
+    }
+
+    /// Says whether an order may rest, if it is as nearly all are: by a plain account, with no limit near, and the table has
+    /// what it takes.
+    ///
+    /// # Errors
+    /// As [`Engine::check_order`], as far as the order's terms are wrong.
+    pub(super) fn check_plain(
+        &self,
+        account: u32,
+        order: NewOrder,
+        checking: &mut Checking,
+    ) -> Result<Option<OrderCheck>> {
         let universe = self.judging.accounts.universe();
         check_terms(universe, order.instrument, order.quantity, order.price)?;
         let instrument = order.instrument as usize;
         let limited = self.limits.position[instrument].is_some()
             || self.limits.open_interest[instrument].is_some();
-        // Nearly all orders are by plain accounts, and no limit is near.
-        if instead.is_none()
-            && !limited
-            && !order.reduce_only
-            && !self.settled[instrument]
-            && let Some((legs, inputs, table)) = self.watcher.plain(&self.judging, account)
-            && let Some(verdict) = checking.with_order.judge(inputs, legs, order, table)
-        {
-            return Ok(Some(OrderCheck::of(None, order, &verdict)));
+        if limited || order.reduce_only || self.settled[instrument] {
+            return Ok(None);
         }
+        let plain = self.watcher.plain(&self.judging, account);
+        let verdict = plain.and_then(|(legs, inputs, table)| {
+            checking.with_order.judge(inputs, legs, order, table)
+        });
+        Ok(verdict.map(|verdict| OrderCheck::of(None, order, &verdict)))
+    }
+
+    /// The same of any order.
+    ///
+    /// # Errors
+    /// As [`Engine::check_order`].
+    pub(super) fn check_any(
+        &self,
+        account: u32,
+        order: NewOrder,
+        instead: Option<u64>,
+        checking: &mut Checking,
+    ) -> Result<Option<OrderCheck>> {
+        let universe = self.judging.accounts.universe();
+        check_terms(universe, order.instrument, order.quantity, order.price)?;
         let Checking {
             reading,
             account: holder,
