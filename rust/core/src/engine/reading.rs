@@ -201,7 +201,7 @@ impl Reading {
         (self.block, self.account) = (block, account);
     }
 
-    /// Judges an account whose pool was read last.
+    /// Judges an account whose pool was read last, for what was started.
     fn judge_read(
         &mut self,
         inputs: Inputs<'_>,
@@ -210,26 +210,30 @@ impl Reading {
         judged: &mut Judged,
     ) {
         let number = inputs.number as u32;
-        judged.start(number);
         judged.is_late = !table.is_ready(&self.units, inputs.model);
         let (verdict, bound) = self.unit(inputs, read, table, None);
         judged.verdicts.push(verdict);
-        judged.legs = match self.plain_home(read.holdings) {
-            None => Legs::NotPlain,
-            Some(home) => {
-                judged.rows.clone_from(&self.rows);
-                judged.quantities.clone_from(&self.quantities);
-                Legs::Plain(home)
-            }
-        };
-        let before = watched.kept.get(number).watches;
-        self.watch(inputs, table, before, (&verdict, bound));
-        judged.watches.extend_from_slice(self.boxes.watches());
+        if judged.is_armed {
+            judged.legs = match self.plain_home(read.holdings) {
+                None => Legs::NotPlain,
+                Some(home) => {
+                    judged.rows.clone_from(&self.rows);
+                    judged.quantities.clone_from(&self.quantities);
+                    Legs::Plain(home)
+                }
+            };
+            let before = watched.kept.get(number).watches;
+            self.watch(inputs, table, before, (&verdict, bound));
+            judged.watches.extend_from_slice(self.boxes.watches());
+        }
         for position in read.isolated() {
             self.read_position(inputs, read, position);
             judged.is_late |= !table.is_ready(&self.units, inputs.model);
             let (verdict, bound) = self.unit(inputs, read, table, Some(position));
             judged.verdicts.push(verdict);
+            if !judged.is_armed {
+                continue;
+            }
             let instrument = read.holdings.instrument[position];
             let subject = watched.alone.find(number, instrument);
             let before = subject.map_or(&[][..], |subject| watched.kept.get(subject).watches);
@@ -283,7 +287,6 @@ impl Reading {
         table: &LiveTable,
         judged: &mut Judged,
     ) {
-        judged.start(inputs.number as u32);
         let sums = contract_unit(
             Simd::current(),
             legs,
@@ -293,10 +296,12 @@ impl Reading {
         let (verdict, bound) = decided(sums, legs.rows.is_empty(), || {
             exactly_as_booked(inputs, None)
         });
-        let add = |boxes: &mut Boxes| boxes.unit(inputs, legs, table);
-        self.find_box((&verdict, bound), table, before, add);
         judged.verdicts.push(verdict);
-        judged.watches.extend_from_slice(self.boxes.watches());
+        if judged.is_armed {
+            let add = |boxes: &mut Boxes| boxes.unit(inputs, legs, table);
+            self.find_box((&verdict, bound), table, before, add);
+            judged.watches.extend_from_slice(self.boxes.watches());
+        }
     }
 
     /// Reads an account if the table has all that it needs; its pool is then what was read last.

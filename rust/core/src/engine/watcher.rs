@@ -39,6 +39,8 @@ struct Wake {
     levels: Levels,
     alone: Alone,
     woken: Vec<Subject>,
+    /// Accounts whose box was left and that have no other yet: they are judged on every tick.
+    unarmed: Vec<u32>,
     judged: Judged,
     /// Of many that are judged on all threads.
     many: Vec<Judged>,
@@ -191,6 +193,7 @@ impl Watcher {
             alone: &wake.alone,
         };
         let (table, judged) = (&wake.table, &mut wake.judged);
+        judged.start(number, true);
         wake.reading
             .judge_prepared(inputs, account, (table, watched), judged);
         let judged = std::mem::take(&mut wake.judged);
@@ -213,7 +216,7 @@ impl Watcher {
             return self.judge_touched(judging, numbers, changes);
         };
         let standing = &mut self.standing;
-        wake.judge_many(judging, model, numbers, true, |judged| {
+        wake.judge_many(judging, model, (numbers, How::CHANGED), &mut |judged| {
             standing.note(judged.number, &judged.verdicts, changes);
         });
         Ok(())
@@ -273,12 +276,18 @@ impl Watcher {
         for subject in &mut woken {
             *subject = wake.alone.account(*subject);
         }
+        woken.append(&mut wake.unarmed);
         woken.sort_unstable();
         woken.dedup();
         let standing = &mut self.standing;
-        wake.judge_many(judging, model, &woken, false, |judged| {
+        let mut note = |judged: &Judged| {
             standing.note(judged.number, &judged.verdicts, changes);
-        });
+        };
+        // To find a new box takes ten times as long as to judge: where prices jump, few get one at a time.
+        let armed = ARMED_AT_ONCE.max(woken.len() / 16).min(woken.len());
+        let (armed, unarmed) = woken.split_at(armed);
+        wake.judge_many(judging, model, (armed, How::KEPT), &mut note);
+        wake.judge_many(judging, model, (unarmed, How::UNARMED), &mut note);
         let count = woken.len();
         wake.woken = woken;
         Ok(Some(count))
@@ -350,6 +359,7 @@ impl Wake {
             levels,
             alone,
             woken: Vec::new(),
+            unarmed: Vec::new(),
             judged: Judged::default(),
             many: Vec::new(),
         })
@@ -361,14 +371,13 @@ impl Wake {
         self.levels.cross(variable, now, &mut self.woken);
     }
 
-    /// Judges accounts of the ledger and watches their prices anew; legs that are kept serve, unless accounts changed.
+    /// Judges accounts of the ledger, and watches their prices anew.
     fn judge_many(
         &mut self,
         judging: Judging<'_>,
         model: &CrossMargin,
-        numbers: &[u32],
-        changed: bool,
-        mut note: impl FnMut(&Judged),
+        (numbers, how): (&[u32], How),
+        note: &mut impl FnMut(&Judged),
     ) {
         if numbers.len() < FEW {
             let (mut reading, mut judged) = (
@@ -376,9 +385,9 @@ impl Wake {
                 std::mem::take(&mut self.judged),
             );
             for (at, &number) in numbers.iter().enumerate() {
-                self.fetch(judging, numbers, at, changed);
+                self.fetch(judging, numbers, at, how);
                 let inputs = judging.inputs(model, number as usize);
-                self.judge_one(&mut reading, inputs, changed, &mut judged);
+                self.judge_one(&mut reading, inputs, how, &mut judged);
                 self.judge_late(&mut reading, inputs, &mut judged);
                 self.keep(&judged);
                 note(&judged);
@@ -394,9 +403,9 @@ impl Wake {
             let work = |(numbers, many): (&[u32], &mut [Judged])| {
                 let mut reading = Reading::new(&self.alerts);
                 for (at, (&number, judged)) in numbers.iter().zip(many).enumerate() {
-                    self.fetch(judging, numbers, at, changed);
+                    self.fetch(judging, numbers, at, how);
                     let inputs = judging.inputs(model, number as usize);
-                    self.judge_one(&mut reading, inputs, changed, judged);
+                    self.judge_one(&mut reading, inputs, how, judged);
                 }
             };
             pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
@@ -413,32 +422,27 @@ impl Wake {
     }
 
     /// Asks for what will be judged soon.
-    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, changed: bool) {
+    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, how: How) {
         let kept = self.levels.kept();
         if let Some(&number) = numbers.get(at + 2 * AHEAD) {
             kept.fetch_place(number);
-            if changed {
+            if how.changed {
                 judging.accounts.fetch_place(number as usize);
             }
         }
         if let Some(&number) = numbers.get(at + AHEAD) {
             kept.fetch(number);
-            if changed {
+            if how.changed {
                 judging.accounts.fetch(number as usize);
             }
         }
     }
 
-    fn judge_one(
-        &self,
-        reading: &mut Reading,
-        inputs: Inputs<'_>,
-        changed: bool,
-        judged: &mut Judged,
-    ) {
+    fn judge_one(&self, reading: &mut Reading, inputs: Inputs<'_>, how: How, judged: &mut Judged) {
         let kept = self.levels.kept();
         let piece = kept.get(inputs.number as u32);
-        if let Some(legs) = piece.legs.filter(|_| !changed) {
+        judged.start(inputs.number as u32, how.armed);
+        if let Some(legs) = piece.legs.filter(|_| !how.changed) {
             reading.judge_plain(inputs, (legs, piece.watches), &self.table, judged);
             return;
         }
@@ -453,6 +457,7 @@ impl Wake {
         }
         let prepared = reading.prepare(inputs, &inputs.account(), &mut self.table);
         prepared.expect("what is new was prepared before");
+        judged.start(judged.number, judged.is_armed);
         let kept = self.levels.kept();
         let alone = &self.alone;
         reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
@@ -460,6 +465,10 @@ impl Wake {
 
     /// Watches what is to be watched from now on.
     fn keep(&mut self, judged: &Judged) {
+        if !judged.is_armed {
+            self.unarmed.push(judged.number);
+            return;
+        }
         judged.keep_legs(self.levels.kept_mut());
         self.levels.set(judged.number, &judged.watches);
         for (instrument, watches) in &judged.alone {
@@ -468,6 +477,33 @@ impl Wake {
         }
     }
 }
+
+/// How accounts are judged.
+#[derive(Clone, Copy)]
+struct How {
+    /// Whether they changed, so that legs that are kept do not serve.
+    changed: bool,
+    /// Whether their prices are watched anew.
+    armed: bool,
+}
+
+impl How {
+    const KEPT: Self = Self {
+        changed: false,
+        armed: true,
+    };
+    const CHANGED: Self = Self {
+        changed: true,
+        armed: true,
+    };
+    const UNARMED: Self = Self {
+        changed: false,
+        armed: false,
+    };
+}
+
+/// Of those that a tick wakes so many get a new box, or a sixteenth of them.
+const ARMED_AT_ONCE: usize = 1024;
 
 /// Fewer accounts are judged by the calling thread alone; so many are a task.
 const FEW: usize = 512;
