@@ -223,7 +223,7 @@ def test_reports_are_of_one_moment_while_another_thread_goes_on() -> None:
     """Every trade moves money between two accounts and both prices together: no report may see half of it."""
     accounts = [f"account {number}" for number in range(6000)]
     engine = small_engine(
-        balances=[(account, "USD", 1000) for account in accounts],
+        balances=[(account, "USD", 1_000_000) for account in accounts],
         positions=[(account, "PERP", (-1) ** number, 100) for number, account in enumerate(accounts)],
         accounts=accounts,
     )
@@ -244,7 +244,7 @@ def test_reports_are_of_one_moment_while_another_thread_goes_on() -> None:
         for _ in range(200):
             report = engine.report()
             # Longs and shorts add up to nothing, at one price.
-            assert sum(report.equity.tolist()) == pytest.approx(1000 * len(accounts), abs=1e-5)
+            assert sum(report.equity.tolist()) == pytest.approx(1_000_000 * len(accounts), abs=1e-5)
             market = engine.market
             assert market.mark_price[0] - 100 == -market.mark_price[4]
             seen.add(float(market.mark_price[0]))

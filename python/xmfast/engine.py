@@ -115,7 +115,11 @@ class Engine(_core.Engine):
     def check_orders(
         self, account: Any, instrument: Any, quantity: Any, price: Any, reduce_only: Any = None
     ) -> dict[str, NDArray[Any]]:
-        """Check many orders, each on its own; return arrays accepted, reason, initial_margin, free_collateral."""
+        """Check many orders, each on its own; return arrays accepted, reason, initial_margin, free_collateral.
+
+        All threads work, with the interpreter free; columns are read where they lie, so do not write to them meanwhile.
+        Of several rows that are wrong the error names the first.
+        """
         columns = {"account": account, "instrument": instrument, "quantity": quantity, "price": price}
         frame = columns if reduce_only is None else {**columns, "reduce_only": reduce_only}
         reason, margin, free = self._check_orders(read_frame("orders", frame))
