@@ -89,6 +89,16 @@ def test_what_is_held_must_fit_the_ledger() -> None:
     )
 
 
+@pytest.mark.parametrize("bad", ["USD", 5, [["USD"]]])
+def test_ids_are_named_one_by_one(bad: Any) -> None:
+    refused(open_with(borrowable=bad), xm.ParameterError, "borrowable", repr(bad))
+
+
+@pytest.mark.parametrize("name", ["position_limit", "open_interest_limit"])
+def test_limits_are_given_by_instrument(name: str) -> None:
+    refused(open_with(**{name: 5}), xm.ParameterError, name, "BTC-PERP", "5")
+
+
 @pytest.mark.parametrize("bad", [[1.0], [0.8, 0.0], [-0.5], [NAN], [2.0, 0.9], [INF]])
 def test_alert_levels_lie_between_0_and_1(bad: list[float]) -> None:
     refused(open_with(alert_levels=bad), xm.ParameterError, "alert_levels")

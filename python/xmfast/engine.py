@@ -101,8 +101,8 @@ class Engine(_core.Engine):
         said = {
             "decimals": _decimals(decimals, assets),
             "borrowable": [asset in allowed for asset in assets],
-            "position_limit": dict(position_limit or {}),
-            "open_interest_limit": dict(open_interest_limit or {}),
+            "position_limit": _limit("position_limit", position_limit),
+            "open_interest_limit": _limit("open_interest_limit", open_interest_limit),
             "withdrawable_gain_share": share,
             "alert_levels": sorted({one_number("alert_levels", level) for level in alert_levels}),
         }
@@ -355,8 +355,8 @@ class Engine(_core.Engine):
         said = {
             "decimals": scales[len(known) :],
             "borrowable": [asset in allowed for asset in assets[len(known) :]],
-            "position_limit": dict(position_limit or {}),
-            "open_interest_limit": dict(open_interest_limit or {}),
+            "position_limit": _limit("position_limit", position_limit),
+            "open_interest_limit": _limit("open_interest_limit", open_interest_limit),
         }
         prices = None if market is None else core_market(market)
         return self._add_instruments(core, model, prices, said)
@@ -479,6 +479,10 @@ def _by_id(what: str, said: Any, example: str) -> Mapping[Any, Any]:
     return said
 
 
+def _limit(what: str, said: Mapping[Any, Number] | None) -> dict[Any, Number]:
+    return {} if said is None else dict(_by_id(what, said, "{'BTC-PERP': contracts, ...}"))
+
+
 def _decimals(said: int | Mapping[Any, int], assets: list[Id], known: Sequence[Id] = ()) -> list[int]:
     by_asset = said if isinstance(said, Mapping) else {}
     _assets("decimals", by_asset, assets, known)
@@ -491,7 +495,12 @@ def _decimals(said: int | Mapping[Any, int], assets: list[Id], known: Sequence[I
 
 def _assets(what: str, said: Iterable[Id], assets: list[Id], known: Sequence[Id] = ()) -> set[Id]:
     """Return the assets that are named, or say which is none, or which has been there before."""
-    named = set(said)
+    if isinstance(said, str) or not isinstance(said, Iterable):
+        raise ParameterError(f"{what}: ids of assets are needed, ['USD', ...], not {said!r}")
+    try:
+        named = set(said)
+    except TypeError as error:
+        raise ParameterError(f"{what}: ids of assets are needed, ['USD', ...], not {said!r}") from error
     for name in named:
         if name in known:
             raise ParameterError(f"{what}: asset {name!r} is not new; it stays as it is")

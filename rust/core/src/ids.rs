@@ -4,7 +4,8 @@ use std::fmt;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+
+use crate::kernel::fetch;
 
 /// An id as the user knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,69 @@ impl fmt::Display for Id<'_> {
 #[derive(Clone, Debug)]
 pub struct Ids {
     keys: Keys,
-    table: HashTable<u32>,
+    slots: Slots,
     hasher: RandomState,
+    /// Whether they are integers, each by 1 larger than the one before.
+    count_up: bool,
+}
+
+/// Where the number of an id stands, by the upper half of the id's hash: at the place that it says, or after it.
+///
+/// The hash is kept with the number, so that growing reads no ids, and finding reads one.
+#[derive(Clone, Debug, Default)]
+struct Slots {
+    /// Hashes above, numbers increased by 1 below; 0 where none stands. A power of two of them.
+    slots: Vec<u64>,
+    used: usize,
+}
+
+impl Slots {
+    fn place(&self, hash: u32) -> usize {
+        ((u64::from(hash) * self.slots.len() as u64) >> 32) as usize
+    }
+
+    fn fetch(&self, hash: u32) {
+        if let Some(slot) = self.slots.get(self.place(hash)) {
+            fetch(slot);
+        }
+    }
+
+    /// The first number with this hash that is the one.
+    #[inline]
+    fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut at = self.place(hash);
+        loop {
+            let slot = *self.slots.get(at)?;
+            if slot == 0 {
+                return None;
+            }
+            if (slot >> 32) as u32 == hash && is_it(slot as u32 - 1) {
+                return Some(slot as u32 - 1);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    fn insert(&mut self, hash: u32, code: u32) {
+        if 4 * (self.used + 1) > 3 * self.slots.len() {
+            let larger = vec![0; (2 * self.slots.len()).max(8)];
+            for slot in std::mem::replace(&mut self.slots, larger) {
+                if slot != 0 {
+                    self.put(slot);
+                }
+            }
+        }
+        self.used += 1;
+        self.put(u64::from(hash) << 32 | u64::from(code + 1));
+    }
+
+    fn put(&mut self, slot: u64) {
+        let mut at = self.place((slot >> 32) as u32);
+        while self.slots[at] != 0 {
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        self.slots[at] = slot;
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -45,27 +107,36 @@ fn text<'a>(arena: &'a str, ends: &[usize], code: usize) -> &'a str {
     &arena[start..ends[code]]
 }
 
+fn upper(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+fn next_code(len: usize) -> u32 {
+    let code = u32::try_from(len).ok().filter(|&code| code < u32::MAX);
+    code.expect("more than 4 billion ids")
+}
+
 impl Ids {
     /// No ids yet; integers will follow.
     #[must_use]
     pub fn ints() -> Self {
-        Self {
-            keys: Keys::Int(Vec::new()),
-            table: HashTable::new(),
-            hasher: RandomState::default(),
-        }
+        Self::of(Keys::Int(Vec::new()))
     }
 
     /// No ids yet; strings will follow.
     #[must_use]
     pub fn texts() -> Self {
-        let keys = Keys::Text {
+        Self::of(Keys::Text {
             arena: String::new(),
             ends: Vec::new(),
-        };
+        })
+    }
+
+    fn of(keys: Keys) -> Self {
         Self {
+            count_up: matches!(keys, Keys::Int(_)),
             keys,
-            table: HashTable::new(),
+            slots: Slots::default(),
             hasher: RandomState::default(),
         }
     }
@@ -108,21 +179,16 @@ impl Ids {
         let Keys::Int(keys) = &mut self.keys else {
             panic!("an integer among string ids")
         };
-        let hasher = &self.hasher;
-        let entry = self.table.entry(
-            hasher.hash_one(id),
-            |&code| keys[code as usize] == id,
-            |&code| hasher.hash_one(keys[code as usize]),
-        );
-        match entry {
-            hashbrown::hash_table::Entry::Occupied(entry) => *entry.get(),
-            hashbrown::hash_table::Entry::Vacant(entry) => {
-                let code = u32::try_from(keys.len()).expect("more than 4 billion ids");
-                entry.insert(code);
-                keys.push(id);
-                code
-            }
-        }
+        let hash = upper(self.hasher.hash_one(id));
+        let known = self.slots.find(hash, |code| keys[code as usize] == id);
+        known.unwrap_or_else(|| {
+            let code = next_code(keys.len());
+            let counted = |first: &i64| first.checked_add(i64::from(code));
+            self.count_up &= keys.first().is_none_or(|first| counted(first) == Some(id));
+            self.slots.insert(hash, code);
+            keys.push(id);
+            code
+        })
     }
 
     /// Number of a string id, which is added if new.
@@ -133,44 +199,81 @@ impl Ids {
         let Keys::Text { arena, ends } = &mut self.keys else {
             panic!("a string among integer ids")
         };
-        let hasher = &self.hasher;
-        let entry = self.table.entry(
-            hasher.hash_one(id),
-            |&code| text(arena, ends, code as usize) == id,
-            |&code| hasher.hash_one(text(arena, ends, code as usize)),
-        );
-        match entry {
-            hashbrown::hash_table::Entry::Occupied(entry) => *entry.get(),
-            hashbrown::hash_table::Entry::Vacant(entry) => {
-                let code = u32::try_from(ends.len()).expect("more than 4 billion ids");
-                entry.insert(code);
-                arena.push_str(id);
-                ends.push(arena.len());
-                code
-            }
-        }
+        let hash = upper(self.hasher.hash_one(id));
+        let is_it = |code: u32| text(arena, ends, code as usize) == id;
+        let known = self.slots.find(hash, is_it);
+        known.unwrap_or_else(|| {
+            let code = next_code(ends.len());
+            self.slots.insert(hash, code);
+            arena.push_str(id);
+            ends.push(arena.len());
+            code
+        })
     }
 
     /// Number of an id, if it is known.
     #[must_use]
     pub fn find(&self, id: Id<'_>) -> Option<u32> {
+        if let (true, Keys::Int(keys), Id::Int(id)) = (self.count_up, &self.keys, id) {
+            let counted = id.checked_sub(*keys.first()?)?;
+            let code = usize::try_from(counted).ok()?;
+            return (code < keys.len()).then_some(code as u32);
+        }
+        self.find_hashed(self.hash(id), id)
+    }
+
+    /// Numbers of many ids, as far as they are known. Memory is asked for ahead, so that misses are waited for together.
+    pub fn find_many(&self, ids: &[Id<'_>], found: &mut Vec<Option<u32>>) {
+        found.clear();
+        if self.count_up {
+            return found.extend(ids.iter().map(|&id| self.find(id)));
+        }
+        let hashed = |&id: &Id<'_>| {
+            let hash = self.hash(id);
+            self.slots.fetch(hash);
+            hash
+        };
+        let hashes: Vec<u32> = ids.iter().map(hashed).collect();
+        // The first number with the same hash is nearly always the one.
+        let number = |&hash: &u32| {
+            let code = self.slots.find(hash, |_| true);
+            match (&self.keys, code.map(|code| code as usize)) {
+                (_, None) => (),
+                (Keys::Int(keys), Some(code)) => fetch(&keys[code]),
+                (Keys::Text { ends, .. }, Some(code)) => fetch(&ends[code]),
+            }
+            code
+        };
+        found.extend(hashes.iter().map(number));
+        if let Keys::Text { arena, ends } = &self.keys {
+            for code in found.iter().flatten() {
+                if let Some(last) = ends[*code as usize].checked_sub(1) {
+                    fetch(&arena.as_bytes()[last]);
+                }
+            }
+        }
+        for ((&id, &hash), found) in ids.iter().zip(&hashes).zip(found) {
+            *found = self.find_hashed(hash, id);
+        }
+    }
+
+    fn hash(&self, id: Id<'_>) -> u32 {
+        upper(match id {
+            Id::Int(id) => self.hasher.hash_one(id),
+            Id::Text(id) => self.hasher.hash_one(id),
+        })
+    }
+
+    #[inline]
+    fn find_hashed(&self, hash: u32, id: Id<'_>) -> Option<u32> {
         match (&self.keys, id) {
             (Keys::Int(keys), Id::Int(id)) => {
-                // Ids often count up from the first one; then nothing but the id itself is looked at.
-                let counted = id.wrapping_sub(keys.first().copied()?);
-                if keys.get(counted as usize) == Some(&id) {
-                    return Some(counted as u32);
-                }
-                self.table
-                    .find(self.hasher.hash_one(id), |&code| keys[code as usize] == id)
-                    .copied()
+                self.slots.find(hash, |code| keys[code as usize] == id)
             }
-            (Keys::Text { arena, ends }, Id::Text(id)) => self
-                .table
-                .find(self.hasher.hash_one(id), |&code| {
-                    text(arena, ends, code as usize) == id
-                })
-                .copied(),
+            (Keys::Text { arena, ends }, Id::Text(id)) => {
+                let is_it = |code: u32| text(arena, ends, code as usize) == id;
+                self.slots.find(hash, is_it)
+            }
             _ => None,
         }
     }
@@ -236,7 +339,7 @@ impl Ids {
             Keys::Int(keys) => keys.capacity() * size_of::<i64>(),
             Keys::Text { arena, ends } => arena.capacity() + ends.capacity() * size_of::<usize>(),
         };
-        keys + self.table.allocation_size()
+        keys + self.slots.slots.capacity() * size_of::<u64>()
     }
 }
 
@@ -338,6 +441,42 @@ mod tests {
         ] {
             assert_eq!(column.ids.find(Id::Int(id)), code);
         }
+    }
+
+    #[test]
+    fn many_are_found_as_each_is() {
+        let counted: IdColumn = (-5..3_000).collect();
+        let scattered: IdColumn = (0..3_000)
+            .map(|id: i64| id * id * 77 % 100_003 - 9)
+            .collect();
+        let names: Vec<String> = (0..3_000).map(|id| format!("{}", id % 2_000)).collect();
+        let texts: IdColumn = names.iter().map(String::as_str).chain([""]).collect();
+        let ints = (-20..4_000).chain([i64::MIN, i64::MAX]).map(Id::Int);
+        let ids: Vec<Id<'_>> = ints
+            .chain(texts.ids.iter())
+            .chain([Id::Text("?")])
+            .collect();
+        let mut found = Vec::new();
+        for known in [
+            &counted.ids,
+            &scattered.ids,
+            &texts.ids,
+            &Ids::ints(),
+            &Ids::texts(),
+        ] {
+            known.find_many(&ids, &mut found);
+            for (&id, &found) in ids.iter().zip(&found) {
+                assert_eq!(
+                    found,
+                    known
+                        .iter()
+                        .position(|other| other == id)
+                        .map(|code| code as u32)
+                );
+                assert_eq!(found, known.find(id));
+            }
+        }
+        assert!(counted.ids.count_up && !scattered.ids.count_up);
     }
 
     #[test]

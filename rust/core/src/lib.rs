@@ -67,7 +67,7 @@ pub use buffer::ResultRows;
 pub use contract::contract_table;
 pub use engine::{
     AccountId, Accrual, Applied, Engine, Event, Extension, Fill, Latency, Limits, MarginModel,
-    Metrics, NewOrder, OrderCheck, Payment, Price, Reason, Rejudged, Snapshot,
+    Metrics, NewOrder, OrderCheck, Payment, Price, ReadOrders, Reason, Rejudged, Snapshot,
 };
 pub use error::{Error, Place, Result};
 pub use explain::{About, ExplainedLine, Parts};

@@ -90,10 +90,12 @@ impl Engine {
         let orders = orders.rows();
         let columns = run(py, |stop| {
             let mut engine = self.held();
-            let order = |engine: &xmfast_core::Engine, row: usize| orders.order(engine, row);
+            let read = |engine: &xmfast_core::Engine, rows: &[usize], into: &mut Vec<_>| {
+                orders.read(engine, rows, into)
+            };
             Ok(columns_of(&engine.check_orders(
                 orders.len(),
-                order,
+                read,
                 stop,
             )?))
         })?;

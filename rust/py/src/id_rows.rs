@@ -9,7 +9,7 @@ use arrow_schema::DataType;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyList, PyString};
-use xmfast_core::{Error as CoreError, Id, IdColumn, Place};
+use xmfast_core::{Error as CoreError, Id, IdColumn, Ids, Place};
 
 use crate::error::Result;
 use crate::frame::{Frame, SIGNAL_ROWS, Source};
@@ -142,7 +142,47 @@ impl IdSource<'_> {
     }
 }
 
+/// A text of NumPy's, or what is no character in it.
+fn text_of(padded: &[u32]) -> std::result::Result<String, u32> {
+    let last = padded.iter().rposition(|&point| point != 0);
+    let points = padded[..last.map_or(0, |last| last + 1)].iter();
+    points
+        .map(|&point| char::from_u32(point).ok_or(point))
+        .collect()
+}
+
 impl IdRows<'_> {
+    /// Numbers of the ids in some rows, as far as they are known.
+    pub(crate) fn find(&self, known: &Ids, rows: &[usize]) -> Vec<Option<u32>> {
+        let mut found = Vec::with_capacity(rows.len());
+        if let Self::Points { points, width } = self {
+            let texts = rows
+                .iter()
+                .map(|row| text_of(&points[row * width..][..*width]));
+            let texts: Vec<Option<String>> = texts.map(std::result::Result::ok).collect();
+            let ids = texts
+                .iter()
+                .map(|text| Id::Text(text.as_deref().unwrap_or("")));
+            known.find_many(&ids.collect::<Vec<_>>(), &mut found);
+            for (found, text) in found.iter_mut().zip(texts) {
+                *found = found.filter(|_| text.is_some());
+            }
+            return found;
+        }
+        let id = |&row: &usize| match self {
+            Self::Ints(ints) => Id::Int(ints[row]),
+            Self::Texts(texts) => Id::Text(texts[row]),
+            Self::ArrowInts(array) => Id::Int(array.value(row)),
+            Self::ArrowTexts(array) => Id::Text(array.value(row)),
+            Self::ArrowLongTexts(array) => Id::Text(array.value(row)),
+            Self::ArrowViews(array) => Id::Text(array.value(row)),
+            Self::Numbered(column) => column.get(row),
+            Self::Points { .. } => unreachable!("read above"),
+        };
+        known.find_many(&rows.iter().map(id).collect::<Vec<_>>(), &mut found);
+        found
+    }
+
     /// Calls `f` with the id of a row.
     pub(crate) fn with<T>(
         &self,
@@ -159,16 +199,11 @@ impl IdRows<'_> {
             Self::ArrowViews(array) => f(Id::Text(array.value(row))),
             Self::Numbered(column) => f(column.get(row)),
             Self::Points { points, width } => {
-                let padded = &points[row * width..][..*width];
-                let last = padded.iter().rposition(|&point| point != 0);
-                let points = &padded[..last.map_or(0, |last| last + 1)];
-                let mut text = String::with_capacity(points.len());
-                for &point in points {
-                    text.push(char::from_u32(point).ok_or_else(|| CoreError::Column {
-                        place: place(),
-                        problem: format!("{point:#x} is no Unicode character"),
-                    })?);
-                }
+                let text = text_of(&points[row * width..][..*width]);
+                let text = text.map_err(|point| CoreError::Column {
+                    place: place(),
+                    problem: format!("{point:#x} is no Unicode character"),
+                })?;
                 f(Id::Text(&text))
             }
         }

@@ -58,16 +58,34 @@ impl OrderRows<'_> {
         self.prices.len()
     }
 
-    /// Account and order of a row.
-    pub(crate) fn order(
+    /// Adds accounts and orders of some rows, up to the first that is wrong.
+    pub(crate) fn read(
+        &self,
+        engine: &xmfast_core::Engine,
+        rows: &[usize],
+        orders: &mut Vec<(u32, NewOrder)>,
+    ) -> xmfast_core::Result<()> {
+        let accounts = self.accounts.find(engine.accounts(), rows);
+        for (&row, account) in rows.iter().zip(accounts) {
+            orders.push(self.order(engine, row, account)?);
+        }
+        Ok(())
+    }
+
+    /// Account and order of a row, where the account may have been found already.
+    fn order(
         &self,
         engine: &xmfast_core::Engine,
         row: usize,
+        account: Option<u32>,
     ) -> xmfast_core::Result<(u32, NewOrder)> {
         let place = |column: &'static str| move || Place::column("orders", column).row(row);
-        let account = self.accounts.with(row, place("account"), |id| {
-            engine.account_row_at(id, place("account"))
-        })?;
+        let account = match account {
+            Some(account) => account,
+            None => self.accounts.with(row, place("account"), |id| {
+                engine.account_row_at(id, place("account"))
+            })?,
+        };
         let instrument = self.instruments.with(row, place("instrument"), |id| {
             engine.universe().instrument_row(id, place("instrument"))
         })?;

@@ -21,6 +21,17 @@ const AHEAD: usize = 8;
 /// How often is asked whether to stop where one thread works.
 const POLL: Duration = Duration::from_millis(50);
 
+/// Reads rows of orders; see [`Engine::check_orders`].
+pub trait ReadOrders:
+    Fn(&Engine, &[usize], &mut Vec<(u32, NewOrder)>) -> Result<()> + Sync
+{
+}
+
+impl<F> ReadOrders for F where
+    F: Fn(&Engine, &[usize], &mut Vec<(u32, NewOrder)>) -> Result<()> + Sync
+{
+}
+
 /// The first row that cannot be checked, and why.
 #[derive(Default)]
 struct FirstError(Mutex<Option<(usize, Error)>>);
@@ -40,30 +51,31 @@ impl FirstError {
 }
 
 impl Engine {
-    /// Checks so many orders, each on its own: what [`Engine::check_order`] says of each. `order` reads a row: its
-    /// account and what is ordered; threads call it at the same time.
+    /// Checks so many orders, each on its own: what [`Engine::check_order`] says of each. `read` adds rows to a list:
+    /// accounts and what is ordered, up to the first that is wrong; threads call it at the same time.
     ///
     /// # Errors
-    /// What `order` says of a row; as [`Engine::check_order`], with the row. Of several, the first row's.
+    /// What `read` says of a row; as [`Engine::check_order`], with the row. Of several, the first row's.
     /// [`Error::Interrupted`].
     pub fn check_orders(
         &mut self,
         count: usize,
-        order: impl Fn(&Self, usize) -> Result<(u32, NewOrder)> + Sync,
+        read: impl ReadOrders,
         stop: Stop<'_>,
     ) -> Result<Vec<OrderCheck>> {
         let _state = FloatState::standard();
         if !self.has_levels() {
-            return self.check_one_by_one(count, order, stop);
+            return self.check_one_by_one(count, &read, stop);
         }
         let error = FirstError::default();
         let mut checks = vec![None; count];
-        let mut lacking = self.check_rows(|row| row, &order, &mut checks, &error, &mut *stop)?;
+        let mut lacking = self.check_rows(|row| row, &read, &mut checks, &error, &mut *stop)?;
         while !lacking.is_empty() {
             // What some rows need of an instrument is made once, and then they are checked again.
             let mut made = HashSet::new();
-            for &row in &lacking {
-                let (account, order) = order(self, row)?;
+            let mut orders = Vec::with_capacity(lacking.len());
+            read(self, &lacking, &mut orders)?;
+            for (&row, (account, order)) in lacking.iter().zip(orders) {
                 if made.insert(order.instrument)
                     && let Err(problem) = self.make_rows(account, order, None)
                 {
@@ -74,7 +86,7 @@ impl Engine {
             let rows = std::mem::take(&mut lacking);
             let rows = &rows[..rows.partition_point(|&row| row < end)];
             let mut again = vec![None; rows.len()];
-            lacking = self.check_rows(|at| rows[at], &order, &mut again, &error, &mut *stop)?;
+            lacking = self.check_rows(|at| rows[at], &read, &mut again, &error, &mut *stop)?;
             for (&row, check) in rows.iter().zip(again) {
                 checks[row] = check;
             }
@@ -92,7 +104,7 @@ impl Engine {
     fn check_rows(
         &self,
         row: impl Fn(usize) -> usize + Sync,
-        order: &(impl Fn(&Self, usize) -> Result<(u32, NewOrder)> + Sync),
+        read: &impl ReadOrders,
         checks: &mut [Option<OrderCheck>],
         error: &FirstError,
         stop: Stop<'_>,
@@ -103,15 +115,10 @@ impl Engine {
             if error.row().is_some_and(|first| first < row(start)) {
                 return;
             }
-            let mut orders = Vec::with_capacity(checks.len());
-            for at in start..start + checks.len() {
-                match order(self, row(at)) {
-                    Ok(order) => orders.push(order),
-                    Err(problem) => {
-                        error.note(row(at), problem);
-                        break;
-                    }
-                }
+            let rows: Vec<usize> = (start..start + checks.len()).map(&row).collect();
+            let mut orders = Vec::with_capacity(rows.len());
+            if let Err(problem) = read(self, &rows, &mut orders) {
+                error.note(rows[orders.len()], problem);
             }
             let (desk, mut checking) = (self.desk(), Checking::default());
             for (at, (&(account, order), check)) in orders.iter().zip(checks).enumerate() {
@@ -120,7 +127,7 @@ impl Engine {
                         self.fetch(*account, is_near);
                     }
                 }
-                let row = row(start + at);
+                let row = rows[at];
                 match desk.check(account, order, None, &mut checking) {
                     Ok(Some(checked)) => *check = Some(checked),
                     Ok(None) => lacking
@@ -142,10 +149,11 @@ impl Engine {
     fn check_one_by_one(
         &mut self,
         count: usize,
-        order: impl Fn(&Self, usize) -> Result<(u32, NewOrder)>,
+        read: &impl ReadOrders,
         stop: Stop<'_>,
     ) -> Result<Vec<OrderCheck>> {
         let mut polled = Instant::now();
+        let mut orders = Vec::with_capacity(1);
         let check = |row: usize| {
             if polled.elapsed() > POLL {
                 polled = Instant::now();
@@ -153,8 +161,9 @@ impl Engine {
                     return Err(Error::Interrupted);
                 }
             }
-            let (account, order) = order(self, row)?;
-            let checked = self.check_order(account, order, None);
+            orders.clear();
+            read(self, &[row], &mut orders)?;
+            let checked = self.check_order(orders[0].0, orders[0].1, None);
             checked.map_err(|error| error.in_row("orders", row))
         };
         (0..count).map(check).collect()

@@ -21,6 +21,8 @@ pub(crate) enum Legs {
 #[derive(Debug, Default)]
 pub(crate) struct Judged {
     pub(crate) number: u32,
+    /// Whether the table lacked a row: then it must be prepared and judged again.
+    pub(crate) is_late: bool,
     /// Of its pool, and of the positions that stand alone.
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) legs: Legs,
@@ -35,6 +37,7 @@ impl Judged {
     /// Begins anew.
     pub(crate) fn start(&mut self, number: u32) {
         self.number = number;
+        self.is_late = false;
         self.verdicts.clear();
         self.legs = Legs::AsKept;
         self.watches.clear();

@@ -32,6 +32,7 @@ mod watcher;
 mod with_order;
 
 pub use check::{OrderCheck, Reason};
+pub use check_many::ReadOrders;
 pub use event::{AccountId, Accrual, Event, Fill, NewOrder, Payment, Price, Rejudged};
 pub use extension::Extension;
 pub use metrics::{Latency, Metrics};

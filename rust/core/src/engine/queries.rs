@@ -11,7 +11,7 @@ use crate::book::Book;
 use crate::error::{Error, Place, Result};
 use crate::exact::Given;
 use crate::ids::{Id, Ids};
-use crate::ledger::{Account, Accounts, OpenOrder, Totals};
+use crate::ledger::{Account, Accounts, Cash, OpenOrder, Position, Totals};
 use crate::market::Market;
 use crate::pool::{Stop, never};
 use crate::universe::{Universe, unknown};
@@ -202,9 +202,25 @@ impl Engine {
     /// Open orders of an account.
     #[must_use]
     pub fn open_orders(&self, account: u32) -> Vec<OpenOrder> {
+        self.holder(account).orders
+    }
+
+    /// Cash of an account, ascending by asset.
+    #[must_use]
+    pub fn cash(&self, account: u32) -> Vec<Cash> {
+        self.holder(account).cash
+    }
+
+    /// Positions of an account, ascending by instrument.
+    #[must_use]
+    pub fn positions(&self, account: u32) -> Vec<Position> {
+        self.holder(account).positions
+    }
+
+    fn holder(&self, account: u32) -> Account {
         let mut holder = Account::default();
         self.ledger.accounts().load(account as usize, &mut holder);
-        holder.orders
+        holder
     }
 
     /// What was counted.

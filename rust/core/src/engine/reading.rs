@@ -49,7 +49,7 @@ pub(crate) struct Inputs<'a> {
 
 impl Inputs<'_> {
     /// The account as the ledger has it.
-    fn account(self) -> Account {
+    pub(crate) fn account(self) -> Account {
         let mut account = Account::default();
         self.accounts.load(self.number, &mut account);
         account
@@ -211,6 +211,7 @@ impl Reading {
     ) {
         let number = inputs.number as u32;
         judged.start(number);
+        judged.is_late = !table.is_ready(&self.units, inputs.model);
         let (verdict, bound) = self.unit(inputs, read, table, None);
         judged.verdicts.push(verdict);
         judged.legs = match self.plain_home(read.holdings) {
@@ -226,6 +227,7 @@ impl Reading {
         judged.watches.extend_from_slice(self.boxes.watches());
         for position in read.isolated() {
             self.read_position(inputs, read, position);
+            judged.is_late |= !table.is_ready(&self.units, inputs.model);
             let (verdict, bound) = self.unit(inputs, read, table, Some(position));
             judged.verdicts.push(verdict);
             let instrument = read.holdings.instrument[position];

@@ -379,6 +379,7 @@ impl Wake {
                 self.fetch(judging, numbers, at, changed);
                 let inputs = judging.inputs(model, number as usize);
                 self.judge_one(&mut reading, inputs, changed, &mut judged);
+                self.judge_late(&mut reading, inputs, &mut judged);
                 self.keep(&judged);
                 note(&judged);
             }
@@ -399,10 +400,14 @@ impl Wake {
                 }
             };
             pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
-            for judged in &many[..numbers.len()] {
+            let mut reading = std::mem::take(&mut self.reading);
+            for judged in &mut many[..numbers.len()] {
+                let inputs = judging.inputs(model, judged.number as usize);
+                self.judge_late(&mut reading, inputs, judged);
                 self.keep(judged);
                 note(judged);
             }
+            self.reading = reading;
         }
         self.many = many;
     }
@@ -437,6 +442,18 @@ impl Wake {
             reading.judge_plain(inputs, (legs, piece.watches), &self.table, judged);
             return;
         }
+        let alone = &self.alone;
+        reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
+    }
+
+    /// Judges again what the table had no rows for.
+    fn judge_late(&mut self, reading: &mut Reading, inputs: Inputs<'_>, judged: &mut Judged) {
+        if !judged.is_late {
+            return;
+        }
+        let prepared = reading.prepare(inputs, &inputs.account(), &mut self.table);
+        prepared.expect("what is new was prepared before");
+        let kept = self.levels.kept();
         let alone = &self.alone;
         reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
     }

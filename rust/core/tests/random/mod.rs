@@ -268,7 +268,7 @@ fn market(venue: &Venue, universe: &Arc<Universe>) -> Market {
     market
 }
 
-fn model(venue: &Venue, universe: &Arc<Universe>) -> CrossMargin {
+pub(crate) fn model(venue: &Venue, universe: &Arc<Universe>) -> CrossMargin {
     let Rules {
         tiers,
         amount_caps,
