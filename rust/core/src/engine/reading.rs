@@ -1,8 +1,9 @@
 //! One account of cross margin read and contracted with the live table; in exact numbers where rounding might decide.
 
+use super::aims::aims;
 use super::alone::Alone;
-use super::boxes::{Aim, Boxes, Mode, Watch};
-use super::judge::{Verdict, book_of};
+use super::boxes::{Boxes, Watch};
+use super::judge::{Verdict, decided, exactly, exactly_as_booked};
 use super::judged::{Judged, Legs};
 use super::kept::{Kept, Piece, Pieces};
 use super::levels::Entries;
@@ -10,16 +11,13 @@ use super::standing::AlertLevels;
 use super::table::LiveTable;
 use crate::book::{Block, Book, Holdings};
 use crate::error::Result;
-use crate::exact::Rational;
 use crate::kernel::{
-    AccountSums, BlockTable, Charges, FloatState, Row, Scratch, Simd, UnitLegs, Units, column,
-    contract_account, contract_unit, result,
+    BlockTable, Charges, Scratch, Simd, UnitLegs, Units, contract_account, contract_unit,
 };
 use crate::layout::Gathered;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::settle::{Settlement, Subject as Settled, signs_of};
 use crate::table::{Missing, Rows};
 use crate::units::{AccountUnits, Key, Reader, Unit};
 
@@ -459,88 +457,10 @@ impl Reading {
     }
 }
 
-/// What an account may cross next: upwards, and downwards if it has reached an alert level.
-fn aims((verdict, bound): (&Verdict, f64), alerts: &AlertLevels) -> (Aim, Option<Aim>) {
-    let aim = |mode: Mode, share: f64| Aim {
-        mode,
-        share,
-        slack: slack(&verdict.row, bound, share),
-    };
-    if verdict.is_liquidatable() {
-        return (aim(Mode::Recovers, 1.0), None);
-    }
-    let reached = alerts.reached(&verdict.row) as usize;
-    let next = alerts.0.get(reached).copied().unwrap_or(1.0);
-    let last = reached.checked_sub(1).map(|last| alerts.0[last]);
-    let recovers = last.map(|level| aim(Mode::Recovers, level));
-    (aim(Mode::Falls, next), recovers)
-}
-
-/// How far health provably is from 0, with so much of the assets, if each figure can be off by `bound`.
-fn slack(Row(figures): &Row, bound: f64, share: f64) -> f64 {
-    let slack = if share == 1.0 {
-        figures[result::HEALTH].abs() - 2.0 * bound
-    } else {
-        let debts = figures[column::DEBTS];
-        let (assets, needed) = (
-            figures[result::COLLATERAL] + debts,
-            figures[column::MAINTENANCE_MARGIN] + debts,
-        );
-        // Each of the sums, and the ratio that is compared, is rounded.
-        let blur = 8.0 * f64::EPSILON * (assets.abs() + needed.abs());
-        (share * assets - needed).abs() - 4.0 * bound - blur
-    };
-    slack.max(0.0)
-}
-
 /// Puts the legs of a unit into lists.
 fn spread(unit: Unit<'_, f64>, rows: &mut Vec<u32>, quantities: &mut Vec<f64>) {
     rows.clear();
     quantities.clear();
     rows.extend(unit.legs.iter().map(|leg| leg.row as u32));
     quantities.extend(unit.legs.iter().map(|leg| leg.quantity));
-}
-
-/// A verdict on a pool, and what its figures can be off by; infinite where only exact numbers could tell.
-pub(crate) fn decided(
-    sums: AccountSums,
-    nothing: bool,
-    exactly: impl FnOnce() -> (Row, u8),
-) -> (Verdict, f64) {
-    let finite = sums.row.0.iter().all(|figure| figure.is_finite());
-    let verdict = |row, signs| Verdict {
-        instrument: None,
-        row,
-        signs,
-    };
-    if (sums.proven || nothing) && finite {
-        let signs = signs_of(&sums.row.0);
-        return (verdict(sums.row, signs), sums.bound);
-    }
-    let (row, signs) = exactly();
-    (verdict(row, signs), f64::INFINITY)
-}
-
-/// The figures of an account of the ledger or of one of its positions in rationals.
-fn exactly_as_booked(inputs: Inputs<'_>, position: Option<usize>) -> (Row, u8) {
-    exactly(inputs, &inputs.account(), position)
-}
-
-/// The figures of an account or of one of its positions in rationals.
-pub(crate) fn exactly(inputs: Inputs<'_>, account: &Account, position: Option<usize>) -> (Row, u8) {
-    let _state = FloatState::standard();
-    let id = inputs.accounts.ids().get(inputs.number);
-    let book = book_of(inputs.accounts, id, account);
-    let settlement = Settlement {
-        model: inputs.model,
-        book: &book,
-        market: inputs.market,
-        key: Key::SettlementAsset,
-    };
-    let subject = Settled {
-        account: 0,
-        position,
-    };
-    let settled = settlement.settle::<Rational>(subject, false);
-    settled.expect("the account was prepared").rounded()
 }

@@ -1,24 +1,19 @@
 //! Who is liquidatable, and who must be judged again when: by levels under cross margin, all at once under other models.
 
-use super::alone::Alone;
-use super::boxes::{index_variable, mark_variable, variables};
 use super::event::Price;
 use super::judge::{Verdict, book_of, judge};
-use super::judged::Judged;
-use super::kept::{Kept, SHELF, Subject};
-use super::levels::Levels;
 use super::model::MarginModel;
-use super::reading::{Inputs, Reading, WatchedNow};
+use super::reading::{Inputs, Reading};
 use super::standing::{AlertLevels, Changes, Standing};
 use super::table::LiveTable;
+use super::wake::{How, Wake};
 use crate::book::Book;
 use crate::error::Result;
 use crate::kernel::UnitLegs;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::pool::{self, Stop, never};
-use crate::table::Missing;
+use crate::pool::Stop;
 use crate::units::Key;
 
 /// What watches the accounts.
@@ -30,22 +25,6 @@ pub(crate) struct Watcher {
     verdicts: Vec<Verdict>,
 }
 
-/// Watching by levels.
-#[derive(Debug)]
-struct Wake {
-    table: LiveTable,
-    alerts: AlertLevels,
-    reading: Reading,
-    levels: Levels,
-    alone: Alone,
-    woken: Vec<Subject>,
-    /// Accounts whose box was left and that have no other yet: they are judged on every tick.
-    unarmed: Vec<u32>,
-    judged: Judged,
-    /// Of many that are judged on all threads.
-    many: Vec<Judged>,
-}
-
 /// What everything is judged by.
 #[derive(Clone, Copy)]
 pub(crate) struct Judging<'a> {
@@ -55,7 +34,7 @@ pub(crate) struct Judging<'a> {
 }
 
 impl Judging<'_> {
-    fn inputs<'a>(&'a self, model: &'a CrossMargin, number: usize) -> Inputs<'a> {
+    pub(crate) fn inputs<'a>(&'a self, model: &'a CrossMargin, number: usize) -> Inputs<'a> {
         Inputs {
             model,
             market: self.market,
@@ -105,7 +84,7 @@ impl Watcher {
             _ => None,
         };
         if let (Some(now), Some(before)) = (&mut wake, &self.wake) {
-            now.table.lively_mut().take_over(before.table.lively());
+            now.take_over(before);
         }
         self.wake = wake;
         let now = Standing::of(self.standing.levels(), book, &evaluated);
@@ -126,7 +105,7 @@ impl Watcher {
         match (&mut self.wake, judging.model) {
             (Some(wake), MarginModel::Linear(model, _)) => {
                 let inputs = judging.inputs(model, number as usize);
-                wake.reading.prepare(inputs, account, &mut wake.table)
+                wake.prepare(inputs, account)
             }
             _ => {
                 let id = judging.accounts.ids().get(number as usize);
@@ -154,9 +133,9 @@ impl Watcher {
             return judge(judging.model, judging.market, &book, verdicts).map(|()| true);
         };
         let inputs = judging.inputs(model, number as usize);
-        let ready = reading.read_if_ready(inputs, account, &wake.table);
+        let ready = reading.read_if_ready(inputs, account, wake.table());
         if ready {
-            reading.judge(inputs, account, &wake.table, verdicts);
+            reading.judge(inputs, account, wake.table(), verdicts);
         }
         Ok(ready)
     }
@@ -170,9 +149,9 @@ impl Watcher {
         let (Some(wake), MarginModel::Linear(model, _)) = (&self.wake, judging.model) else {
             return None;
         };
-        let legs = wake.levels.kept().get(number).legs?;
+        let legs = wake.levels().kept().get(number).legs?;
         let inputs = judging.inputs(model, number as usize);
-        Some((legs, inputs, &wake.table))
+        Some((legs, inputs, wake.table()))
     }
 
     /// Judges the account that was prepared last, as it is now, and notes it.
@@ -188,18 +167,9 @@ impl Watcher {
             return;
         };
         let inputs = judging.inputs(model, number as usize);
-        let watched = WatchedNow {
-            kept: wake.levels.kept(),
-            alone: &wake.alone,
-        };
-        let (table, judged) = (&wake.table, &mut wake.judged);
-        judged.start(number, true);
-        wake.reading
-            .judge_prepared(inputs, account, (table, watched), judged);
-        let judged = std::mem::take(&mut wake.judged);
-        wake.keep(&judged);
-        self.standing.note(number, &judged.verdicts, changes);
-        wake.judged = judged;
+        wake.judge_prepared(inputs, account, |judged| {
+            self.standing.note(number, &judged.verdicts, changes);
+        });
     }
 
     /// Judges accounts of the ledger that changed, and for which all is prepared.
@@ -255,51 +225,20 @@ impl Watcher {
         let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
             return Ok(None);
         };
-        let universe = model.universe();
-        wake.woken.clear();
-        for price in prices {
-            match price {
-                Price::Mark(instrument, price) => {
-                    let instrument = *instrument as usize;
-                    wake.table.tick_mark(instrument, model, judging.market);
-                    let value = universe.specs()[instrument].price_value(price.float());
-                    wake.cross(mark_variable(instrument), value);
-                }
-                Price::Index(slot, price) => {
-                    let slot = *slot as usize;
-                    wake.table.tick_index(slot, model, judging.market);
-                    wake.cross(index_variable(universe, slot), price.float());
-                }
-            }
-        }
-        let mut woken = std::mem::take(&mut wake.woken);
-        for subject in &mut woken {
-            *subject = wake.alone.account(*subject);
-        }
-        woken.append(&mut wake.unarmed);
-        woken.sort_unstable();
-        woken.dedup();
         let standing = &mut self.standing;
-        let mut note = |judged: &Judged| {
+        let woken = wake.follow(judging, model, prices, &mut |judged| {
             standing.note(judged.number, &judged.verdicts, changes);
-        };
-        // To find a new box takes ten times as long as to judge: where prices jump, few get one at a time.
-        let armed = ARMED_AT_ONCE.max(woken.len() / 16).min(woken.len());
-        let (armed, unarmed) = woken.split_at(armed);
-        wake.judge_many(judging, model, (armed, How::KEPT), &mut note);
-        wake.judge_many(judging, model, (unarmed, How::UNARMED), &mut note);
-        let count = woken.len();
-        wake.woken = woken;
-        Ok(Some(count))
+        });
+        Ok(Some(woken))
     }
 
     /// Asks for the place of what is kept of an account, and then for that.
     pub(crate) fn fetch(&self, account: u32, is_near: bool) {
         if let Some(wake) = &self.wake {
             if is_near {
-                wake.levels.kept().fetch(account);
+                wake.levels().kept().fetch(account);
             } else {
-                wake.levels.kept().fetch_place(account);
+                wake.levels().kept().fetch_place(account);
             }
         }
     }
@@ -312,204 +251,6 @@ impl Watcher {
     /// Number of levels, and bytes of what watches.
     pub(crate) fn memory(&self) -> (usize, usize) {
         let wake = self.wake.as_ref();
-        wake.map_or((0, 0), |wake| wake.levels.memory())
+        wake.map_or((0, 0), |wake| wake.levels().memory())
     }
 }
-
-impl Wake {
-    /// Watches everybody.
-    ///
-    /// # Errors
-    /// A price or parameter that is missing; there is none where all were evaluated.
-    fn open(
-        judging: Judging<'_>,
-        (model, alerts): (&CrossMargin, &AlertLevels),
-        book: &Book,
-        stop: Stop<'_>,
-    ) -> Result<Self> {
-        let mut table = LiveTable::new(model, judging.market);
-        let used = &book.layout(Key::SettlementAsset, &mut *stop)?.used;
-        let missing = |missing: Missing| missing.error(model.universe(), String::new());
-        table
-            .ensure_used(used, model, judging.market)
-            .map_err(missing)?;
-        let watch = |block: usize| {
-            let first = block * SHELF;
-            let numbers = first..(first + SHELF).min(judging.accounts.len());
-            let inputs = judging.inputs(model, first);
-            Reading::new(alerts).watch_first(inputs, (book, numbers), &table)
-        };
-        let blocks = pool::map(judging.accounts.len().div_ceil(SHELF), watch, stop)?;
-        let mut levels = Levels::new(variables(model.universe()));
-        let (mut pieces, mut entries, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
-        for block in blocks {
-            pieces.push(block.pieces);
-            entries.push(block.entries);
-            isolated.extend(block.alone);
-        }
-        levels.fill(Kept::of_pools(pieces), &entries);
-        let mut alone = Alone::default();
-        for ((account, instrument), watches) in isolated {
-            levels.set(alone.subject(account, instrument), &watches);
-        }
-        Ok(Self {
-            table,
-            alerts: alerts.clone(),
-            reading: Reading::new(alerts),
-            levels,
-            alone,
-            woken: Vec::new(),
-            unarmed: Vec::new(),
-            judged: Judged::default(),
-            many: Vec::new(),
-        })
-    }
-
-    /// Notes whom it wakes that a price is `now`.
-    fn cross(&mut self, variable: u32, now: f64) {
-        self.table.lively_mut().follow(variable, now);
-        self.levels.cross(variable, now, &mut self.woken);
-    }
-
-    /// Judges accounts of the ledger, and watches their prices anew.
-    fn judge_many(
-        &mut self,
-        judging: Judging<'_>,
-        model: &CrossMargin,
-        (numbers, how): (&[u32], How),
-        note: &mut impl FnMut(&Judged),
-    ) {
-        if numbers.len() < FEW {
-            let (mut reading, mut judged) = (
-                std::mem::take(&mut self.reading),
-                std::mem::take(&mut self.judged),
-            );
-            for (at, &number) in numbers.iter().enumerate() {
-                self.fetch(judging, numbers, at, how);
-                let inputs = judging.inputs(model, number as usize);
-                self.judge_one(&mut reading, inputs, how, &mut judged);
-                self.judge_late(&mut reading, inputs, &mut judged);
-                self.keep(&judged);
-                note(&judged);
-            }
-            (self.reading, self.judged) = (reading, judged);
-            return;
-        }
-        let mut many = std::mem::take(&mut self.many);
-        many.resize_with(MANY.min(numbers.len()), Judged::default);
-        for numbers in numbers.chunks(MANY) {
-            let tasks = numbers.chunks(FEW).zip(many.chunks_mut(FEW));
-            let tasks: Vec<(&[u32], &mut [Judged])> = tasks.collect();
-            let work = |(numbers, many): (&[u32], &mut [Judged])| {
-                let mut reading = Reading::new(&self.alerts);
-                for (at, (&number, judged)) in numbers.iter().zip(many).enumerate() {
-                    self.fetch(judging, numbers, at, how);
-                    let inputs = judging.inputs(model, number as usize);
-                    self.judge_one(&mut reading, inputs, how, judged);
-                }
-            };
-            pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
-            let mut reading = std::mem::take(&mut self.reading);
-            for judged in &mut many[..numbers.len()] {
-                let inputs = judging.inputs(model, judged.number as usize);
-                self.judge_late(&mut reading, inputs, judged);
-                self.keep(judged);
-                note(judged);
-            }
-            self.reading = reading;
-        }
-        self.many = many;
-    }
-
-    /// Asks for what will be judged soon.
-    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, how: How) {
-        let kept = self.levels.kept();
-        if let Some(&number) = numbers.get(at + 2 * AHEAD) {
-            kept.fetch_place(number);
-            if how.changed {
-                judging.accounts.fetch_place(number as usize);
-            }
-        }
-        if let Some(&number) = numbers.get(at + AHEAD) {
-            kept.fetch(number);
-            if how.changed {
-                judging.accounts.fetch(number as usize);
-            }
-        }
-    }
-
-    fn judge_one(&self, reading: &mut Reading, inputs: Inputs<'_>, how: How, judged: &mut Judged) {
-        let kept = self.levels.kept();
-        let piece = kept.get(inputs.number as u32);
-        judged.start(inputs.number as u32, how.armed);
-        if let Some(legs) = piece.legs.filter(|_| !how.changed) {
-            reading.judge_plain(inputs, (legs, piece.watches), &self.table, judged);
-            return;
-        }
-        let alone = &self.alone;
-        reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
-    }
-
-    /// Judges again what the table had no rows for.
-    fn judge_late(&mut self, reading: &mut Reading, inputs: Inputs<'_>, judged: &mut Judged) {
-        if !judged.is_late {
-            return;
-        }
-        let prepared = reading.prepare(inputs, &inputs.account(), &mut self.table);
-        prepared.expect("what is new was prepared before");
-        judged.start(judged.number, judged.is_armed);
-        let kept = self.levels.kept();
-        let alone = &self.alone;
-        reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
-    }
-
-    /// Watches what is to be watched from now on.
-    fn keep(&mut self, judged: &Judged) {
-        if !judged.is_armed {
-            self.unarmed.push(judged.number);
-            return;
-        }
-        judged.keep_legs(self.levels.kept_mut());
-        self.levels.set(judged.number, &judged.watches);
-        for (instrument, watches) in &judged.alone {
-            let subject = self.alone.subject(judged.number, *instrument);
-            self.levels.set(subject, watches);
-        }
-    }
-}
-
-/// How accounts are judged.
-#[derive(Clone, Copy)]
-struct How {
-    /// Whether they changed, so that legs that are kept do not serve.
-    changed: bool,
-    /// Whether their prices are watched anew.
-    armed: bool,
-}
-
-impl How {
-    const KEPT: Self = Self {
-        changed: false,
-        armed: true,
-    };
-    const CHANGED: Self = Self {
-        changed: true,
-        armed: true,
-    };
-    const UNARMED: Self = Self {
-        changed: false,
-        armed: false,
-    };
-}
-
-/// Of those that a tick wakes so many get a new box, or a sixteenth of them.
-const ARMED_AT_ONCE: usize = 1024;
-
-/// Fewer accounts are judged by the calling thread alone; so many are a task.
-const FEW: usize = 512;
-
-/// So many are judged before any is noted.
-const MANY: usize = 32 * FEW;
-
-/// How many accounts before it is judged one is asked for.
-const AHEAD: usize = 4;
