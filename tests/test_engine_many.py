@@ -78,6 +78,13 @@ def test_jumps_and_many_fills(threads: int) -> None:
             fallen = engine.ticks([*names, "ETH"], [*prices.values(), prices["ETH-PERP"]])
             assert np.array_equal(np.sort(fallen), np.setdiff1d(engine.liquidatable(), before))
             assert_equals_full_evaluation(engine)
+            # After a jump most accounts have to wait for a new box.
+            steps = [(name, round(prices[name] * rng.uniform(0.99, 1.01), 2)) for name in names * 3]
+            for name, price in steps:
+                before = engine.liquidatable()
+                fallen = engine.tick(name, price)
+                assert np.array_equal(np.sort(fallen), np.setdiff1d(engine.liquidatable(), before))
+                assert_equals_full_evaluation(engine)
             count = 5_000
             accounts, instruments = rng.integers(0, ACCOUNTS, count), rng.choice(names, count)
             quantities = np.round(np.round(rng.normal(0, 1, count), 3) + 0.0005, 4)
@@ -85,6 +92,8 @@ def test_jumps_and_many_fills(threads: int) -> None:
             engine.fills(*fills)
             assert_equals_full_evaluation(engine)
             other.ticks([*names, "ETH"], [*prices.values(), prices["ETH-PERP"]])
+            for step in steps:
+                other.tick(*step)
             for account, instrument, quantity, price in zip(*(list(column) for column in fills), strict=True):
                 other.fill(int(account), str(instrument), float(quantity), float(price))
             assert engine.ledger() == other.ledger()

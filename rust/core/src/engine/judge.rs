@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use super::model::MarginModel;
+use super::reading::Inputs;
 use crate::book::{Block, Book};
 use crate::error::Result;
+use crate::exact::Rational;
 use crate::ids::{Id, Ids};
-use crate::kernel::{Row, result};
+use crate::kernel::{AccountSums, FloatState, Row, result};
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::pool::never;
+use crate::settle::{Settlement, Subject, signs_of};
+use crate::units::Key;
 
 /// One unit of an account: its pool, or a position that stands alone.
 #[derive(Clone, Copy, Debug)]
@@ -81,4 +85,48 @@ pub(crate) fn judge(
         });
     }
     Ok(())
+}
+
+/// A verdict on a pool, and what its figures can be off by; infinite where only exact numbers could tell.
+pub(crate) fn decided(
+    sums: AccountSums,
+    nothing: bool,
+    exactly: impl FnOnce() -> (Row, u8),
+) -> (Verdict, f64) {
+    let finite = sums.row.0.iter().all(|figure| figure.is_finite());
+    let verdict = |row, signs| Verdict {
+        instrument: None,
+        row,
+        signs,
+    };
+    if (sums.proven || nothing) && finite {
+        let signs = signs_of(&sums.row.0);
+        return (verdict(sums.row, signs), sums.bound);
+    }
+    let (row, signs) = exactly();
+    (verdict(row, signs), f64::INFINITY)
+}
+
+/// The figures of an account of the ledger or of one of its positions in rationals.
+pub(crate) fn exactly_as_booked(inputs: Inputs<'_>, position: Option<usize>) -> (Row, u8) {
+    exactly(inputs, &inputs.account(), position)
+}
+
+/// The figures of an account or of one of its positions in rationals.
+pub(crate) fn exactly(inputs: Inputs<'_>, account: &Account, position: Option<usize>) -> (Row, u8) {
+    let _state = FloatState::standard();
+    let id = inputs.accounts.ids().get(inputs.number);
+    let book = book_of(inputs.accounts, id, account);
+    let settlement = Settlement {
+        model: inputs.model,
+        book: &book,
+        market: inputs.market,
+        key: Key::SettlementAsset,
+    };
+    let subject = Subject {
+        account: 0,
+        position,
+    };
+    let settled = settlement.settle::<Rational>(subject, false);
+    settled.expect("the account was prepared").rounded()
 }

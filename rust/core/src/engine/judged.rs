@@ -23,6 +23,8 @@ pub(crate) struct Judged {
     pub(crate) number: u32,
     /// Whether the table lacked a row: then it must be prepared and judged again.
     pub(crate) is_late: bool,
+    /// Whether it is said what is to be watched; if not, there are verdicts alone.
+    pub(crate) is_armed: bool,
     /// Of its pool, and of the positions that stand alone.
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) legs: Legs,
@@ -35,8 +37,9 @@ pub(crate) struct Judged {
 
 impl Judged {
     /// Begins anew.
-    pub(crate) fn start(&mut self, number: u32) {
+    pub(crate) fn start(&mut self, number: u32, is_armed: bool) {
         self.number = number;
+        self.is_armed = is_armed;
         self.is_late = false;
         self.verdicts.clear();
         self.legs = Legs::AsKept;

@@ -4,6 +4,7 @@
 //! units, the market what it costs; a watcher says which accounts an event can have moved across a threshold, so that
 //! just those are judged again.
 
+mod aims;
 mod alone;
 mod boxes;
 mod cash;
@@ -28,6 +29,7 @@ mod queue;
 mod reading;
 mod standing;
 mod table;
+mod wake;
 mod watcher;
 mod with_order;
 

@@ -1,8 +1,9 @@
 //! One account of cross margin read and contracted with the live table; in exact numbers where rounding might decide.
 
+use super::aims::aims;
 use super::alone::Alone;
-use super::boxes::{Aim, Boxes, Mode, Watch};
-use super::judge::{Verdict, book_of};
+use super::boxes::{Boxes, Watch};
+use super::judge::{Verdict, decided, exactly, exactly_as_booked};
 use super::judged::{Judged, Legs};
 use super::kept::{Kept, Piece, Pieces};
 use super::levels::Entries;
@@ -10,16 +11,13 @@ use super::standing::AlertLevels;
 use super::table::LiveTable;
 use crate::book::{Block, Book, Holdings};
 use crate::error::Result;
-use crate::exact::Rational;
 use crate::kernel::{
-    AccountSums, BlockTable, Charges, FloatState, Row, Scratch, Simd, UnitLegs, Units, column,
-    contract_account, contract_unit, result,
+    BlockTable, Charges, Scratch, Simd, UnitLegs, Units, contract_account, contract_unit,
 };
 use crate::layout::Gathered;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::settle::{Settlement, Subject as Settled, signs_of};
 use crate::table::{Missing, Rows};
 use crate::units::{AccountUnits, Key, Reader, Unit};
 
@@ -201,7 +199,7 @@ impl Reading {
         (self.block, self.account) = (block, account);
     }
 
-    /// Judges an account whose pool was read last.
+    /// Judges an account whose pool was read last, for what was started.
     fn judge_read(
         &mut self,
         inputs: Inputs<'_>,
@@ -210,26 +208,30 @@ impl Reading {
         judged: &mut Judged,
     ) {
         let number = inputs.number as u32;
-        judged.start(number);
         judged.is_late = !table.is_ready(&self.units, inputs.model);
         let (verdict, bound) = self.unit(inputs, read, table, None);
         judged.verdicts.push(verdict);
-        judged.legs = match self.plain_home(read.holdings) {
-            None => Legs::NotPlain,
-            Some(home) => {
-                judged.rows.clone_from(&self.rows);
-                judged.quantities.clone_from(&self.quantities);
-                Legs::Plain(home)
-            }
-        };
-        let before = watched.kept.get(number).watches;
-        self.watch(inputs, table, before, (&verdict, bound));
-        judged.watches.extend_from_slice(self.boxes.watches());
+        if judged.is_armed {
+            judged.legs = match self.plain_home(read.holdings) {
+                None => Legs::NotPlain,
+                Some(home) => {
+                    judged.rows.clone_from(&self.rows);
+                    judged.quantities.clone_from(&self.quantities);
+                    Legs::Plain(home)
+                }
+            };
+            let before = watched.kept.get(number).watches;
+            self.watch(inputs, table, before, (&verdict, bound));
+            judged.watches.extend_from_slice(self.boxes.watches());
+        }
         for position in read.isolated() {
             self.read_position(inputs, read, position);
             judged.is_late |= !table.is_ready(&self.units, inputs.model);
             let (verdict, bound) = self.unit(inputs, read, table, Some(position));
             judged.verdicts.push(verdict);
+            if !judged.is_armed {
+                continue;
+            }
             let instrument = read.holdings.instrument[position];
             let subject = watched.alone.find(number, instrument);
             let before = subject.map_or(&[][..], |subject| watched.kept.get(subject).watches);
@@ -283,7 +285,6 @@ impl Reading {
         table: &LiveTable,
         judged: &mut Judged,
     ) {
-        judged.start(inputs.number as u32);
         let sums = contract_unit(
             Simd::current(),
             legs,
@@ -293,10 +294,12 @@ impl Reading {
         let (verdict, bound) = decided(sums, legs.rows.is_empty(), || {
             exactly_as_booked(inputs, None)
         });
-        let add = |boxes: &mut Boxes| boxes.unit(inputs, legs, table);
-        self.find_box((&verdict, bound), table, before, add);
         judged.verdicts.push(verdict);
-        judged.watches.extend_from_slice(self.boxes.watches());
+        if judged.is_armed {
+            let add = |boxes: &mut Boxes| boxes.unit(inputs, legs, table);
+            self.find_box((&verdict, bound), table, before, add);
+            judged.watches.extend_from_slice(self.boxes.watches());
+        }
     }
 
     /// Reads an account if the table has all that it needs; its pool is then what was read last.
@@ -454,88 +457,10 @@ impl Reading {
     }
 }
 
-/// What an account may cross next: upwards, and downwards if it has reached an alert level.
-fn aims((verdict, bound): (&Verdict, f64), alerts: &AlertLevels) -> (Aim, Option<Aim>) {
-    let aim = |mode: Mode, share: f64| Aim {
-        mode,
-        share,
-        slack: slack(&verdict.row, bound, share),
-    };
-    if verdict.is_liquidatable() {
-        return (aim(Mode::Recovers, 1.0), None);
-    }
-    let reached = alerts.reached(&verdict.row) as usize;
-    let next = alerts.0.get(reached).copied().unwrap_or(1.0);
-    let last = reached.checked_sub(1).map(|last| alerts.0[last]);
-    let recovers = last.map(|level| aim(Mode::Recovers, level));
-    (aim(Mode::Falls, next), recovers)
-}
-
-/// How far health provably is from 0, with so much of the assets, if each figure can be off by `bound`.
-fn slack(Row(figures): &Row, bound: f64, share: f64) -> f64 {
-    let slack = if share == 1.0 {
-        figures[result::HEALTH].abs() - 2.0 * bound
-    } else {
-        let debts = figures[column::DEBTS];
-        let (assets, needed) = (
-            figures[result::COLLATERAL] + debts,
-            figures[column::MAINTENANCE_MARGIN] + debts,
-        );
-        // Each of the sums, and the ratio that is compared, is rounded.
-        let blur = 8.0 * f64::EPSILON * (assets.abs() + needed.abs());
-        (share * assets - needed).abs() - 4.0 * bound - blur
-    };
-    slack.max(0.0)
-}
-
 /// Puts the legs of a unit into lists.
 fn spread(unit: Unit<'_, f64>, rows: &mut Vec<u32>, quantities: &mut Vec<f64>) {
     rows.clear();
     quantities.clear();
     rows.extend(unit.legs.iter().map(|leg| leg.row as u32));
     quantities.extend(unit.legs.iter().map(|leg| leg.quantity));
-}
-
-/// A verdict on a pool, and what its figures can be off by; infinite where only exact numbers could tell.
-pub(crate) fn decided(
-    sums: AccountSums,
-    nothing: bool,
-    exactly: impl FnOnce() -> (Row, u8),
-) -> (Verdict, f64) {
-    let finite = sums.row.0.iter().all(|figure| figure.is_finite());
-    let verdict = |row, signs| Verdict {
-        instrument: None,
-        row,
-        signs,
-    };
-    if (sums.proven || nothing) && finite {
-        let signs = signs_of(&sums.row.0);
-        return (verdict(sums.row, signs), sums.bound);
-    }
-    let (row, signs) = exactly();
-    (verdict(row, signs), f64::INFINITY)
-}
-
-/// The figures of an account of the ledger or of one of its positions in rationals.
-fn exactly_as_booked(inputs: Inputs<'_>, position: Option<usize>) -> (Row, u8) {
-    exactly(inputs, &inputs.account(), position)
-}
-
-/// The figures of an account or of one of its positions in rationals.
-pub(crate) fn exactly(inputs: Inputs<'_>, account: &Account, position: Option<usize>) -> (Row, u8) {
-    let _state = FloatState::standard();
-    let id = inputs.accounts.ids().get(inputs.number);
-    let book = book_of(inputs.accounts, id, account);
-    let settlement = Settlement {
-        model: inputs.model,
-        book: &book,
-        market: inputs.market,
-        key: Key::SettlementAsset,
-    };
-    let subject = Settled {
-        account: 0,
-        position,
-    };
-    let settled = settlement.settle::<Rational>(subject, false);
-    settled.expect("the account was prepared").rounded()
 }

@@ -1,24 +1,19 @@
 //! Who is liquidatable, and who must be judged again when: by levels under cross margin, all at once under other models.
 
-use super::alone::Alone;
-use super::boxes::{index_variable, mark_variable, variables};
 use super::event::Price;
 use super::judge::{Verdict, book_of, judge};
-use super::judged::Judged;
-use super::kept::{Kept, SHELF, Subject};
-use super::levels::Levels;
 use super::model::MarginModel;
-use super::reading::{Inputs, Reading, WatchedNow};
+use super::reading::{Inputs, Reading};
 use super::standing::{AlertLevels, Changes, Standing};
 use super::table::LiveTable;
+use super::wake::{How, Wake};
 use crate::book::Book;
 use crate::error::Result;
 use crate::kernel::UnitLegs;
 use crate::ledger::{Account, Accounts};
 use crate::market::Market;
 use crate::model::CrossMargin;
-use crate::pool::{self, Stop, never};
-use crate::table::Missing;
+use crate::pool::Stop;
 use crate::units::Key;
 
 /// What watches the accounts.
@@ -30,20 +25,6 @@ pub(crate) struct Watcher {
     verdicts: Vec<Verdict>,
 }
 
-/// Watching by levels.
-#[derive(Debug)]
-struct Wake {
-    table: LiveTable,
-    alerts: AlertLevels,
-    reading: Reading,
-    levels: Levels,
-    alone: Alone,
-    woken: Vec<Subject>,
-    judged: Judged,
-    /// Of many that are judged on all threads.
-    many: Vec<Judged>,
-}
-
 /// What everything is judged by.
 #[derive(Clone, Copy)]
 pub(crate) struct Judging<'a> {
@@ -53,7 +34,7 @@ pub(crate) struct Judging<'a> {
 }
 
 impl Judging<'_> {
-    fn inputs<'a>(&'a self, model: &'a CrossMargin, number: usize) -> Inputs<'a> {
+    pub(crate) fn inputs<'a>(&'a self, model: &'a CrossMargin, number: usize) -> Inputs<'a> {
         Inputs {
             model,
             market: self.market,
@@ -103,7 +84,7 @@ impl Watcher {
             _ => None,
         };
         if let (Some(now), Some(before)) = (&mut wake, &self.wake) {
-            now.table.lively_mut().take_over(before.table.lively());
+            now.take_over(before);
         }
         self.wake = wake;
         let now = Standing::of(self.standing.levels(), book, &evaluated);
@@ -124,7 +105,7 @@ impl Watcher {
         match (&mut self.wake, judging.model) {
             (Some(wake), MarginModel::Linear(model, _)) => {
                 let inputs = judging.inputs(model, number as usize);
-                wake.reading.prepare(inputs, account, &mut wake.table)
+                wake.prepare(inputs, account)
             }
             _ => {
                 let id = judging.accounts.ids().get(number as usize);
@@ -152,9 +133,9 @@ impl Watcher {
             return judge(judging.model, judging.market, &book, verdicts).map(|()| true);
         };
         let inputs = judging.inputs(model, number as usize);
-        let ready = reading.read_if_ready(inputs, account, &wake.table);
+        let ready = reading.read_if_ready(inputs, account, wake.table());
         if ready {
-            reading.judge(inputs, account, &wake.table, verdicts);
+            reading.judge(inputs, account, wake.table(), verdicts);
         }
         Ok(ready)
     }
@@ -168,9 +149,9 @@ impl Watcher {
         let (Some(wake), MarginModel::Linear(model, _)) = (&self.wake, judging.model) else {
             return None;
         };
-        let legs = wake.levels.kept().get(number).legs?;
+        let legs = wake.levels().kept().get(number).legs?;
         let inputs = judging.inputs(model, number as usize);
-        Some((legs, inputs, &wake.table))
+        Some((legs, inputs, wake.table()))
     }
 
     /// Judges the account that was prepared last, as it is now, and notes it.
@@ -186,17 +167,9 @@ impl Watcher {
             return;
         };
         let inputs = judging.inputs(model, number as usize);
-        let watched = WatchedNow {
-            kept: wake.levels.kept(),
-            alone: &wake.alone,
-        };
-        let (table, judged) = (&wake.table, &mut wake.judged);
-        wake.reading
-            .judge_prepared(inputs, account, (table, watched), judged);
-        let judged = std::mem::take(&mut wake.judged);
-        wake.keep(&judged);
-        self.standing.note(number, &judged.verdicts, changes);
-        wake.judged = judged;
+        wake.judge_prepared(inputs, account, |judged| {
+            self.standing.note(number, &judged.verdicts, changes);
+        });
     }
 
     /// Judges accounts of the ledger that changed, and for which all is prepared.
@@ -213,7 +186,7 @@ impl Watcher {
             return self.judge_touched(judging, numbers, changes);
         };
         let standing = &mut self.standing;
-        wake.judge_many(judging, model, numbers, true, |judged| {
+        wake.judge_many(judging, model, (numbers, How::CHANGED), &mut |judged| {
             standing.note(judged.number, &judged.verdicts, changes);
         });
         Ok(())
@@ -252,45 +225,20 @@ impl Watcher {
         let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
             return Ok(None);
         };
-        let universe = model.universe();
-        wake.woken.clear();
-        for price in prices {
-            match price {
-                Price::Mark(instrument, price) => {
-                    let instrument = *instrument as usize;
-                    wake.table.tick_mark(instrument, model, judging.market);
-                    let value = universe.specs()[instrument].price_value(price.float());
-                    wake.cross(mark_variable(instrument), value);
-                }
-                Price::Index(slot, price) => {
-                    let slot = *slot as usize;
-                    wake.table.tick_index(slot, model, judging.market);
-                    wake.cross(index_variable(universe, slot), price.float());
-                }
-            }
-        }
-        let mut woken = std::mem::take(&mut wake.woken);
-        for subject in &mut woken {
-            *subject = wake.alone.account(*subject);
-        }
-        woken.sort_unstable();
-        woken.dedup();
         let standing = &mut self.standing;
-        wake.judge_many(judging, model, &woken, false, |judged| {
+        let woken = wake.follow(judging, model, prices, &mut |judged| {
             standing.note(judged.number, &judged.verdicts, changes);
         });
-        let count = woken.len();
-        wake.woken = woken;
-        Ok(Some(count))
+        Ok(Some(woken))
     }
 
     /// Asks for the place of what is kept of an account, and then for that.
     pub(crate) fn fetch(&self, account: u32, is_near: bool) {
         if let Some(wake) = &self.wake {
             if is_near {
-                wake.levels.kept().fetch(account);
+                wake.levels().kept().fetch(account);
             } else {
-                wake.levels.kept().fetch_place(account);
+                wake.levels().kept().fetch_place(account);
             }
         }
     }
@@ -303,177 +251,6 @@ impl Watcher {
     /// Number of levels, and bytes of what watches.
     pub(crate) fn memory(&self) -> (usize, usize) {
         let wake = self.wake.as_ref();
-        wake.map_or((0, 0), |wake| wake.levels.memory())
+        wake.map_or((0, 0), |wake| wake.levels().memory())
     }
 }
-
-impl Wake {
-    /// Watches everybody.
-    ///
-    /// # Errors
-    /// A price or parameter that is missing; there is none where all were evaluated.
-    fn open(
-        judging: Judging<'_>,
-        (model, alerts): (&CrossMargin, &AlertLevels),
-        book: &Book,
-        stop: Stop<'_>,
-    ) -> Result<Self> {
-        let mut table = LiveTable::new(model, judging.market);
-        let used = &book.layout(Key::SettlementAsset, &mut *stop)?.used;
-        let missing = |missing: Missing| missing.error(model.universe(), String::new());
-        table
-            .ensure_used(used, model, judging.market)
-            .map_err(missing)?;
-        let watch = |block: usize| {
-            let first = block * SHELF;
-            let numbers = first..(first + SHELF).min(judging.accounts.len());
-            let inputs = judging.inputs(model, first);
-            Reading::new(alerts).watch_first(inputs, (book, numbers), &table)
-        };
-        let blocks = pool::map(judging.accounts.len().div_ceil(SHELF), watch, stop)?;
-        let mut levels = Levels::new(variables(model.universe()));
-        let (mut pieces, mut entries, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
-        for block in blocks {
-            pieces.push(block.pieces);
-            entries.push(block.entries);
-            isolated.extend(block.alone);
-        }
-        levels.fill(Kept::of_pools(pieces), &entries);
-        let mut alone = Alone::default();
-        for ((account, instrument), watches) in isolated {
-            levels.set(alone.subject(account, instrument), &watches);
-        }
-        Ok(Self {
-            table,
-            alerts: alerts.clone(),
-            reading: Reading::new(alerts),
-            levels,
-            alone,
-            woken: Vec::new(),
-            judged: Judged::default(),
-            many: Vec::new(),
-        })
-    }
-
-    /// Notes whom it wakes that a price is `now`.
-    fn cross(&mut self, variable: u32, now: f64) {
-        self.table.lively_mut().follow(variable, now);
-        self.levels.cross(variable, now, &mut self.woken);
-    }
-
-    /// Judges accounts of the ledger and watches their prices anew; legs that are kept serve, unless accounts changed.
-    fn judge_many(
-        &mut self,
-        judging: Judging<'_>,
-        model: &CrossMargin,
-        numbers: &[u32],
-        changed: bool,
-        mut note: impl FnMut(&Judged),
-    ) {
-        if numbers.len() < FEW {
-            let (mut reading, mut judged) = (
-                std::mem::take(&mut self.reading),
-                std::mem::take(&mut self.judged),
-            );
-            for (at, &number) in numbers.iter().enumerate() {
-                self.fetch(judging, numbers, at, changed);
-                let inputs = judging.inputs(model, number as usize);
-                self.judge_one(&mut reading, inputs, changed, &mut judged);
-                self.judge_late(&mut reading, inputs, &mut judged);
-                self.keep(&judged);
-                note(&judged);
-            }
-            (self.reading, self.judged) = (reading, judged);
-            return;
-        }
-        let mut many = std::mem::take(&mut self.many);
-        many.resize_with(MANY.min(numbers.len()), Judged::default);
-        for numbers in numbers.chunks(MANY) {
-            let tasks = numbers.chunks(FEW).zip(many.chunks_mut(FEW));
-            let tasks: Vec<(&[u32], &mut [Judged])> = tasks.collect();
-            let work = |(numbers, many): (&[u32], &mut [Judged])| {
-                let mut reading = Reading::new(&self.alerts);
-                for (at, (&number, judged)) in numbers.iter().zip(many).enumerate() {
-                    self.fetch(judging, numbers, at, changed);
-                    let inputs = judging.inputs(model, number as usize);
-                    self.judge_one(&mut reading, inputs, changed, judged);
-                }
-            };
-            pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
-            let mut reading = std::mem::take(&mut self.reading);
-            for judged in &mut many[..numbers.len()] {
-                let inputs = judging.inputs(model, judged.number as usize);
-                self.judge_late(&mut reading, inputs, judged);
-                self.keep(judged);
-                note(judged);
-            }
-            self.reading = reading;
-        }
-        self.many = many;
-    }
-
-    /// Asks for what will be judged soon.
-    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, changed: bool) {
-        let kept = self.levels.kept();
-        if let Some(&number) = numbers.get(at + 2 * AHEAD) {
-            kept.fetch_place(number);
-            if changed {
-                judging.accounts.fetch_place(number as usize);
-            }
-        }
-        if let Some(&number) = numbers.get(at + AHEAD) {
-            kept.fetch(number);
-            if changed {
-                judging.accounts.fetch(number as usize);
-            }
-        }
-    }
-
-    fn judge_one(
-        &self,
-        reading: &mut Reading,
-        inputs: Inputs<'_>,
-        changed: bool,
-        judged: &mut Judged,
-    ) {
-        let kept = self.levels.kept();
-        let piece = kept.get(inputs.number as u32);
-        if let Some(legs) = piece.legs.filter(|_| !changed) {
-            reading.judge_plain(inputs, (legs, piece.watches), &self.table, judged);
-            return;
-        }
-        let alone = &self.alone;
-        reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
-    }
-
-    /// Judges again what the table had no rows for.
-    fn judge_late(&mut self, reading: &mut Reading, inputs: Inputs<'_>, judged: &mut Judged) {
-        if !judged.is_late {
-            return;
-        }
-        let prepared = reading.prepare(inputs, &inputs.account(), &mut self.table);
-        prepared.expect("what is new was prepared before");
-        let kept = self.levels.kept();
-        let alone = &self.alone;
-        reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
-    }
-
-    /// Watches what is to be watched from now on.
-    fn keep(&mut self, judged: &Judged) {
-        judged.keep_legs(self.levels.kept_mut());
-        self.levels.set(judged.number, &judged.watches);
-        for (instrument, watches) in &judged.alone {
-            let subject = self.alone.subject(judged.number, *instrument);
-            self.levels.set(subject, watches);
-        }
-    }
-}
-
-/// Fewer accounts are judged by the calling thread alone; so many are a task.
-const FEW: usize = 512;
-
-/// So many are judged before any is noted.
-const MANY: usize = 32 * FEW;
-
-/// How many accounts before it is judged one is asked for.
-const AHEAD: usize = 4;

@@ -1,8 +1,8 @@
 //! A plain account with one more order: its legs as they would then be, without looking into the ledger.
 
 use super::event::NewOrder;
-use super::judge::Verdict;
-use super::reading::{Inputs, block_table, decided, exactly};
+use super::judge::{Verdict, decided, exactly};
+use super::reading::{Inputs, block_table};
 use super::table::LiveTable;
 use crate::kernel::{Charges, Exposure, Order, Simd, UnitLegs, contract_unit};
 use crate::ledger::{Account, QUANTITY_DECIMALS, float_of};

@@ -1,0 +1,318 @@
+//! Watching by levels: who wakes when prices move, how they stand, and what is watched of them next.
+
+use super::alone::Alone;
+use super::boxes::{index_variable, mark_variable, variables};
+use super::event::Price;
+use super::judged::Judged;
+use super::kept::{Kept, SHELF, Subject};
+use super::levels::Levels;
+use super::reading::{Inputs, Reading, WatchedNow};
+use super::standing::AlertLevels;
+use super::table::LiveTable;
+use super::watcher::Judging;
+use crate::book::Book;
+use crate::error::Result;
+use crate::ledger::Account;
+use crate::model::CrossMargin;
+use crate::pool::{self, Stop, never};
+use crate::table::Missing;
+use crate::units::Key;
+
+/// Levels of all prices, and what judging by them needs.
+#[derive(Debug)]
+pub(crate) struct Wake {
+    table: LiveTable,
+    alerts: AlertLevels,
+    reading: Reading,
+    levels: Levels,
+    alone: Alone,
+    woken: Vec<Subject>,
+    /// Accounts whose box was left and that have no other yet: they are judged on every tick.
+    unarmed: Vec<u32>,
+    judged: Judged,
+    /// Of many that are judged on all threads.
+    many: Vec<Judged>,
+}
+
+impl Wake {
+    /// Watches everybody.
+    ///
+    /// # Errors
+    /// A price or parameter that is missing; there is none where all were evaluated.
+    pub(crate) fn open(
+        judging: Judging<'_>,
+        (model, alerts): (&CrossMargin, &AlertLevels),
+        book: &Book,
+        stop: Stop<'_>,
+    ) -> Result<Self> {
+        let mut table = LiveTable::new(model, judging.market);
+        let used = &book.layout(Key::SettlementAsset, &mut *stop)?.used;
+        let missing = |missing: Missing| missing.error(model.universe(), String::new());
+        table
+            .ensure_used(used, model, judging.market)
+            .map_err(missing)?;
+        let watch = |block: usize| {
+            let first = block * SHELF;
+            let numbers = first..(first + SHELF).min(judging.accounts.len());
+            let inputs = judging.inputs(model, first);
+            Reading::new(alerts).watch_first(inputs, (book, numbers), &table)
+        };
+        let blocks = pool::map(judging.accounts.len().div_ceil(SHELF), watch, stop)?;
+        let mut levels = Levels::new(variables(model.universe()));
+        let (mut pieces, mut entries, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
+        for block in blocks {
+            pieces.push(block.pieces);
+            entries.push(block.entries);
+            isolated.extend(block.alone);
+        }
+        levels.fill(Kept::of_pools(pieces), &entries);
+        let mut alone = Alone::default();
+        for ((account, instrument), watches) in isolated {
+            levels.set(alone.subject(account, instrument), &watches);
+        }
+        Ok(Self {
+            table,
+            alerts: alerts.clone(),
+            reading: Reading::new(alerts),
+            levels,
+            alone,
+            woken: Vec::new(),
+            unarmed: Vec::new(),
+            judged: Judged::default(),
+            many: Vec::new(),
+        })
+    }
+
+    /// What accounts are contracted with.
+    pub(crate) fn table(&self) -> &LiveTable {
+        &self.table
+    }
+
+    pub(crate) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// Takes over what was seen of prices.
+    pub(crate) fn take_over(&mut self, before: &Self) {
+        let lively = self.table.lively_mut();
+        lively.take_over(before.table.lively());
+    }
+
+    /// Reads an account as it would be, and makes what judging it needs.
+    ///
+    /// # Errors
+    /// A price or parameter that is missing.
+    pub(crate) fn prepare(&mut self, inputs: Inputs<'_>, account: &Account) -> Result<()> {
+        self.reading.prepare(inputs, account, &mut self.table)
+    }
+
+    /// Judges the account that was prepared last, as it is now, and watches its prices anew.
+    pub(crate) fn judge_prepared(
+        &mut self,
+        inputs: Inputs<'_>,
+        account: &Account,
+        note: impl FnOnce(&Judged),
+    ) {
+        let mut judged = std::mem::take(&mut self.judged);
+        judged.start(inputs.number as u32, true);
+        let watched = WatchedNow {
+            kept: self.levels.kept(),
+            alone: &self.alone,
+        };
+        self.reading
+            .judge_prepared(inputs, account, (&self.table, watched), &mut judged);
+        self.keep(&judged);
+        note(&judged);
+        self.judged = judged;
+    }
+
+    /// Follows prices, and judges those that they wake; returns how many these were.
+    pub(crate) fn follow(
+        &mut self,
+        judging: Judging<'_>,
+        model: &CrossMargin,
+        prices: &[Price],
+        note: &mut impl FnMut(&Judged),
+    ) -> usize {
+        let universe = model.universe();
+        self.woken.clear();
+        for price in prices {
+            match price {
+                Price::Mark(instrument, price) => {
+                    let instrument = *instrument as usize;
+                    self.table.tick_mark(instrument, model, judging.market);
+                    let value = universe.specs()[instrument].price_value(price.float());
+                    self.cross(mark_variable(instrument), value);
+                }
+                Price::Index(slot, price) => {
+                    let slot = *slot as usize;
+                    self.table.tick_index(slot, model, judging.market);
+                    self.cross(index_variable(universe, slot), price.float());
+                }
+            }
+        }
+        let mut woken = std::mem::take(&mut self.woken);
+        for subject in &mut woken {
+            *subject = self.alone.account(*subject);
+        }
+        woken.append(&mut self.unarmed);
+        woken.sort_unstable();
+        woken.dedup();
+        // To find a new box takes ten times as long as to judge: where prices jump, few get one at a time.
+        let armed = ARMED_AT_ONCE.max(woken.len() / 16).min(woken.len());
+        let (armed, unarmed) = woken.split_at(armed);
+        self.judge_many(judging, model, (armed, How::KEPT), note);
+        self.judge_many(judging, model, (unarmed, How::UNARMED), note);
+        let count = woken.len();
+        self.woken = woken;
+        count
+    }
+
+    /// Notes whom it wakes that a price is `now`.
+    fn cross(&mut self, variable: u32, now: f64) {
+        self.table.lively_mut().follow(variable, now);
+        self.levels.cross(variable, now, &mut self.woken);
+    }
+
+    /// Judges accounts of the ledger, and watches their prices anew.
+    pub(crate) fn judge_many(
+        &mut self,
+        judging: Judging<'_>,
+        model: &CrossMargin,
+        (numbers, how): (&[u32], How),
+        note: &mut impl FnMut(&Judged),
+    ) {
+        if numbers.len() < FEW {
+            let (mut reading, mut judged) = (
+                std::mem::take(&mut self.reading),
+                std::mem::take(&mut self.judged),
+            );
+            for (at, &number) in numbers.iter().enumerate() {
+                self.fetch(judging, numbers, at, how);
+                let inputs = judging.inputs(model, number as usize);
+                self.judge_one(&mut reading, inputs, how, &mut judged);
+                self.judge_late(&mut reading, inputs, &mut judged);
+                self.keep(&judged);
+                note(&judged);
+            }
+            (self.reading, self.judged) = (reading, judged);
+            return;
+        }
+        let mut many = std::mem::take(&mut self.many);
+        many.resize_with(MANY.min(numbers.len()), Judged::default);
+        for numbers in numbers.chunks(MANY) {
+            let tasks = numbers.chunks(FEW).zip(many.chunks_mut(FEW));
+            let tasks: Vec<(&[u32], &mut [Judged])> = tasks.collect();
+            let work = |(numbers, many): (&[u32], &mut [Judged])| {
+                let mut reading = Reading::new(&self.alerts);
+                for (at, (&number, judged)) in numbers.iter().zip(many).enumerate() {
+                    self.fetch(judging, numbers, at, how);
+                    let inputs = judging.inputs(model, number as usize);
+                    self.judge_one(&mut reading, inputs, how, judged);
+                }
+            };
+            pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
+            let mut reading = std::mem::take(&mut self.reading);
+            for judged in &mut many[..numbers.len()] {
+                let inputs = judging.inputs(model, judged.number as usize);
+                self.judge_late(&mut reading, inputs, judged);
+                self.keep(judged);
+                note(judged);
+            }
+            self.reading = reading;
+        }
+        self.many = many;
+    }
+
+    /// Asks for what will be judged soon.
+    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, how: How) {
+        let kept = self.levels.kept();
+        if let Some(&number) = numbers.get(at + 2 * AHEAD) {
+            kept.fetch_place(number);
+            if how.changed {
+                judging.accounts.fetch_place(number as usize);
+            }
+        }
+        if let Some(&number) = numbers.get(at + AHEAD) {
+            kept.fetch(number);
+            if how.changed {
+                judging.accounts.fetch(number as usize);
+            }
+        }
+    }
+
+    fn judge_one(&self, reading: &mut Reading, inputs: Inputs<'_>, how: How, judged: &mut Judged) {
+        let kept = self.levels.kept();
+        let piece = kept.get(inputs.number as u32);
+        judged.start(inputs.number as u32, how.armed);
+        if let Some(legs) = piece.legs.filter(|_| !how.changed) {
+            reading.judge_plain(inputs, (legs, piece.watches), &self.table, judged);
+            return;
+        }
+        let alone = &self.alone;
+        reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
+    }
+
+    /// Judges again what the table had no rows for.
+    fn judge_late(&mut self, reading: &mut Reading, inputs: Inputs<'_>, judged: &mut Judged) {
+        if !judged.is_late {
+            return;
+        }
+        let prepared = reading.prepare(inputs, &inputs.account(), &mut self.table);
+        prepared.expect("what is new was prepared before");
+        judged.start(judged.number, judged.is_armed);
+        let kept = self.levels.kept();
+        let alone = &self.alone;
+        reading.judge_booked(inputs, (&self.table, WatchedNow { kept, alone }), judged);
+    }
+
+    /// Watches what is to be watched from now on.
+    fn keep(&mut self, judged: &Judged) {
+        if !judged.is_armed {
+            self.unarmed.push(judged.number);
+            return;
+        }
+        judged.keep_legs(self.levels.kept_mut());
+        self.levels.set(judged.number, &judged.watches);
+        for (instrument, watches) in &judged.alone {
+            let subject = self.alone.subject(judged.number, *instrument);
+            self.levels.set(subject, watches);
+        }
+    }
+}
+
+/// How accounts are judged.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    /// Whether they changed, so that legs that are kept do not serve.
+    changed: bool,
+    /// Whether their prices are watched anew.
+    armed: bool,
+}
+
+impl How {
+    const KEPT: Self = Self {
+        changed: false,
+        armed: true,
+    };
+    pub(crate) const CHANGED: Self = Self {
+        changed: true,
+        armed: true,
+    };
+    const UNARMED: Self = Self {
+        changed: false,
+        armed: false,
+    };
+}
+
+/// Of those that a tick wakes so many get a new box, or a sixteenth of them.
+const ARMED_AT_ONCE: usize = 1024;
+
+/// Fewer accounts are judged by the calling thread alone; so many are a task.
+const FEW: usize = 512;
+
+/// So many are judged before any is noted.
+const MANY: usize = 32 * FEW;
+
+/// How many accounts before it is judged one is asked for.
+const AHEAD: usize = 4;
