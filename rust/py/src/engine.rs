@@ -74,7 +74,7 @@ impl Engine {
         price: Object<'_, '_>,
         reduce_only: Flag<'_, '_>,
     ) -> Result<OrderCheck> {
-        let mut engine = self.locked(py);
+        let mut engine = self.locked(py)?;
         let terms = (quantity, price);
         let (account, order) = new_order(&engine, account, instrument, terms, reduce_only)?;
         Ok(engine.check_order(account, order, None)?.into())
@@ -86,6 +86,7 @@ impl Engine {
         py: Python<'py>,
         orders: Object<'_, 'py>,
     ) -> Result<CheckColumns<'py>> {
+        self.refuse_reentry()?;
         let orders = OrderColumns::read(orders)?;
         let orders = orders.rows();
         let columns = run(py, |stop| {
@@ -162,7 +163,7 @@ impl Engine {
         py: Python<'py>,
         account_id: Object<'_, '_>,
     ) -> Result<Vec<ShownOrder<'py>>> {
-        let engine = self.locked(py);
+        let engine = self.locked(py)?;
         let row = account(&engine, account_id)?;
         Ok(shown_orders(py, &engine, row)?)
     }
@@ -195,7 +196,7 @@ impl Engine {
 
     /// Columns account, instrument, quantity, price, fee.
     fn _fills(&self, py: Python<'_>, fills: Object<'_, '_>) -> Result<()> {
-        let fills = read_fills(&self.locked(py), fills)?;
+        let fills = read_fills(&*self.locked(py)?, fills)?;
         run(py, |stop| {
             let mut engine = self.held();
             engine.apply_fills(&fills, stop)
@@ -348,10 +349,10 @@ impl Engine {
                 price(new_price)?,
             )?]))
         };
-        if !self.locked(py).has_levels() {
+        if !self.locked(py)?.has_levels() {
             return self.apply_to_all(py, one);
         }
-        let mut engine = self.locked(py);
+        let mut engine = self.locked(py)?;
         let event = one(&engine)?;
         let applied = engine.apply(&event, &mut xmfast_core::pool::never)?;
         let (ids, accounts) = fallen(&engine, &applied);
@@ -435,32 +436,32 @@ impl Engine {
     }
 
     fn _fallen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let mut engine = self.locked(py);
+        let mut engine = self.locked(py)?;
         let accounts = engine.drain_fallen();
         ids_of(py, &engine, accounts)
     }
 
     fn _recovered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let mut engine = self.locked(py);
+        let mut engine = self.locked(py)?;
         let accounts = engine.drain_recovered();
         ids_of(py, &engine, accounts)
     }
 
     /// Accounts, and the alert level that each has reached.
     fn _alerts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
-        let mut engine = self.locked(py);
+        let mut engine = self.locked(py)?;
         let (accounts, levels) = engine.drain_alerted().into_iter().unzip();
         Ok((ids_of(py, &engine, accounts)?, levels))
     }
 
     fn _alerted<'py>(&self, py: Python<'py>, level: f64) -> Result<Bound<'py, PyAny>> {
-        let engine = self.locked(py);
+        let engine = self.locked(py)?;
         let accounts = engine.alerted(level)?;
         Ok(ids_of(py, &engine, accounts)?)
     }
 
     fn _liquidatable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let engine = self.locked(py);
+        let engine = self.locked(py)?;
         let accounts = engine.liquidatable();
         ids_of(py, &engine, accounts)
     }
@@ -470,7 +471,7 @@ impl Engine {
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyList>)> {
-        let engine = self.locked(py);
+        let engine = self.locked(py)?;
         let positions: Vec<(u32, u32)> = engine.liquidatable_positions().collect();
         let accounts = positions.iter().map(|(account, _)| *account as usize);
         let names = engine.universe().instruments();
@@ -484,7 +485,7 @@ impl Engine {
     /// The book, the market and the model of one moment.
     fn _snapshot(&self, py: Python<'_>) -> Result<(Book, Market, Py<PyAny>)> {
         let (snapshot, market, model) = {
-            let engine = self.locked(py);
+            let engine = self.locked(py)?;
             let model = self.rules().known_as(py, engine.model());
             (engine.snapshot(), engine.market().clone(), model)
         };
@@ -493,14 +494,14 @@ impl Engine {
     }
 
     /// The rules of now.
-    fn _model(&self, py: Python<'_>) -> Py<PyAny> {
-        let model = self.locked(py).model().clone();
-        self.rules().known_as(py, &model)
+    fn _model(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let model = self.locked(py)?.model().clone();
+        Ok(self.rules().known_as(py, &model))
     }
 
     /// By asset: its id, units by pool, in the order of `pools`, and decimals.
     fn _totals<'py>(&self, py: Python<'py>) -> PyResult<Vec<AssetTotals<'py>>> {
-        totals(py, &self.locked(py))
+        totals(py, &*self.locked(py)?)
     }
 
     /// Names of the pools.
@@ -510,25 +511,25 @@ impl Engine {
     }
 
     fn _residue<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        residue(py, &self.locked(py))
+        residue(py, &*self.locked(py)?)
     }
 
-    fn _state_hash(&self, py: Python<'_>) -> String {
-        format!("{:032x}", self.locked(py).state_hash())
+    fn _state_hash(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("{:032x}", self.locked(py)?.state_hash()))
     }
 
     /// Counts by kind of event, and how many accounts price changes made the engine judge.
-    fn _metrics(&self, py: Python<'_>) -> (Vec<EventCounts>, u64) {
-        let engine = self.locked(py);
-        (event_counts(&engine), engine.metrics().rejudged)
+    fn _metrics(&self, py: Python<'_>) -> PyResult<(Vec<EventCounts>, u64)> {
+        let engine = self.locked(py)?;
+        Ok((event_counts(&engine), engine.metrics().rejudged))
     }
 
     /// Bytes of the ledger, number of levels, bytes of what watches.
-    fn _memory(&self, py: Python<'_>) -> (usize, usize, usize) {
-        self.locked(py).memory()
+    fn _memory(&self, py: Python<'_>) -> PyResult<(usize, usize, usize)> {
+        Ok(self.locked(py)?.memory())
     }
 
-    fn __len__(&self, py: Python<'_>) -> usize {
-        self.locked(py).accounts().len()
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.locked(py)?.accounts().len())
     }
 }

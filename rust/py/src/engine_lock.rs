@@ -1,7 +1,10 @@
 //! The live engine behind its lock: who has it when, and how events get to it.
 
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use xmfast_core::{Applied, Event, Place};
 
@@ -17,6 +20,36 @@ use crate::run::run;
 #[pyclass(frozen, subclass, module = "xmfast._core")]
 pub(crate) struct Engine(Mutex<xmfast_core::Engine>, KnownRules);
 
+thread_local! {
+    /// Engines that this thread has, by address: their calls may run Python's code (a value's own methods, handlers of
+    /// signals), and that may call the engine, for which it would wait forever.
+    static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An engine that this thread has.
+pub(crate) struct Held<'a>(MutexGuard<'a, xmfast_core::Engine>);
+
+impl Deref for Held<'_> {
+    type Target = xmfast_core::Engine;
+
+    fn deref(&self) -> &xmfast_core::Engine {
+        &self.0
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut xmfast_core::Engine {
+        &mut self.0
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // What was taken last is let go first.
+        HELD.with_borrow_mut(Vec::pop);
+    }
+}
+
 impl Engine {
     /// An engine whose model Python knows as something.
     pub(crate) fn of(engine: xmfast_core::Engine, known_as: Py<PyAny>) -> Self {
@@ -25,8 +58,26 @@ impl Engine {
     }
 
     /// The engine, waiting for whoever has it, where the interpreter is let go already.
-    pub(crate) fn held(&self) -> MutexGuard<'_, xmfast_core::Engine> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn held(&self) -> Held<'_> {
+        self.now_held(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn now_held<'a>(&'a self, engine: MutexGuard<'a, xmfast_core::Engine>) -> Held<'a> {
+        HELD.with_borrow_mut(|held| held.push(self.address()));
+        Held(engine)
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Refuses a call that another call of this thread would have to end for.
+    pub(crate) fn refuse_reentry(&self) -> PyResult<()> {
+        if HELD.with_borrow(|held| held.contains(&self.address())) {
+            let problem = "this engine is in the middle of another call of the same thread";
+            return Err(PyRuntimeError::new_err(problem));
+        }
+        Ok(())
     }
 
     /// Models as Python knows them.
@@ -35,14 +86,20 @@ impl Engine {
     }
 
     /// The engine, waiting for whoever has it; the interpreter is let go meanwhile, so that they can end.
-    pub(crate) fn locked<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, xmfast_core::Engine> {
+    ///
+    /// # Errors
+    /// This thread itself has it.
+    pub(crate) fn locked(&self, py: Python<'_>) -> PyResult<Held<'_>> {
         loop {
             match self.0.try_lock() {
-                Ok(engine) => return engine,
-                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => py.detach(|| {
-                    drop(self.held());
-                }),
+                Ok(engine) => return Ok(self.now_held(engine)),
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    return Ok(self.now_held(poisoned.into_inner()));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    self.refuse_reentry()?;
+                    py.detach(|| drop(self.held()));
+                }
             }
         }
     }
@@ -54,7 +111,7 @@ impl Engine {
         client_id: Option<Object<'_, '_>>,
         event: impl FnOnce(&xmfast_core::Engine) -> Result<Event>,
     ) -> Result<Applied> {
-        let mut engine = self.locked(py);
+        let mut engine = self.locked(py)?;
         let event = event(&engine)?;
         let never = &mut xmfast_core::pool::never;
         let Some(name) = client_id else {
@@ -78,7 +135,7 @@ impl Engine {
     ) -> Result<Bound<'py, PyAny>> {
         loop {
             let (event, universe) = {
-                let engine = self.locked(py);
+                let engine = self.locked(py)?;
                 (event(&engine)?, engine.universe().clone())
             };
             let applied = run(py, |stop| {
