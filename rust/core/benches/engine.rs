@@ -1,8 +1,9 @@
 //! Times of the live engine without Python: ticks on a hard book, checks of orders, fills.
 //!
 //! `cargo bench -p xmfast-core --bench engine -- [ACCOUNTS]`: a book of the law of `benches/venue.py`, with 16 % of the accounts
-//! liquidatable and 0.5 % within 0.1 % of gross notional of the edge. Of ten million accounts the bench itself keeps nothing but
-//! the book, and that until the engine is open.
+//! liquidatable and 0.5 % within 0.1 % of gross notional of the edge. That holds for the first million; more are healthy, so
+//! that a larger book has as many near the edge. Of ten million accounts the bench itself keeps nothing but the book, and that
+//! until the engine is open.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use xmfast_core::{
 const INSTRUMENTS: usize = 512;
 const TICKS: usize = 1_000_000;
 const WARM_UP: usize = 20_000;
+/// Accounts of which a part is near the edge or liquidatable.
+const HARD: usize = 1_000_000;
 
 /// A small generator, so that the bench needs no other crate: splitmix64.
 struct Random(u64);
@@ -138,8 +141,9 @@ fn venue(accounts: usize, random: &mut Random) -> Venue {
         }
     }
     // The balance that leaves the health that is wanted.
-    let balance = bare.iter().map(|(gross, health)| {
-        let distance = match random.next() {
+    let balance = bare.iter().enumerate().map(|(account, (gross, health))| {
+        let part = random.next();
+        let distance = match if account < HARD { part } else { 1.0 } {
             part if part < 0.005 => 0.001 * (2.0 * random.next() - 1.0),
             part if part < 0.165 => -0.3 * random.next() - 0.001,
             _ => 0.001 + (-2.0 + 0.85 * random.normal()).exp(),
@@ -284,8 +288,16 @@ fn main() {
     }
 
     let mut criterion = Criterion::default().without_plots();
-    let orders: Vec<(u32, NewOrder)> = (0..65_536)
-        .map(|_| {
+    let book = engine.book().expect("a book");
+    // Nine legs: cash and eight positions.
+    let nine: Vec<u32> = (0..accounts as u32)
+        .filter(|&account| book.holdings(account as usize).instrument.len() == 8)
+        .take(64)
+        .collect();
+    let anybody: Vec<u32> = (0..65_536).map(|_| random.below(accounts) as u32).collect();
+    drop(book);
+    for (name, accounts) in [("64 of nine legs", nine), ("anybody", anybody)] {
+        let order = |&account| {
             let instrument = random.below(INSTRUMENTS);
             let order = NewOrder {
                 instrument: instrument as u32,
@@ -293,16 +305,18 @@ fn main() {
                 price: marks[instrument],
                 reduce_only: false,
             };
-            (random.below(accounts) as u32, order)
-        })
-        .collect();
-    let mut next = orders.iter().cycle();
-    criterion.bench_function("check_order", |bencher| {
-        bencher.iter(|| {
-            let (account, order) = next.next().expect("there is always one");
-            engine.check_order(*account, *order, None).expect("a check")
+            (account, order)
+        };
+        let orders: Vec<(u32, NewOrder)> =
+            accounts.iter().cycle().take(65_536).map(order).collect();
+        let mut next = orders.iter().cycle();
+        criterion.bench_function(&format!("check_order, {name}"), |bencher| {
+            bencher.iter(|| {
+                let (account, order) = next.next().expect("there is always one");
+                engine.check_order(*account, *order, None).expect("a check")
+            });
         });
-    });
+    }
     // Of what is held already, bought and sold in turn.
     let book = engine.book().expect("a book");
     let held: Vec<(u32, u32)> = (0..65_536).map(|_| place(&book, &mut random)).collect();

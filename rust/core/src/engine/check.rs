@@ -83,6 +83,8 @@ impl Engine {
         order: NewOrder,
         instead: Option<u64>,
     ) -> Result<OrderCheck> {
+        // All of it at once, rather than line after line as it is read.
+        self.fetch(account, true);
         let _state = FloatState::standard();
         let mut checking = self.checking.take().unwrap_or_default();
         let mut checked = self.desk().check(account, order, instead, &mut checking);
