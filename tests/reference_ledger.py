@@ -129,6 +129,7 @@ class Ledger:
         contracts = Fraction(quantity, 10**QUANTITY_DECIMALS)
         value = self.value(name, exact(row["entry_price"])) + self.multiplier(name) * since
         cost = ceil(contracts * value * scale)
+        self.residue[asset] += Fraction(cost, scale) - contracts * value
         holder.positions[name] = Position(quantity, cost, self.funding[name], margin)
         self.pools[asset]["street"] += cost
 

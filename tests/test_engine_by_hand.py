@@ -38,7 +38,8 @@ def test_opening_rounds_against_the_account_and_says_what_that_took() -> None:
     assert cash(engine, "ann") == D("100.01") and cash(engine, "bob") == D("-100.02")
     # 99.999 is paid in full; of a short's 99.999 a hundredth is lost.
     assert cost(engine, "ann") == D("100.00") and cost(engine, "bob") == D("-99.99")
-    assert engine.residue == {"USD": pytest.approx(0.018), "BTC": 0.0}
+    # Of cash 0.009 each, of costs 0.001 and 0.009.
+    assert engine.residue == {"USD": pytest.approx(0.028), "BTC": 0.0}
     assert pools(engine) == {"deposits": D("-0.01"), "street": D("0.01")}
 
 

@@ -51,7 +51,7 @@ class Engine(_core.Engine):
     as there are accounts near the edge; under other models all accounts are evaluated on every tick.
 
     The ledger holds whole units: opening cash is rounded down to the asset's scale, entry costs up, quantities
-    towards 0 to 8 decimals; :attr:`residue` says what that took of the cash. A fill of ``q`` contracts costs
+    towards 0 to 8 decimals; :attr:`residue` says what rounding cash and costs took. A fill of ``q`` contracts costs
     ``q x unit_value(price)``, rounded up; closing takes out the same part of the entry cost. Interest and funding are
     paid when an account is touched, rounded against it. Amounts and quantities with more decimals than the scale are
     refused, fees are rounded up.
@@ -449,7 +449,7 @@ class Engine(_core.Engine):
 
     @property
     def residue(self) -> dict[Id, float]:
-        """What rounding cash at opening took from the accounts, by asset; >= 0."""
+        """What rounding cash, isolated margin and entry costs at opening took from the accounts, by asset; >= 0."""
         return self._residue()
 
     def state_hash(self) -> str:

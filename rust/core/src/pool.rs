@@ -35,6 +35,9 @@ struct Pool {
 static CURRENT: LazyLock<ArcSwapOption<Pool>> = LazyLock::new(ArcSwapOption::empty);
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// Asked once: the answer is in files, and reading them takes longer than many a task.
+static CORES: LazyLock<usize> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
 
 /// Tells that this process is a forked child; its next work builds its own threads.
 pub fn after_fork() {
@@ -60,7 +63,7 @@ pub fn is_started() -> bool {
 #[must_use]
 pub fn threads() -> usize {
     match THREADS.load(Ordering::Relaxed) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => *CORES,
         threads => threads,
     }
 }

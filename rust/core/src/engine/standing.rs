@@ -136,6 +136,16 @@ impl Standing {
         before.unwrap_or(0)
     }
 
+    /// Whether an account that did not change since it was noted is all one pool and stands as it did.
+    pub(crate) fn is_noted(&self, account: u32, verdicts: &[Verdict]) -> bool {
+        let [pool] = verdicts else {
+            return false;
+        };
+        let account = account as usize;
+        let is_near = || self.levels.reached(&pool.row) != self.alerts[account];
+        pool.is_liquidatable() == self.pools[account] && (self.levels.0.is_empty() || !is_near())
+    }
+
     /// Notes how an account was judged.
     pub(crate) fn note(&mut self, account: u32, verdicts: &[Verdict], changes: &mut Changes) {
         let (mut fell, mut recovered, mut alerted) = (false, false, 0);

@@ -7,7 +7,7 @@ use super::judged::Judged;
 use super::kept::{Kept, SHELF, Subject};
 use super::levels::Levels;
 use super::reading::{Inputs, Reading, WatchedNow};
-use super::standing::AlertLevels;
+use super::standing::{AlertLevels, Changes, Standing};
 use super::table::LiveTable;
 use super::watcher::Judging;
 use crate::book::Book;
@@ -132,7 +132,7 @@ impl Wake {
         judging: Judging<'_>,
         model: &CrossMargin,
         prices: &[Price],
-        note: &mut impl FnMut(&Judged),
+        (standing, changes): (&mut Standing, &mut Changes),
     ) -> usize {
         let universe = model.universe();
         self.woken.clear();
@@ -155,17 +155,56 @@ impl Wake {
         for subject in &mut woken {
             *subject = self.alone.account(*subject);
         }
-        woken.append(&mut self.unarmed);
         woken.sort_unstable();
+        // Both parts ascend: this merges them.
+        woken.append(&mut self.unarmed);
+        woken.sort();
         woken.dedup();
         // To find a new box takes ten times as long as to judge: where prices jump, few get one at a time.
         let armed = ARMED_AT_ONCE.max(woken.len() / 16).min(woken.len());
         let (armed, unarmed) = woken.split_at(armed);
-        self.judge_many(judging, model, (armed, How::KEPT), note);
-        self.judge_many(judging, model, (unarmed, How::UNARMED), note);
+        self.judge_many(judging, model, (armed, false), &mut |judged| {
+            standing.note(judged.number, &judged.verdicts, changes);
+        });
+        self.judge_unarmed(judging, model, unarmed, (standing, changes));
         let count = woken.len();
         self.woken = woken;
         count
+    }
+
+    /// Judges accounts that did not change, and leaves them without a box.
+    fn judge_unarmed(
+        &mut self,
+        judging: Judging<'_>,
+        model: &CrossMargin,
+        numbers: &[u32],
+        (standing, changes): (&mut Standing, &mut Changes),
+    ) {
+        let tasks: Vec<&[u32]> = numbers.chunks(FEW).collect();
+        let before = &*standing;
+        let work = |task: usize| {
+            let (mut reading, mut judged) = (Reading::new(&self.alerts), Judged::default());
+            let mut changed = Vec::new();
+            for (at, &number) in tasks[task].iter().enumerate() {
+                self.fetch(judging, tasks[task], at, false);
+                let inputs = judging.inputs(model, number as usize);
+                judged.start(number, false);
+                self.judge_one(&mut reading, inputs, false, &mut judged);
+                if judged.is_late || !before.is_noted(number, &judged.verdicts) {
+                    changed.push(std::mem::take(&mut judged));
+                }
+            }
+            changed
+        };
+        let changed = pool::map(tasks.len(), work, &mut never).expect("nobody interrupts");
+        let mut reading = std::mem::take(&mut self.reading);
+        for mut judged in changed.into_iter().flatten() {
+            let inputs = judging.inputs(model, judged.number as usize);
+            self.judge_late(&mut reading, inputs, &mut judged);
+            standing.note(judged.number, &judged.verdicts, changes);
+        }
+        self.reading = reading;
+        self.unarmed.extend_from_slice(numbers);
     }
 
     /// Notes whom it wakes that a price is `now`.
@@ -174,12 +213,12 @@ impl Wake {
         self.levels.cross(variable, now, &mut self.woken);
     }
 
-    /// Judges accounts of the ledger, and watches their prices anew.
+    /// Judges accounts of the ledger, and watches their prices anew. Legs that are kept of them serve unless they `changed`.
     pub(crate) fn judge_many(
         &mut self,
         judging: Judging<'_>,
         model: &CrossMargin,
-        (numbers, how): (&[u32], How),
+        (numbers, changed): (&[u32], bool),
         note: &mut impl FnMut(&Judged),
     ) {
         if numbers.len() < FEW {
@@ -188,9 +227,10 @@ impl Wake {
                 std::mem::take(&mut self.judged),
             );
             for (at, &number) in numbers.iter().enumerate() {
-                self.fetch(judging, numbers, at, how);
+                self.fetch(judging, numbers, at, changed);
                 let inputs = judging.inputs(model, number as usize);
-                self.judge_one(&mut reading, inputs, how, &mut judged);
+                judged.start(number, true);
+                self.judge_one(&mut reading, inputs, changed, &mut judged);
                 self.judge_late(&mut reading, inputs, &mut judged);
                 self.keep(&judged);
                 note(&judged);
@@ -206,9 +246,10 @@ impl Wake {
             let work = |(numbers, many): (&[u32], &mut [Judged])| {
                 let mut reading = Reading::new(&self.alerts);
                 for (at, (&number, judged)) in numbers.iter().zip(many).enumerate() {
-                    self.fetch(judging, numbers, at, how);
+                    self.fetch(judging, numbers, at, changed);
                     let inputs = judging.inputs(model, number as usize);
-                    self.judge_one(&mut reading, inputs, how, judged);
+                    judged.start(number, true);
+                    self.judge_one(&mut reading, inputs, changed, judged);
                 }
             };
             pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
@@ -225,27 +266,33 @@ impl Wake {
     }
 
     /// Asks for what will be judged soon.
-    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, how: How) {
+    fn fetch(&self, judging: Judging<'_>, numbers: &[u32], at: usize, changed: bool) {
         let kept = self.levels.kept();
         if let Some(&number) = numbers.get(at + 2 * AHEAD) {
             kept.fetch_place(number);
-            if how.changed {
+            if changed {
                 judging.accounts.fetch_place(number as usize);
             }
         }
         if let Some(&number) = numbers.get(at + AHEAD) {
             kept.fetch(number);
-            if how.changed {
+            if changed {
                 judging.accounts.fetch(number as usize);
             }
         }
     }
 
-    fn judge_one(&self, reading: &mut Reading, inputs: Inputs<'_>, how: How, judged: &mut Judged) {
+    /// Judges an account, for what was started.
+    fn judge_one(
+        &self,
+        reading: &mut Reading,
+        inputs: Inputs<'_>,
+        changed: bool,
+        judged: &mut Judged,
+    ) {
         let kept = self.levels.kept();
         let piece = kept.get(inputs.number as u32);
-        judged.start(inputs.number as u32, how.armed);
-        if let Some(legs) = piece.legs.filter(|_| !how.changed) {
+        if let Some(legs) = piece.legs.filter(|_| !changed) {
             reading.judge_plain(inputs, (legs, piece.watches), &self.table, judged);
             return;
         }
@@ -268,10 +315,6 @@ impl Wake {
 
     /// Watches what is to be watched from now on.
     fn keep(&mut self, judged: &Judged) {
-        if !judged.is_armed {
-            self.unarmed.push(judged.number);
-            return;
-        }
         judged.keep_legs(self.levels.kept_mut());
         self.levels.set(judged.number, &judged.watches);
         for (instrument, watches) in &judged.alone {
@@ -281,31 +324,7 @@ impl Wake {
     }
 }
 
-/// How accounts are judged.
-#[derive(Clone, Copy)]
-pub(crate) struct How {
-    /// Whether they changed, so that legs that are kept do not serve.
-    changed: bool,
-    /// Whether their prices are watched anew.
-    armed: bool,
-}
-
-impl How {
-    const KEPT: Self = Self {
-        changed: false,
-        armed: true,
-    };
-    pub(crate) const CHANGED: Self = Self {
-        changed: true,
-        armed: true,
-    };
-    const UNARMED: Self = Self {
-        changed: false,
-        armed: false,
-    };
-}
-
-/// Of those that a tick wakes so many get a new box, or a sixteenth of them.
+/// Of those that a tick wakes so many get a new box, or a part of all.
 const ARMED_AT_ONCE: usize = 1024;
 
 /// Fewer accounts are judged by the calling thread alone; so many are a task.

@@ -6,7 +6,7 @@ use super::model::MarginModel;
 use super::reading::{Inputs, Reading};
 use super::standing::{AlertLevels, Changes, Standing};
 use super::table::LiveTable;
-use super::wake::{How, Wake};
+use super::wake::Wake;
 use crate::book::Book;
 use crate::error::Result;
 use crate::kernel::UnitLegs;
@@ -186,7 +186,7 @@ impl Watcher {
             return self.judge_touched(judging, numbers, changes);
         };
         let standing = &mut self.standing;
-        wake.judge_many(judging, model, (numbers, How::CHANGED), &mut |judged| {
+        wake.judge_many(judging, model, (numbers, true), &mut |judged| {
             standing.note(judged.number, &judged.verdicts, changes);
         });
         Ok(())
@@ -225,10 +225,7 @@ impl Watcher {
         let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
             return Ok(None);
         };
-        let standing = &mut self.standing;
-        let woken = wake.follow(judging, model, prices, &mut |judged| {
-            standing.note(judged.number, &judged.verdicts, changes);
-        });
+        let woken = wake.follow(judging, model, prices, (&mut self.standing, changes));
         Ok(Some(woken))
     }
 

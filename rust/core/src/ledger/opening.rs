@@ -7,7 +7,7 @@ use super::Ledger;
 use super::account::{Account, Cash, OpenOrder, Position, too_large};
 use super::accounts::{Accounts, Accrued};
 use super::block::LedgerBlock;
-use super::money::{self, QUANTITY_DECIMALS, Round};
+use super::money::{self, ContractValue, QUANTITY_DECIMALS, Round};
 use super::venue::{Pool, Totals, VenueMoves};
 use crate::book::{BLOCK, Book, Holdings};
 use crate::error::Result;
@@ -124,9 +124,9 @@ impl Accounts {
         let units = |given: GivenRef<'_>, decimals, what| {
             money::units_of(given, decimals, Round::Down).ok_or_else(|| too_large(what))
         };
-        let mut taken = |asset: u32, exact: f64, amount: i128| {
-            let kept = money::given(amount, self.decimals(asset)).float();
-            residue[asset as usize] += exact - kept;
+        let mut take = |asset: u32, taken: f64| residue[asset as usize] += taken;
+        let rounded = |asset: u32, exact: f64, amount: i128| {
+            exact - money::given(amount, self.decimals(asset)).float()
         };
         for (place, &asset) in holdings.asset.iter().enumerate() {
             let balance = holdings.balance.get(place);
@@ -139,7 +139,7 @@ impl Accounts {
                 let grown = Rational::given(balance) * Rational::given(index);
                 money::units(&grown, decimals, Round::Down).ok_or_else(|| too_large("balances"))?
             };
-            taken(asset, balance.float * index.float, amount);
+            take(asset, rounded(asset, balance.float * index.float, amount));
             if amount != 0 {
                 let touched = 0;
                 account.cash.push(Cash {
@@ -160,7 +160,10 @@ impl Accounts {
             let margin = margin
                 .map(|margin| {
                     let amount = units(margin, decimals, "isolated_margin")?;
-                    taken(terms.settlement, margin.float, amount);
+                    take(
+                        terms.settlement,
+                        rounded(terms.settlement, margin.float, amount),
+                    );
                     i64::try_from(amount).map_err(|_| too_large("isolated_margin"))
                 })
                 .transpose()?;
@@ -171,11 +174,13 @@ impl Accounts {
                 }
                 continue;
             }
+            let (cost, added) = self.opening_cost(holdings, place, quantity, market)?;
+            take(terms.settlement, added);
             account.positions.push(Position {
                 instrument,
                 touched: 0,
                 quantity,
-                cost: self.opening_cost(holdings, place, quantity, market)?,
+                cost,
                 isolated: margin,
             });
         }
@@ -193,14 +198,16 @@ impl Accounts {
         Ok(())
     }
 
-    /// Entry cost, as if the position had been entered at the funding of now.
+    /// Entry cost, as if the position had been entered at the funding of now, and what rounding added to it.
     fn opening_cost(
         &self,
         holdings: Holdings<'_>,
         place: usize,
         quantity: i128,
         market: &Market,
-    ) -> Result<i128> {
+    ) -> Result<(i128, f64)> {
+        /// Rounding is told to so many decimals beyond those of the asset.
+        const FINER: u32 = 10;
         let instrument = holdings.instrument[place];
         let terms = self.terms(instrument);
         let before = holdings
@@ -211,7 +218,16 @@ impl Accounts {
         let price = holdings.entry_price.get(place);
         if holdings.entry_cost.is_none() && same {
             let cost = terms.value.units(quantity, price, Round::Up);
-            return cost.ok_or_else(|| too_large("positions"));
+            let cost = cost.ok_or_else(|| too_large("positions"))?;
+            let decimals = terms.value.decimals + FINER;
+            let finer = ContractValue {
+                decimals,
+                ..terms.value
+            };
+            // What is too large for finer units is none the worse for being booked in coarser ones.
+            let finer = finer.units(quantity, price, Round::Down);
+            let added = finer.map_or(0, |finer| cost * 10_i128.pow(FINER) - finer);
+            return Ok((cost, added as f64 / 10_f64.powi(decimals as i32)));
         }
         let spec = &self.universe.specs()[instrument as usize];
         let contracts = money::exact(quantity, QUANTITY_DECIMALS);
@@ -221,6 +237,9 @@ impl Accounts {
         };
         let since = Rational::given(now) - Rational::given(before.as_ref());
         let cost = cost + contracts * spec.funding_value(since);
-        money::units(&cost, terms.value.decimals, Round::Up).ok_or_else(|| too_large("positions"))
+        let units = money::units(&cost, terms.value.decimals, Round::Up);
+        let units = units.ok_or_else(|| too_large("positions"))?;
+        let added = money::exact(units, terms.value.decimals) - cost;
+        Ok((units, added.float()))
     }
 }
