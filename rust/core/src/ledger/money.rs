@@ -220,33 +220,47 @@ pub(crate) struct ContractValue<'a> {
 impl ContractValue<'_> {
     /// `None` if it is too large to be booked.
     pub(crate) fn units(self, quantity: i128, price: GivenRef<'_>, round: Round) -> Option<i128> {
-        self.short(quantity, price, round).unwrap_or_else(|| {
-            let (price, multiplier) = (Rational::given(price), Rational::given(self.multiplier));
-            let quantity = exact(quantity, QUANTITY_DECIMALS);
-            let value = if self.reciprocal {
-                -(quantity * multiplier) / price
-            } else {
-                quantity * multiplier * price
-            };
-            units(&value, self.decimals, round)
-        })
+        match self.fraction(quantity, price) {
+            Some((numerator, denominator)) => bookable(divided(numerator, denominator, round)),
+            None => units(&self.exact(quantity, price), self.decimals, round),
+        }
     }
 
-    /// In 128 bits; `None` if that is not enough.
-    fn short(self, quantity: i128, price: GivenRef<'_>, round: Round) -> Option<Option<i128>> {
+    /// By how much so many units are above what the contracts are worth, in the settlement asset.
+    pub(crate) fn excess(self, units: i128, quantity: i128, price: GivenRef<'_>) -> f64 {
+        let short = || {
+            let (numerator, denominator) = self.fraction(quantity, price)?;
+            let excess = units.checked_mul(denominator)?.checked_sub(numerator)?;
+            Some(excess as f64 / denominator as f64 / power(self.decimals) as f64)
+        };
+        let long = || exact(units, self.decimals) - self.exact(quantity, price);
+        short().unwrap_or_else(|| long().float())
+    }
+
+    fn exact(self, quantity: i128, price: GivenRef<'_>) -> Rational {
+        let (price, multiplier) = (Rational::given(price), Rational::given(self.multiplier));
+        let quantity = exact(quantity, QUANTITY_DECIMALS);
+        if self.reciprocal {
+            -(quantity * multiplier) / price
+        } else {
+            quantity * multiplier * price
+        }
+    }
+
+    /// Units before rounding, as a numerator and a denominator above 0, in 128 bits; `None` if that is not enough.
+    fn fraction(self, quantity: i128, price: GivenRef<'_>) -> Option<(i128, i128)> {
         let (price, multiplier) = (Short::of(price)?, Short::of(self.multiplier)?);
         let power = checked_power;
         let contracts = quantity.checked_mul(multiplier.digits)?;
         let places = QUANTITY_DECIMALS + multiplier.places;
-        let (numerator, denominator) = if self.reciprocal {
+        if self.reciprocal {
             let numerator = contracts.checked_mul(power(price.places + self.decimals)?)?;
             let denominator = price.digits.checked_mul(power(places)?)?;
-            (-numerator * denominator.signum(), denominator.abs())
+            Some((-numerator * denominator.signum(), denominator.abs()))
         } else {
             let scale = (places + price.places).checked_sub(self.decimals)?;
-            (contracts.checked_mul(price.digits)?, power(scale)?)
-        };
-        Some(bookable(divided(numerator, denominator, round)))
+            Some((contracts.checked_mul(price.digits)?, power(scale)?))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::Ledger;
 use super::account::{Account, Cash, OpenOrder, Position, too_large};
 use super::accounts::{Accounts, Accrued};
 use super::block::LedgerBlock;
-use super::money::{self, ContractValue, QUANTITY_DECIMALS, Round};
+use super::money::{self, QUANTITY_DECIMALS, Round};
 use super::venue::{Pool, Totals, VenueMoves};
 use crate::book::{BLOCK, Book, Holdings};
 use crate::error::Result;
@@ -206,8 +206,6 @@ impl Accounts {
         quantity: i128,
         market: &Market,
     ) -> Result<(i128, f64)> {
-        /// Rounding is told to so many decimals beyond those of the asset.
-        const FINER: u32 = 10;
         let instrument = holdings.instrument[place];
         let terms = self.terms(instrument);
         let before = holdings
@@ -219,15 +217,7 @@ impl Accounts {
         if holdings.entry_cost.is_none() && same {
             let cost = terms.value.units(quantity, price, Round::Up);
             let cost = cost.ok_or_else(|| too_large("positions"))?;
-            let decimals = terms.value.decimals + FINER;
-            let finer = ContractValue {
-                decimals,
-                ..terms.value
-            };
-            // What is too large for finer units is none the worse for being booked in coarser ones.
-            let finer = finer.units(quantity, price, Round::Down);
-            let added = finer.map_or(0, |finer| cost * 10_i128.pow(FINER) - finer);
-            return Ok((cost, added as f64 / 10_f64.powi(decimals as i32)));
+            return Ok((cost, terms.value.excess(cost, quantity, price)));
         }
         let spec = &self.universe.specs()[instrument as usize];
         let contracts = money::exact(quantity, QUANTITY_DECIMALS);
