@@ -12,8 +12,8 @@ use crate::table::{PositionRow, Rows};
 use crate::universe::{Instrument, Universe};
 
 /// An entry cost in f64 is off by at most this many times its own rounding: where entry values cancel further, the cost
-/// is computed exactly.
-pub(crate) const COST_CANCELLATION: f64 = 65_536.0;
+/// is computed exactly. More would blur decisions, so that many are made in exact numbers; less would pack slowly.
+pub(crate) const COST_CANCELLATION: f64 = 1_024.0;
 
 /// What the legs of a layout are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

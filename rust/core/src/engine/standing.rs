@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::Verdict;
 use crate::book::Book;
-use crate::kernel::{Row, result};
+use crate::kernel::{Row, fetch, result};
 use crate::report::{Evaluated, margin_ratio};
 
 /// Margin ratios at which accounts are told of before they are liquidatable: ascending, above 0 and below 1.
@@ -134,6 +134,13 @@ impl Standing {
             self.position_alerts.remove(&place)
         };
         before.unwrap_or(0)
+    }
+
+    /// Asks for where accounts are noted.
+    pub(crate) fn fetch(&self, accounts: &[u32]) {
+        for &account in accounts {
+            fetch(&self.pools[account as usize]);
+        }
     }
 
     /// Whether an account that did not change since it was noted is all one pool and stands as it did.

@@ -163,6 +163,7 @@ impl Wake {
         // To find a new box takes ten times as long as to judge: where prices jump, few get one at a time.
         let armed = ARMED_AT_ONCE.max(woken.len() / 16).min(woken.len());
         let (armed, unarmed) = woken.split_at(armed);
+        standing.fetch(&armed[..armed.len().min(FEW)]);
         self.judge_many(judging, model, (armed, false), &mut |judged| {
             standing.note(judged.number, &judged.verdicts, changes);
         });
