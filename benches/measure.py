@@ -75,16 +75,16 @@ def with_flags(ours: Contestant) -> Contestant:
     )
 
 
-def race(contestants: Sequence[Contestant], rounds: int, title: str) -> Figures:
-    """Return seconds by contestant, and how much of a core other processes used meanwhile."""
+def race(contestants: Sequence[Contestant], rounds: int, title: str, calls: int = 1) -> Figures:
+    """Return seconds of a call by contestant, and how much of a core other processes used meanwhile."""
     before = others_seconds(), time.perf_counter()
-    seconds = in_turn(contestants, rounds, title)
+    seconds = in_turn(contestants, rounds, title, calls)
     after = others_seconds(), time.perf_counter()
     return {"seconds": seconds, "others": (after[0] - before[0]) / (after[1] - before[1])}
 
 
-def in_turn(contestants: Sequence[Contestant], rounds: int, title: str) -> dict[str, list[float]]:
-    """Return seconds by contestant; each round calls every one of them once, so that ratios can be paired."""
+def in_turn(contestants: Sequence[Contestant], rounds: int, title: str, calls: int = 1) -> dict[str, list[float]]:
+    """Return seconds of a call by contestant; each round times so many calls of each, so that ratios can be paired."""
     for contestant in contestants:
         contestant.evaluate()  # compiles, lays out, touches pages
     seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
@@ -93,7 +93,10 @@ def in_turn(contestants: Sequence[Contestant], rounds: int, title: str) -> dict[
     for _ in counted(rounds, title):
         for contestant in contestants:
             time.sleep(REST_SECONDS)
-            seconds[contestant.name].append(timed(contestant.evaluate)[0])
+            start = time.perf_counter()
+            for _ in range(calls):
+                contestant.evaluate()
+            seconds[contestant.name].append((time.perf_counter() - start) / calls)
     gc.enable()
     return seconds
 

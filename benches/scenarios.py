@@ -9,6 +9,7 @@ python benches/scenarios.py --accounts 10000     a tenth of these accounts for t
 | healthy-32 | joint-32 with balances thirty times as large |
 | var-500 | 99 % Value at Risk over 500 joint scenarios, the same for every account of venue-100k |
 | options | 4,096 options revalued in 32 scenarios of price and volatility |
+| options-20 | the same, twenty calls in a row after each rest: caches are warm and threads awake, as in a loop |
 
 Between two calls every mark price moves, of an option forward and volatility, but where a row says otherwise.
 All answers are compared with xmfast's first; more than 1e-9 of an account's gross, or of a forward, ends the run.
@@ -38,6 +39,7 @@ from venue import Venue, frames, venue
 VAR_SCENARIOS, VAR_RANK = 500, 6
 JOINT_SCENARIOS = 32
 OPTIONS, OPTION_SCENARIOS = 4096, 32
+IN_A_ROW = 20
 # Markets that take turns: more than tables are kept, so that none comes back to its own prices.
 STEPS = 5
 EVERY = slice(None)
@@ -114,8 +116,8 @@ def quantile(accounts: int) -> tuple[list[Contestant], Figures]:
     return _checked(book, what, loops)
 
 
-def options(count: int) -> tuple[list[Contestant], Figures]:
-    """Return the contestants of options, their answers compared."""
+def options(count: int, calls: int = 1) -> tuple[list[Contestant], Figures]:
+    """Return the contestants of options, so many calls in a row, their answers compared."""
     chain = option_peers.chain(count, OPTION_SCENARIOS)
     ours = option_peers.xmfast(chain)
     expected = ours.answer(ours.evaluate())["losses"]
@@ -126,7 +128,9 @@ def options(count: int) -> tuple[list[Contestant], Figures]:
         apart = np.abs(peer.answer(peer.evaluate())["losses"] - expected) / chain.forward[:, None]
         _accept("options", peer, float(apart.max()), differences)
         contestants.append(peer)
-    return contestants, {"name": "options", "size": f"{count:,} options", "difference": differences}
+    name = "options" if calls == 1 else f"options-{calls}"
+    figures = {"name": name, "size": f"{count:,} options", "difference": differences, "calls": calls}
+    return contestants, figures
 
 
 def _checked(
@@ -177,7 +181,8 @@ def contest(workload: tuple[list[Contestant], Figures], rounds: int, threads: Se
     for count in threads:
         xm.set_num_threads(count)
         numba.set_num_threads(min(count, before[1]))
-        by_threads[str(count)] = race(contestants, rounds, f"{figures['name']}, {count} threads")
+        title = f"{figures['name']}, {count} threads"
+        by_threads[str(count)] = race(contestants, rounds, title, figures.get("calls", 1))
     xm.set_num_threads(before[0])
     numba.set_num_threads(before[1])
     one_thread = [contestant.name for contestant in contestants if not contestant.is_parallel]
@@ -214,13 +219,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--accounts", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", choices=["joint", "healthy", "var", "options"])
+    parser.add_argument("--only", choices=["joint", "healthy", "var", "options", "options-20"])
     given = parser.parse_args(arguments)
     workloads: dict[str, Callable[[], tuple[list[Contestant], Figures]]] = {
         "joint": lambda: joint(given.accounts),
         "healthy": lambda: healthy(given.accounts),
         "var": lambda: quantile(given.accounts // 10),
         "options": lambda: options(OPTIONS),
+        "options-20": lambda: options(OPTIONS, IN_A_ROW),
     }
     for name, make in workloads.items():
         if given.only in (None, name):

@@ -103,6 +103,33 @@ def test_a_model_that_was_used_before_says_what_a_new_one_says(priced: Portfolio
         assert_same(figures_of(report), found)
 
 
+def test_risk_arrays_are_views_that_stay_what_they_are() -> None:
+    universe = xm.Universe.from_frames(
+        {"asset": ["USD", "BTC"]},
+        {"instrument": ["A", "B"], "kind": ["perpetual"] * 2, "underlying": ["BTC"] * 2, "settlement": ["USD"] * 2},
+    )
+    moves = xm.Scenarios(price_shock=[-0.1, 0.2])
+    market = xm.Market(universe, index_price={"BTC": 100.0}, mark_price={"A": 100.0, "B": 50.0})
+    markets = [market.with_prices(mark_price={"A": 100.0 + step, "B": 50.0}) for step in range(6)]
+    # The view of all rows, a copy of rows that do not follow one another, two sets side by side.
+    plain = xm.PortfolioMargin(universe, scenarios=moves)
+    moving = xm.PortfolioMargin(universe, scenarios=moves, in_scenario=["BTC"])
+    returns = {"BTC": [-0.1, 0.2]}
+    pair = xm.HistoricalVaR(universe, returns=returns, stressed_returns=returns)
+    for model, sets in ((plain, 1), (moving, 1), (pair, 2)):
+        held = [model.risk_arrays(market) for market in markets]
+        for step, arrays in enumerate(held):
+            assert arrays["A"].tolist() == pytest.approx([0.1 * (100 + step), -0.2 * (100 + step)] * sets)
+            assert arrays["B"].tolist() == pytest.approx([5.0, -10.0] * sets)
+            with pytest.raises(ValueError, match="read-only"):
+                arrays.losses[0, 0] = 1.0
+            if model is plain:
+                with pytest.raises(ValueError, match="WRITEABLE"):
+                    arrays.losses.flags.writeable = True
+    only_b = plain.risk_arrays(xm.Market(universe, index_price={"BTC": 100.0}, mark_price={"B": 50.0}))
+    assert (only_b.instruments, only_b.losses.tolist()) == (["B"], [pytest.approx([5.0, -10.0])])
+
+
 def test_threads_may_share_a_model() -> None:
     universe = xm.Universe.from_frames(
         {"asset": ["USD"]},

@@ -92,7 +92,10 @@ class ScenarioModel(InProcess):
         return self._core.liquidatable(*core_inputs(book, market))
 
     def risk_arrays(self, market: Market) -> RiskArrays:
-        """Return what one long contract of every instrument with a mark price loses in each scenario."""
+        """Return what one long contract of every instrument with a mark price loses in each scenario.
+
+        The array is read-only, as a rule a view of the model's own table: copy it to change it.
+        """
         if not isinstance(market, Market):
             raise TypeError(f"market: a Market is needed, not {type(market).__name__}")
         rows, assets, arrays = self._core.risk_arrays(market._core)
@@ -100,7 +103,9 @@ class ScenarioModel(InProcess):
         if len(rows) < len(ids):
             ids = [ids[row] for row in rows.tolist()]
         ids += [names[asset] for asset in assets]
-        return RiskArrays(instruments=ids, losses=arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1))
+        losses = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+        losses.flags.writeable = False
+        return RiskArrays(instruments=ids, losses=losses)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._universe!r})"

@@ -210,25 +210,47 @@ impl RiskModel {
             has_orders: false,
             is_scanned: false,
         };
-        let (table, assets, arrays) = run(py, |stop| {
+        let (assets, rows) = RiskTable::published(&self.model, &priced);
+        let is_block = rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let (table, copied) = run(py, |stop| {
             let nobody = |_: usize| String::new();
             let table = self
                 .model
                 .table(market, &priced, made_for, nobody, &mut *stop)?;
-            let (assets, arrays) = table.published(&self.model, &priced, stop)?;
-            Ok((table, assets, arrays))
+            let copied = if is_block {
+                None
+            } else {
+                Some(table.copied(&rows, stop)?)
+            };
+            Ok((table, copied))
         })?;
-        let rows = priced.len() + assets.len();
-        let arrays = table.sets.iter().zip(arrays).map(|(set, losses)| {
-            let shape = (rows, set.losses.scenarios());
-            Array2::from_shape_vec(shape, losses)
-                .expect("a loss for every instrument, asset and scenario")
-                .into_pyarray(py)
-        });
-        let arrays = arrays.collect();
+        let arrays = match copied {
+            None => {
+                let first = rows.first().copied().unwrap_or(0);
+                let table = Bound::new(py, Losses(table))?;
+                let sets = 0..table.get().0.sets.len();
+                sets.map(|set| view::losses(&table, set, first..first + rows.len()))
+                    .collect()
+            }
+            Some(copied) => table
+                .sets
+                .iter()
+                .zip(copied)
+                .map(|(set, losses)| {
+                    let shape = (rows.len(), set.losses.scenarios());
+                    Array2::from_shape_vec(shape, losses)
+                        .expect("a loss for every row and scenario")
+                        .into_pyarray(py)
+                })
+                .collect(),
+        };
         Ok((priced.into_pyarray(py), assets, arrays))
     }
 }
+
+/// What arrays of losses are views of.
+#[pyclass(frozen, module = "xmfast._core")]
+pub(crate) struct Losses(pub(crate) Arc<RiskTable>);
 
 /// See `xmfast.PortfolioReport`: what goes with the rows of a report.
 #[pyclass(frozen, module = "xmfast._core")]

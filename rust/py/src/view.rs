@@ -2,7 +2,9 @@
 
 #![allow(unsafe_code)]
 
-use numpy::ndarray::ArrayView2;
+use std::ops::Range;
+
+use numpy::ndarray::{ArrayView2, s};
 use numpy::{PyArray2, PyArrayMethods};
 use pyo3::PyClass;
 use pyo3::prelude::*;
@@ -10,6 +12,7 @@ use pyo3::pyclass::boolean_struct::True;
 use xmfast_core::ResultRows;
 
 use crate::error::Result;
+use crate::risk::Losses;
 
 /// A report that owns result rows.
 pub(crate) trait HasRows: PyClass<Frozen = True> + Sync {
@@ -27,4 +30,22 @@ pub(crate) fn rows<'py, T: HasRows>(report: &Bound<'py, T>) -> Result<Bound<'py,
     let array = unsafe { PyArray2::borrow_from_array(&view, report.clone().into_any()) };
     array.readwrite().make_nonwriteable();
     Ok(array)
+}
+
+/// The losses of a set of scenarios in some rows of a risk table as a read-only array that keeps the table alive.
+pub(crate) fn losses<'py>(
+    table: &Bound<'py, Losses>,
+    set: usize,
+    rows: Range<usize>,
+) -> Bound<'py, PyArray2<f64>> {
+    let losses = &table.get().0.sets[set].losses;
+    let (all, first) = losses.as_array();
+    let shape = (losses.len(), all.len() / losses.len());
+    let all = ArrayView2::from_shape(shape, all).expect("table rows are of one length");
+    let view = all.slice_move(s![rows, first..first + losses.scenarios()]);
+    // SAFETY: the memory belongs to the table, which the array holds as its base. Nothing writes to a table that is shared,
+    // or moves it, until the last share of it is dropped.
+    let array = unsafe { PyArray2::borrow_from_array(&view, table.clone().into_any()) };
+    array.readwrite().make_nonwriteable();
+    array
 }

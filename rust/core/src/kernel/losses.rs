@@ -1,8 +1,9 @@
 //! What one contract loses in every scenario: the table that the scenario kernel contracts.
 
-use super::Row;
+use super::math::RealRow;
 use super::scenarios::Measure;
-use super::sieve::{Sieve, SieveRow};
+use super::sieve::{Sieve, SieveRow, SieveRows};
+use super::{LaneWork, Row, Simd, on_lanes};
 
 /// Columns of the row of charges that goes before the losses of a table row.
 pub mod charge {
@@ -97,20 +98,73 @@ impl LossTable {
         &lanes[..self.scenarios]
     }
 
+    /// All there is, charges and losses, as an array of one row for each table row; and where losses begin in a row.
+    #[must_use]
+    pub fn as_array(&self) -> (&[f64], usize) {
+        (bytemuck::cast_slice(&self.rows), 8)
+    }
+
     /// All table rows, to be set.
-    pub fn rows_mut(&mut self) -> impl Iterator<Item = LossRow<'_>> {
-        let scenarios = self.scenarios;
-        let mut sieve = self.sieve.as_mut().map(Sieve::rows_mut);
-        let rows = self.rows.chunks_exact_mut(1 + self.lanes);
-        rows.map(move |row| {
-            let (charges, lanes) = row.split_first_mut().expect("a row of charges");
-            LossRow {
-                charges: &mut charges.0,
-                lanes,
-                scenarios,
-                sieve: sieve.as_mut().and_then(Iterator::next),
-            }
+    pub fn rows_mut(&mut self) -> LossRows<'_> {
+        LossRows {
+            rows: &mut self.rows,
+            lanes: self.lanes,
+            scenarios: self.scenarios,
+            sieve: self.sieve.as_mut().map(Sieve::rows_mut),
+        }
+    }
+}
+
+/// Table rows that follow one another, to be set, one by one or divided among threads.
+#[derive(Debug)]
+pub struct LossRows<'a> {
+    rows: &'a mut [Row],
+    lanes: usize,
+    scenarios: usize,
+    sieve: Option<SieveRows<'a>>,
+}
+
+impl LossRows<'_> {
+    /// Takes the first `count` rows away, or all if there are no more.
+    #[inline]
+    #[must_use]
+    pub fn take_rows(&mut self, count: usize) -> Self {
+        Self {
+            rows: take(&mut self.rows, count * (1 + self.lanes)),
+            lanes: self.lanes,
+            scenarios: self.scenarios,
+            sieve: self.sieve.as_mut().map(|sieve| sieve.take_rows(count)),
+        }
+    }
+}
+
+/// Takes the first so many values of a slice away, or all if there are no more.
+pub(super) fn take<'a, T>(values: &mut &'a mut [T], count: usize) -> &'a mut [T] {
+    let count = count.min(values.len());
+    values
+        .split_off_mut(..count)
+        .expect("no more than there are")
+}
+
+impl<'a> Iterator for LossRows<'a> {
+    type Item = LossRow<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<LossRow<'a>> {
+        let first = self.take_rows(1);
+        let (charges, lanes) = first.rows.split_first_mut()?;
+        Some(LossRow {
+            charges: &mut charges.0,
+            lanes,
+            scenarios: self.scenarios,
+            sieve: first.sieve.map(SieveRows::first),
         })
+    }
+
+    #[inline]
+    fn nth(&mut self, skipped: usize) -> Option<LossRow<'a>> {
+        let _skipped = self.take_rows(skipped);
+        self.next()
     }
 }
 
@@ -145,13 +199,22 @@ impl LossRow<'_> {
 
 /// The largest loss by size.
 fn largest(lanes: &[Row]) -> f64 {
-    let larger = |largest: f64, loss: f64| {
-        let size = loss.abs();
-        if size > largest { size } else { largest }
-    };
-    // Eight at once: one maximum after the other would wait for each.
-    let eight = lanes.iter().fold([0.0; 8], |eight, Row(losses)| {
-        std::array::from_fn(|lane| larger(eight[lane], losses[lane]))
-    });
-    eight.into_iter().fold(0.0, larger)
+    struct Largest<'a>(&'a [Row]);
+
+    impl LaneWork for Largest<'_> {
+        type Output = Row;
+        #[inline(always)]
+        fn run<R: RealRow>(self) -> Row {
+            let mut largest = R::splat(0.0);
+            for lane in self.0 {
+                largest = largest.at_least(R::from_row(lane).magnitude());
+            }
+            let mut row = Row::default();
+            largest.write_row(&mut row);
+            row
+        }
+    }
+
+    let Row(eight) = on_lanes(Simd::current(), Largest(lanes));
+    eight.into_iter().fold(0.0, f64::max)
 }

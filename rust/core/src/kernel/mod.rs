@@ -34,7 +34,7 @@ pub use block::{
 pub use csr::contract_csr;
 pub(crate) use fetch::{fetch, fetch_all};
 pub use float_state::FloatState;
-pub use losses::{LossRow, LossTable, charge};
+pub use losses::{LossRow, LossRows, LossTable, charge};
 pub(crate) use on_lanes::{LaneWork, on_lanes};
 pub(crate) use pages::with_room;
 pub use pages::zero_rows;

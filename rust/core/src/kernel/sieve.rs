@@ -5,7 +5,7 @@
 //! summing all of them in f64, bit for bit.
 
 use super::floats::Floats;
-use super::losses::charge;
+use super::losses::{charge, take};
 use super::scenarios::{Measure, NO_SCENARIO};
 use super::{Row, RowId};
 
@@ -78,13 +78,12 @@ impl Sieve {
     }
 
     /// All table rows, to be set.
-    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = SieveRow<'_>> {
-        let mut alone = self.alone.iter_mut();
-        let rows = self.rows.chunks_exact_mut(self.width);
-        rows.map(move |rows| SieveRow {
-            rows,
-            alone: alone.next(),
-        })
+    pub(super) fn rows_mut(&mut self) -> SieveRows<'_> {
+        SieveRows {
+            rows: &mut self.rows,
+            width: self.width,
+            alone: &mut self.alone,
+        }
     }
 
     /// What the losses of a unit of so many legs, with these sums of charges, may be off by; none if f32 cannot hold them.
@@ -162,6 +161,33 @@ impl Sieve {
             sum.store(out);
         }
         N
+    }
+}
+
+/// Table rows in f32 that follow one another, to be set.
+#[derive(Debug)]
+pub(super) struct SieveRows<'a> {
+    rows: &'a mut [Row],
+    width: usize,
+    alone: &'a mut [Alone],
+}
+
+impl<'a> SieveRows<'a> {
+    /// Takes the first `count` rows away, or all if there are no more.
+    pub(super) fn take_rows(&mut self, count: usize) -> Self {
+        Self {
+            rows: take(&mut self.rows, count * self.width),
+            width: self.width,
+            alone: take(&mut self.alone, count),
+        }
+    }
+
+    /// The first of them.
+    pub(super) fn first(self) -> SieveRow<'a> {
+        SieveRow {
+            rows: &mut self.rows[..self.width],
+            alone: self.alone.first_mut(),
+        }
     }
 }
 

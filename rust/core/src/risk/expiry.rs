@@ -1,7 +1,7 @@
 //! Time that is left to an instrument, and what of its settlement price is still open.
 
 use super::RiskModel;
-use super::losses::held_by;
+use super::rows::held_by;
 use crate::error::{Error, Place, Result};
 use crate::market::Market;
 use crate::options::Averaging;

@@ -7,13 +7,31 @@ use super::{RiskModel, RiskTable};
 use crate::market::Market;
 
 /// All of a market that the rows of an instrument or asset depend on, as bits: where they are the same, so are the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Inputs {
     figures: [u64; 8],
     time: Option<i64>,
 }
 
+impl PartialEq for Inputs {
+    fn eq(&self, other: &Self) -> bool {
+        // All at once: the first that differs is no use to anybody.
+        let pairs = self.figures.iter().zip(&other.figures);
+        let difference = pairs.fold(0, |difference, (mine, other)| difference | (mine ^ other));
+        difference == 0 && self.time == other.time
+    }
+}
+
 impl Inputs {
+    /// Takes the place of others; whether they were not the same.
+    pub(super) fn replace(self, others: &mut Option<Self>) -> bool {
+        let is_other = *others != Some(self);
+        if is_other {
+            *others = Some(self);
+        }
+        is_other
+    }
+
     pub(super) fn of_instrument(model: &RiskModel, market: &Market, instrument: usize) -> Self {
         let universe = model.universe();
         let spec = &universe.specs()[instrument];

@@ -6,6 +6,8 @@ mod kept;
 mod losses;
 mod moving;
 mod options;
+mod renew;
+mod rows;
 mod scenarios;
 
 pub(crate) use account::{AccountRisk, Group, combine, settle_risk};
@@ -15,6 +17,7 @@ pub use scenarios::{ScenarioSet, Shocks, VolatilityShock};
 use std::sync::Arc;
 
 use kept::KeptTables;
+use options::OptionShocks;
 
 use crate::error::{Error, Place, Result, finite};
 use crate::exact::Given;
@@ -67,6 +70,8 @@ pub struct RiskParameters {
 pub struct RiskModel {
     moving: Option<MovingAssets>,
     kept: KeptTables,
+    /// By set.
+    option_shocks: Vec<OptionShocks>,
     /// What collateral counts; it charges no position.
     pub(crate) collateral: CrossMargin,
     pub(crate) parameters: RiskParameters,
@@ -114,9 +119,13 @@ impl RiskModel {
             });
         }
         let moving = moving::checked(&collateral, &parameters)?;
+        let universe = collateral.universe();
+        let sets = parameters.sets.iter();
+        let option_shocks = sets.map(|set| OptionShocks::new(universe, set));
         Ok(Self {
             moving,
             kept: KeptTables::default(),
+            option_shocks: option_shocks.collect::<Result<_>>()?,
             collateral,
             parameters,
         })

@@ -9,7 +9,7 @@
 //! All is linear in balances, costs and contracts, so each is a row of the loss table and exact decisions and error bounds
 //! are those of positions. Deposits and loans have rows of their own, because interest makes different amounts of them.
 
-use super::losses::{InstrumentRows, Making, finite_loss, impossible};
+use super::rows::{InstrumentRows, Making, finite_loss, impossible};
 use super::{RiskModel, RiskParameters, ScenarioSet};
 use crate::error::{Error, Place, Result};
 use crate::kernel::{LossRow, Row, charge};

@@ -1,18 +1,18 @@
 //! Losses of options: full revaluation at shocked prices and volatilities.
 
-use super::RiskModel;
 use super::expiry::{lacks, time_left};
-use super::losses::{InstrumentRows, Making, finite_loss, impossible, shocks_of};
+use super::rows::{InstrumentRows, Making, finite_loss, impossible, shocks_of};
+use super::{RiskModel, ScenarioSet};
 use crate::error::{Error, Place, Result};
-use crate::kernel::math::{exp, ln};
-use crate::kernel::{Row, charge};
+use crate::kernel::math::{RealRow, exp, exp_all, ln};
+use crate::kernel::{LaneWork, Row, Simd, charge, on_lanes};
 use crate::options::{
     Averaging, Greeks, OptionColumns, OptionModel, ShockSet, ShockedOption, YEAR_NS, option_greeks,
     revalue,
 };
 use crate::pool::never;
 use crate::table::Missing;
-use crate::universe::Right;
+use crate::universe::{Instrument, Right, Universe};
 
 /// Thirty days in years: where a volatility shock that depends on time to expiry is itself.
 const SHOCK_TENOR_YEARS: f64 = 30.0 / 365.0;
@@ -32,20 +32,23 @@ struct PaidPerAverage {
     value: f64,
 }
 
+/// How far the average has come by which an option's value is divided.
+#[derive(Clone, Copy, Debug)]
+struct Average {
+    averaging: Averaging,
+    average: f64,
+    /// What a call receives whatever comes, in options on what is still open.
+    certain: f64,
+}
+
 impl PaidPerAverage {
-    /// `certain` is what a call receives whatever comes, in options on what is still open.
-    fn of(
-        averaging: Averaging,
-        average: f64,
-        option: &ShockedOption,
-        certain: f64,
-    ) -> Result<Self> {
+    fn of(of: &Average, option: &ShockedOption) -> Result<Self> {
         let options = std::slice::from_ref(option);
         let value = greeks(options, OptionModel::Black76, option.inverse)?[0].value;
         Ok(Self {
-            fixed: averaging.passed * average,
-            open: averaging.open(),
-            value: option.scale * (value + certain),
+            fixed: of.averaging.passed * of.average,
+            open: of.averaging.open(),
+            value: option.scale * (value + of.certain),
         })
     }
 
@@ -66,59 +69,78 @@ impl PaidPerAverage {
     }
 }
 
-/// What the scenarios of a set do to options, by underlying.
+/// What the scenarios of a set do to options.
+#[derive(Clone, Debug)]
 pub(super) struct OptionShocks {
     model: OptionModel,
+    /// By number of the set's shocks; none if there are no options.
     sets: Vec<ShockSet>,
-    of_underlying: Vec<Option<u32>>,
+    /// What turns gains into losses: weights below 0, eight scenarios to a row.
+    loss_of_gain: Vec<Row>,
 }
 
 impl OptionShocks {
-    /// For the options among some instruments.
-    pub(super) fn new<H: Fn(usize) -> String>(
-        making: &Making<'_, H>,
-        rows: &[InstrumentRows<'_>],
-    ) -> Result<Self> {
-        let universe = making.model.universe();
-        let mut shocks = Self {
-            model: if making.set.absolute {
-                OptionModel::Bachelier
-            } else {
-                OptionModel::Black76
-            },
-            sets: Vec::new(),
-            of_underlying: vec![None; universe.underlyings().len()],
+    pub(super) fn new(universe: &Universe, set: &ScenarioSet) -> Result<Self> {
+        let model = if set.absolute {
+            OptionModel::Bachelier
+        } else {
+            OptionModel::Black76
         };
-        for &InstrumentRows { instrument, .. } in rows {
-            let spec = &universe.specs()[instrument];
-            let number = &mut shocks.of_underlying[spec.underlying as usize];
-            if spec.is_option() && number.is_none() {
-                let of = shocks_of(making.model, making.set, instrument, making.holder)?;
-                *number = Some(shocks.sets.len() as u32);
-                let set = ShockSet::new(&of.price, &of.volatility, shocks.model)?;
-                shocks.sets.push(set);
-            }
-        }
-        Ok(shocks)
+        let has_options = universe.specs().iter().any(Instrument::is_option);
+        let shocks = if has_options { set.all_shocks() } else { &[] };
+        let sets = shocks.iter();
+        let sets = sets.map(|of| ShockSet::new(&of.price, &of.volatility, model));
+        let loss_of_gain = |weights: &[f64]| {
+            let weight = |lane: usize| weights.get(lane).map_or(0.0, |weight| -weight);
+            Row(std::array::from_fn(weight))
+        };
+        Ok(Self {
+            model,
+            sets: sets.collect::<Result<_>>()?,
+            loss_of_gain: set.weight.chunks(8).map(loss_of_gain).collect(),
+        })
     }
 }
 
 /// Fills in the losses, and the delta charges, of the options that some instruments begin with.
 pub(super) fn fill<H: Fn(usize) -> String>(
     making: &Making<'_, H>,
-    shocks: &OptionShocks,
     rows: &mut [InstrumentRows<'_>],
 ) -> Result<()> {
-    let (model, set, holder) = (making.model, making.set, making.holder);
+    let Making {
+        model,
+        set,
+        shocks,
+        holder,
+        ..
+    } = *making;
     let universe = model.universe();
     let is_option = |rows: &InstrumentRows<'_>| universe.specs()[rows.instrument].is_option();
     let count = rows.partition_point(is_option);
     let rows = &mut rows[..count];
     let held: Vec<usize> = rows.iter().map(|rows| rows.instrument).collect();
     let mut options = Vec::with_capacity(count);
-    let mut averaged = Vec::new();
+    // ln(discount factor), then that itself: all exponentials together.
+    let mut discounts = Vec::with_capacity(count);
+    let mut averages = Vec::new();
     for &instrument in &held {
-        prepare(making, shocks, instrument, &mut options, &mut averaged)?;
+        let Prepared {
+            option,
+            log_discount,
+            average,
+        } = prepare(making, instrument)?;
+        averages.extend(average.map(|average| (options.len(), average)));
+        options.push(option);
+        discounts.push(log_discount);
+    }
+    exp_all(&mut discounts);
+    for (option, discount) in options.iter_mut().zip(discounts) {
+        option.scale *= discount;
+    }
+    let mut averaged = Vec::with_capacity(averages.len());
+    for (at, average) in averages {
+        let paid = PaidPerAverage::of(&average, &options[at]);
+        averaged.push((at, paid.map_err(|error| named(error, model, &[held[at]]))?));
     }
     let mut gains: Vec<&mut [Row]> = rows.iter_mut().map(|rows| &mut *rows.own.lanes).collect();
     revalue(&options, &shocks.sets, set.volatility.floor, &mut gains)
@@ -127,15 +149,12 @@ pub(super) fn fill<H: Fn(usize) -> String>(
         let shocks = shocks_of(model, set, held[*at], holder)?;
         per_average.convert(options[*at].forward, &shocks.price, gains[*at]);
     }
-    for rows in &mut *rows {
-        *rows.own.charges = [0.0; 8];
-        let mut is_finite = true;
-        for (loss, weight) in rows.own.losses().iter_mut().zip(&set.weight) {
-            // So far it is a gain.
-            *loss = -*loss * weight + 0.0;
-            is_finite &= loss.is_finite();
-        }
-        if !is_finite {
+    let weighing = Weighing {
+        rows: &mut *rows,
+        loss_of_gain: &shocks.loss_of_gain,
+    };
+    if !on_lanes(Simd::current(), weighing) {
+        for rows in &mut *rows {
             let instrument = rows.instrument;
             let id = || universe.instruments().get(instrument).to_string();
             for (scenario, &loss) in rows.own.losses().iter().enumerate() {
@@ -170,6 +189,35 @@ pub(super) fn fill<H: Fn(usize) -> String>(
     Ok(())
 }
 
+/// Turns gains into weighted losses, without any charge; whether all of them are finite.
+struct Weighing<'a, 'r> {
+    rows: &'a mut [InstrumentRows<'r>],
+    loss_of_gain: &'a [Row],
+}
+
+impl LaneWork for Weighing<'_, '_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<R: RealRow>(self) -> bool {
+        let zero = R::splat(0.0);
+        // NaN in a lane from the first loss on that is not finite.
+        let mut poison = zero;
+        for rows in self.rows {
+            *rows.own.charges = [0.0; 8];
+            for (lane, weight) in rows.own.lanes.iter_mut().zip(self.loss_of_gain) {
+                // Adding 0 makes -0 and 0 the same.
+                let loss = R::from_row(lane) * R::from_row(weight) + zero;
+                poison = loss.mul_add(zero, poison);
+                loss.write_row(lane);
+            }
+        }
+        let mut lanes = Row::default();
+        poison.write_row(&mut lanes);
+        lanes.0.iter().all(|lane| !lane.is_nan())
+    }
+}
+
 /// Value and greeks of one unit of each option, undiscounted; all of them `inverse`, or none.
 fn greeks(options: &[ShockedOption], of: OptionModel, inverse: bool) -> Result<Vec<Greeks<f64>>> {
     let column =
@@ -186,15 +234,17 @@ fn greeks(options: &[ShockedOption], of: OptionModel, inverse: bool) -> Result<V
     option_greeks(columns, of, inverse, &mut never)
 }
 
-/// Adds one option as the scenarios see it; while its settlement price is averaged, that on what is still open, and if it
-/// pays in coin, by what its value is divided, with its place among the options.
-fn prepare<H: Fn(usize) -> String>(
-    making: &Making<'_, H>,
-    shocks: &OptionShocks,
-    instrument: usize,
-    options: &mut Vec<ShockedOption>,
-    averaged: &mut Vec<(usize, PaidPerAverage)>,
-) -> Result<()> {
+/// An option as the scenarios see it.
+struct Prepared {
+    /// Its scale does not discount yet.
+    option: ShockedOption,
+    log_discount: f64,
+    /// Where its value is divided by an average that has begun.
+    average: Option<Average>,
+}
+
+/// While its settlement price is averaged, an option is one on what is still open.
+fn prepare<H: Fn(usize) -> String>(making: &Making<'_, H>, instrument: usize) -> Result<Prepared> {
     let Making {
         model,
         market,
@@ -205,7 +255,8 @@ fn prepare<H: Fn(usize) -> String>(
     let universe = model.universe();
     let spec = &universe.specs()[instrument];
     let id = || universe.instruments().get(instrument).to_string();
-    let shocks = shocks.of_underlying[spec.underlying as usize].expect("that of an option here");
+    let prices = &shocks_of(model, set, instrument, holder)?.price;
+    let number = set.shock_number(spec.underlying as usize);
     if spec.inverse {
         if set.absolute {
             return Err(Error::Parameter {
@@ -216,7 +267,6 @@ fn prepare<H: Fn(usize) -> String>(
                 ),
             });
         }
-        let prices = &shocks_of(model, set, instrument, holder)?.price;
         if let Some(scenario) = prices.iter().position(|&shock| shock == -1.0) {
             return Err(impossible(set, scenario, &id(), 0.0));
         }
@@ -272,7 +322,6 @@ fn prepare<H: Fn(usize) -> String>(
         .map_or(1.0, |(power, least, most)| {
             exp(power * ln(SHOCK_TENOR_YEARS / expiry_years)).clamp(least, most)
         });
-    let discount = exp(-rate * expiry_years);
     let option = ShockedOption {
         forward,
         strike,
@@ -280,21 +329,24 @@ fn prepare<H: Fn(usize) -> String>(
         expiry_years: averaging.variance_years,
         is_call,
         inverse: spec.inverse && !is_averaged,
-        scale: spec.contract_multiplier.float() * discount * price * averaging.open(),
+        scale: spec.contract_multiplier.float() * price * averaging.open(),
         volatility_weight: if set.volatility.absolute {
             scaling
         } else {
             scaling * volatility
         },
-        shocks,
+        shocks: number.expect("there are shocks") as u32,
     };
-    if spec.inverse && is_averaged {
-        let per_average = PaidPerAverage::of(averaging, average, &option, certain);
-        let per_average = per_average.map_err(|error| named(error, model, &[instrument]))?;
-        averaged.push((options.len(), per_average));
-    }
-    options.push(option);
-    Ok(())
+    let average = (spec.inverse && is_averaged).then_some(Average {
+        averaging,
+        average,
+        certain,
+    });
+    Ok(Prepared {
+        option,
+        log_discount: -rate * expiry_years,
+        average,
+    })
 }
 
 /// An error about a row of options, told by the instrument.

@@ -161,7 +161,18 @@ impl ScenarioSet {
     /// Shocks of an underlying; `None` if the set says nothing of it.
     #[must_use]
     pub fn shocks(&self, underlying: usize) -> Option<&Shocks> {
-        self.of_underlying[underlying].map(|of| &self.shocks[of])
+        let number = self.shock_number(underlying);
+        number.map(|number| &self.shocks[number])
+    }
+
+    /// Which of [`Self::all_shocks`] are those of an underlying.
+    pub(super) fn shock_number(&self, underlying: usize) -> Option<usize> {
+        self.of_underlying[underlying]
+    }
+
+    /// Shocks that differ, or may.
+    pub(super) fn all_shocks(&self) -> &[Shocks] {
+        &self.shocks
     }
 }
 
