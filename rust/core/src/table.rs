@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::kernel::{Row, RuleTable};
-use crate::universe::{Instrument, Universe};
+use crate::universe::Universe;
 
 /// Where each kind of leg has its row.
 ///
@@ -71,7 +71,7 @@ impl Rows {
         Self {
             assets: universe.assets().len(),
             instruments: universe.specs().len(),
-            short_rows: universe.specs().iter().any(Instrument::is_paid_up_front),
+            short_rows: universe.has_paid_up_front(),
         }
     }
 

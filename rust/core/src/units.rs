@@ -15,6 +15,11 @@ use crate::universe::{Instrument, Universe};
 /// is computed exactly. More would blur decisions, so that many are made in exact numbers; less would pack slowly.
 pub(crate) const COST_CANCELLATION: f64 = 1_024.0;
 
+/// Whether so many entry values cancel so far that rounding might show in their cost.
+pub(crate) fn cancels(terms: usize, gross: f64, cost: f64) -> bool {
+    terms as f64 * gross > COST_CANCELLATION * cost.abs() && gross > 0.0
+}
+
 /// What the legs of a layout are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
@@ -278,10 +283,8 @@ impl<N: Number> AccountUnits<N> {
         if N::EXACT {
             return;
         }
-        let cancelled = |entry: &Entry<N>| {
-            let terms = holdings.instrument.len() as f64;
-            terms * entry.gross > COST_CANCELLATION * entry.cost.float().abs() && entry.gross > 0.0
-        };
+        let terms = holdings.instrument.len();
+        let cancelled = |entry: &Entry<N>| cancels(terms, entry.gross, entry.cost.float());
         if !self.entries.iter().any(cancelled) {
             return;
         }

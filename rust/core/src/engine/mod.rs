@@ -24,6 +24,7 @@ mod liveliness;
 mod metrics;
 mod model;
 mod orders;
+mod plain;
 mod queries;
 mod queue;
 mod reading;

@@ -7,6 +7,7 @@ use super::judge::{Verdict, decided, exactly, exactly_as_booked};
 use super::judged::{Judged, Legs};
 use super::kept::{Kept, Piece, Pieces};
 use super::levels::Entries;
+use super::plain::read_plain;
 use super::standing::AlertLevels;
 use super::table::LiveTable;
 use crate::book::{Block, Book, Holdings};
@@ -33,6 +34,8 @@ pub(crate) struct Reading {
     boxes: Boxes,
     alerts: AlertLevels,
     account: Account,
+    /// Home of the account that was prepared last, if it is plain: then its legs are in `rows` and `quantities`.
+    prepared: Option<usize>,
 }
 
 /// What an account is read with.
@@ -103,7 +106,7 @@ impl Reading {
         }
     }
 
-    /// Reads an account and makes the rows that it needs; its pool is then what was read last.
+    /// Reads an account and makes the rows that it needs.
     ///
     /// # Errors
     /// A price or parameter that is missing.
@@ -119,13 +122,19 @@ impl Reading {
             accounts,
             number,
         } = inputs;
+        let known = |missing: Missing| {
+            missing.error(accounts.universe(), accounts.ids().get(number).to_string())
+        };
+        let legs = (&mut self.rows, &mut self.quantities);
+        self.prepared = read_plain(accounts, account, legs);
+        if self.prepared.is_some() {
+            let rows = self.rows.iter().map(|&row| row as usize);
+            return table.ensure_rows(rows, model, market).map_err(known);
+        }
         self.block.clear();
         accounts.push_booked(account, false, &mut self.block);
         let reader = Reader::new(accounts.universe(), Key::SettlementAsset);
         let holdings = self.block.holdings(0);
-        let known = |missing: Missing| {
-            missing.error(accounts.universe(), accounts.ids().get(number).to_string())
-        };
         for position in 0..holdings.instrument.len() {
             if holdings.is_isolated(position) {
                 self.units.read_position(reader, holdings, position);
@@ -158,7 +167,7 @@ impl Reading {
         self.block = block;
     }
 
-    /// Judges the account that was prepared last, and finds what to watch of it.
+    /// Judges the account that was prepared last, which the ledger has by now, and finds what to watch of it.
     pub(crate) fn judge_prepared(
         &mut self,
         inputs: Inputs<'_>,
@@ -166,6 +175,11 @@ impl Reading {
         (table, watched): (&LiveTable, WatchedNow<'_>),
         judged: &mut Judged,
     ) {
+        if let Some(home) = self.prepared.take() {
+            std::mem::swap(&mut self.rows, &mut judged.rows);
+            std::mem::swap(&mut self.quantities, &mut judged.quantities);
+            return self.judge_legs(inputs, home, (table, watched), judged);
+        }
         let block = std::mem::take(&mut self.block);
         let read = Read {
             holdings: block.holdings(0),
@@ -182,12 +196,16 @@ impl Reading {
         (table, watched): (&LiveTable, WatchedNow<'_>),
         judged: &mut Judged,
     ) {
-        let (mut block, mut account) = (
+        inputs.accounts.load(inputs.number, &mut self.account);
+        let legs = (&mut judged.rows, &mut judged.quantities);
+        if let Some(home) = read_plain(inputs.accounts, &self.account, legs) {
+            return self.judge_legs(inputs, home, (table, watched), judged);
+        }
+        let (mut block, account) = (
             std::mem::take(&mut self.block),
             std::mem::take(&mut self.account),
         );
         block.clear();
-        inputs.accounts.load(inputs.number, &mut account);
         inputs.accounts.push_booked(&account, false, &mut block);
         let reader = Reader::new(inputs.accounts.universe(), Key::SettlementAsset);
         let read = Read {
@@ -197,6 +215,30 @@ impl Reading {
         self.units.read(reader, read.holdings);
         self.judge_read(inputs, read, (table, watched), judged);
         (self.block, self.account) = (block, account);
+    }
+
+    /// Judges a plain account whose legs were just read, for what was started.
+    fn judge_legs(
+        &mut self,
+        inputs: Inputs<'_>,
+        home: usize,
+        (table, watched): (&LiveTable, WatchedNow<'_>),
+        judged: &mut Judged,
+    ) {
+        let (rows, quantities) = (
+            std::mem::take(&mut judged.rows),
+            std::mem::take(&mut judged.quantities),
+        );
+        judged.is_late = !table.has_rows(rows.iter().map(|&row| row as usize));
+        judged.legs = Legs::Plain(home);
+        let legs = UnitLegs {
+            rows: &rows,
+            quantities: &quantities,
+            home,
+        };
+        let before = watched.kept.get(inputs.number as u32).watches;
+        self.judge_plain(inputs, (legs, before), table, judged);
+        (judged.rows, judged.quantities) = (rows, quantities);
     }
 
     /// Judges an account whose pool was read last, for what was started.
@@ -277,7 +319,7 @@ impl Reading {
         watched
     }
 
-    /// Judges a plain account by the legs that are kept of it, and finds what to watch.
+    /// Judges a plain account by its legs, and finds what to watch.
     pub(crate) fn judge_plain(
         &mut self,
         inputs: Inputs<'_>,

@@ -127,14 +127,7 @@ impl LiveTable {
         model: &CrossMargin,
         market: &Market,
     ) -> Known<()> {
-        if units.legs().len() > self.widest {
-            self.rebuild(2 * units.legs().len(), model, market);
-        }
-        for leg in units.legs() {
-            if !self.ready[leg.row] {
-                self.make(leg.row, model, market)?;
-            }
-        }
+        self.ensure_rows(units.legs().iter().map(|leg| leg.row), model, market)?;
         let capped = units.least_rate > 0.0 && model.charges();
         for exposure in units.units().flat_map(|unit| unit.exposures) {
             let instrument = exposure.instrument;
@@ -149,11 +142,33 @@ impl LiveTable {
         Ok(())
     }
 
+    /// Makes what an account with legs alone needs, by their rows.
+    pub(crate) fn ensure_rows(
+        &mut self,
+        rows: impl ExactSizeIterator<Item = usize>,
+        model: &CrossMargin,
+        market: &Market,
+    ) -> Known<()> {
+        if rows.len() > self.widest {
+            self.rebuild(2 * rows.len(), model, market);
+        }
+        for row in rows {
+            if !self.ready[row] {
+                self.make(row, model, market)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is all that an account with legs alone needs.
+    pub(crate) fn has_rows(&self, mut rows: impl ExactSizeIterator<Item = usize>) -> bool {
+        rows.len() <= self.widest && rows.all(|row| self.ready[row])
+    }
+
     /// Whether there is all that an account needs.
     pub(crate) fn is_ready(&self, units: &AccountUnits<f64>, model: &CrossMargin) -> bool {
         let capped = units.least_rate > 0.0 && model.charges();
-        units.legs().len() <= self.widest
-            && units.legs().iter().all(|leg| self.ready[leg.row])
+        self.has_rows(units.legs().iter().map(|leg| leg.row))
             && units
                 .units()
                 .flat_map(|unit| unit.exposures)

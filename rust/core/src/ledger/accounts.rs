@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Interest;
-use super::account::{Account, Terms, entry_price, too_large};
+use super::account::{Account, Cash, Position, Terms, entry_price, too_large};
 use super::block::LedgerBlock;
 use super::money::{self, ContractValue, QUANTITY_DECIMALS, Round};
 use super::venue::{Pool, VenueMoves};
@@ -110,15 +110,11 @@ impl Accounts {
     /// Adds an account to a block of a book; average prices are for people alone.
     pub(crate) fn push_booked(&self, account: &Account, with_prices: bool, block: &mut Block) {
         for cash in account.cash.iter().filter(|cash| cash.amount != 0) {
-            let index = &self.accrued.interest[cash.asset as usize][cash.touched as usize];
-            let index = &index[usize::from(cash.amount < 0)];
-            let balance = money::at_index_1(cash.amount, self.decimals(cash.asset), index.as_ref());
-            block.push_balance(cash.asset, balance);
+            block.push_balance(cash.asset, self.balance(cash));
         }
         for position in &account.positions {
             let terms = self.terms(position.instrument);
             let decimals = self.decimals(terms.settlement);
-            let funding = &self.accrued.funding[position.instrument as usize];
             block.push_position(BookedPosition {
                 instrument: position.instrument,
                 quantity: money::given(position.quantity, QUANTITY_DECIMALS),
@@ -128,7 +124,7 @@ impl Accounts {
                     0.0
                 },
                 entry_cost: money::given(position.cost, decimals),
-                entry_funding: funding[position.touched as usize].clone(),
+                entry_funding: self.entry_funding(position).clone(),
                 isolated_margin: position
                     .isolated
                     .map(|margin| money::given(margin.into(), decimals)),
@@ -139,6 +135,18 @@ impl Accounts {
             block.push_order(order.instrument, quantity, order.price.into());
         }
         block.end_account(account.leverage_cap.clone());
+    }
+
+    /// Cash at interest index 1, as the book has it.
+    pub(crate) fn balance(&self, cash: &Cash) -> Given {
+        let index = &self.accrued.interest[cash.asset as usize][cash.touched as usize];
+        let index = &index[usize::from(cash.amount < 0)];
+        money::at_index_1(cash.amount, self.decimals(cash.asset), index.as_ref())
+    }
+
+    /// The cumulative funding up to which a position has paid.
+    pub(crate) fn entry_funding(&self, position: &Position) -> &Given {
+        &self.accrued.funding[position.instrument as usize][position.touched as usize]
     }
 
     /// How an instrument pays.

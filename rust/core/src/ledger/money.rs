@@ -190,7 +190,14 @@ pub fn whole_units(
 /// The f64 nearest to so many units.
 #[must_use]
 pub fn float_of(amount: i128, decimals: u32) -> f64 {
-    given(amount, decimals).float()
+    short_float(amount, decimals).unwrap_or_else(|| given(amount, decimals).float())
+}
+
+/// The f64 that prints as so many units, if they are so few that one does.
+fn short_float(amount: i128, decimals: u32) -> Option<f64> {
+    // Both are whole numbers that f64 holds, so the quotient is the nearest f64 and prints as these digits.
+    let power = FLOAT_POWERS[decimals as usize];
+    (amount.unsigned_abs() < Short::SURE as u128).then(|| amount as i64 as f64 / power)
 }
 
 /// Units as the exact number that they stand for.
@@ -200,9 +207,8 @@ pub(crate) fn exact(amount: i128, decimals: u32) -> Rational {
 
 /// Units as a number of the book.
 pub(crate) fn given(amount: i128, decimals: u32) -> Given {
-    if amount.unsigned_abs() < Short::SURE as u128 {
-        // Both are whole numbers that f64 holds, so the quotient is the nearest f64 and prints as these digits.
-        return Given::from(amount as i64 as f64 / power(decimals) as i64 as f64);
+    if let Some(float) = short_float(amount, decimals) {
+        return Given::from(float);
     }
     let exponent = -(decimals as i32);
     Given::scaled(BigInt::from(amount), exponent).expect("f64 reaches further than any amount")

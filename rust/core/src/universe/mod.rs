@@ -147,6 +147,8 @@ pub struct Universe {
     instruments: Ids,
     underlyings: Ids,
     specs: Vec<Instrument>,
+    /// Whether any instrument is paid up front.
+    paid_up_front: bool,
     numeraire: u32,
     /// For each underlying, its slot among the index prices.
     underlying_slots: Vec<u32>,
@@ -218,6 +220,7 @@ impl Universe {
             assets,
             instruments,
             underlyings,
+            paid_up_front: specs.iter().any(Instrument::is_paid_up_front),
             specs,
             numeraire,
             underlying_slots,
@@ -247,6 +250,11 @@ impl Universe {
     #[must_use]
     pub fn specs(&self) -> &[Instrument] {
         &self.specs
+    }
+
+    /// Whether any instrument is paid up front.
+    pub(crate) fn has_paid_up_front(&self) -> bool {
+        self.paid_up_front
     }
 
     /// Number of the asset in which accounts are valued.
