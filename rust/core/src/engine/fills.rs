@@ -7,7 +7,7 @@ use super::watcher::Judging;
 use super::{Engine, check_terms, refuse_settled, refused};
 use crate::error::Result;
 use crate::exact::Given;
-use crate::kernel::FloatState;
+use crate::kernel::{FloatState, fetch};
 use crate::ledger::{Account, Accounts, Changed, Pool, VenueMoves};
 use crate::pool::Stop;
 
@@ -16,6 +16,7 @@ impl Engine {
     pub(super) fn fill(&mut self, fill: &Fill) -> Result<()> {
         let (mut before, mut after) = std::mem::take(&mut self.filled);
         self.watcher.fetch(fill.account, false);
+        self.watcher.standing.fetch(&[fill.account]);
         self.ledger.accounts().fetch_place(fill.account as usize);
         self.ledger.accounts().fetch(fill.account as usize);
         self.watcher.fetch(fill.account, true);
@@ -78,7 +79,12 @@ impl Engine {
         let fill = |terms: &Accounts, row: usize, account: &mut Account, venue: &mut VenueMoves| {
             filling.fill_with_the_street(terms, &fills[row], account, venue)
         };
-        let changed = self.ledger.change_many(&accounts, fill, stop);
+        // Both ends: a fill is longer than a cache line.
+        let ask = |row: usize| {
+            fetch(&fills[row].quantity);
+            fetch(&fills[row].instrument);
+        };
+        let changed = self.ledger.change_many(&accounts, (ask, fill), stop);
         let changed = changed.map_err(|(row, error)| match row {
             Some(row) => error.in_row("fills", row),
             None => error,

@@ -3,7 +3,7 @@
 use super::boxes::Watch;
 use super::judge::Verdict;
 use super::kept::Kept;
-use crate::kernel::UnitLegs;
+use crate::kernel::{UnitLegs, fetch_all};
 
 /// How an account's legs are kept from now on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +45,14 @@ impl Judged {
         self.legs = Legs::AsKept;
         self.watches.clear();
         self.alone.clear();
+    }
+
+    /// Asks for what another thread may have written.
+    pub(crate) fn fetch(&self) {
+        fetch_all(&self.verdicts);
+        fetch_all(&self.rows);
+        fetch_all(&self.quantities);
+        fetch_all(&self.watches);
     }
 
     /// Keeps the legs, if they changed.

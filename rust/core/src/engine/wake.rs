@@ -255,7 +255,12 @@ impl Wake {
             };
             pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
             let mut reading = std::mem::take(&mut self.reading);
-            for judged in &mut many[..numbers.len()] {
+            for at in 0..numbers.len() {
+                self.fetch(judging, numbers, at, false);
+                if let Some(soon) = many.get(at + AHEAD) {
+                    soon.fetch();
+                }
+                let judged = &mut many[at];
                 let inputs = judging.inputs(model, judged.number as usize);
                 self.judge_late(&mut reading, inputs, judged);
                 self.keep(judged);

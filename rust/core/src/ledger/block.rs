@@ -7,6 +7,7 @@ use super::account::{Account, Cash, OpenOrder, Position};
 use super::shelf::Shelf;
 use crate::book::Block;
 use crate::exact::GivenColumn;
+use crate::kernel::fetch;
 
 /// [`Cash`] as it is stored. An amount is never 0: where it says so, it is wide.
 #[derive(Clone, Copy, Debug)]
@@ -177,6 +178,7 @@ impl LedgerBlock {
         self.positions.fetch_place(slot);
         self.orders.fetch_place(slot);
         self.posted.fetch_place(slot);
+        fetch(&self.leverage_cap.floats()[slot]);
     }
 
     /// Asks for what an account holds.

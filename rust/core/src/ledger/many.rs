@@ -20,6 +20,13 @@ pub(crate) struct Changed {
     open_interest: Vec<i128>,
 }
 
+/// One row, and which account of its block it changes.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    row: u32,
+    slot: u32,
+}
+
 /// The same of one block.
 #[derive(Debug, Default)]
 struct ChangedBlock {
@@ -71,23 +78,32 @@ impl Changed {
 }
 
 impl Ledger {
-    /// Changes accounts: `change` is called with each row of `accounts`, in order for each account.
+    /// Changes accounts: `change` is called with each row of `accounts`, in order for each account; `ask` some rows
+    /// before, to ask for what the change is read from.
     ///
     /// # Errors
     /// The first row's that cannot be changed, and which it is; then nothing is. [`Error::Interrupted`].
     pub(crate) fn change_many(
         &mut self,
         accounts: &[u32],
-        change: impl Fn(&Accounts, usize, &mut Account, &mut VenueMoves) -> Result<()> + Sync,
+        (ask, change): (
+            impl Fn(usize) + Sync,
+            impl Fn(&Accounts, usize, &mut Account, &mut VenueMoves) -> Result<()> + Sync,
+        ),
         stop: Stop<'_>,
     ) -> std::result::Result<Changed, (Option<usize>, Error)> {
         let terms = self.accounts.without_accounts();
-        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); self.accounts.blocks.len()];
+        let mut counts = vec![0; self.accounts.blocks.len()];
+        for account in accounts {
+            counts[*account as usize / BLOCK] += 1;
+        }
+        let mut rows: Vec<Vec<Place>> = counts.into_iter().map(Vec::with_capacity).collect();
         for (row, account) in (0..).zip(accounts) {
-            rows[*account as usize / BLOCK].push(row);
+            let slot = account % BLOCK as u32;
+            rows[*account as usize / BLOCK].push(Place { row, slot });
         }
         let instruments = self.open_interest.len();
-        let mut tasks: Vec<(Vec<u32>, &mut Arc<LedgerBlock>, ChangedBlock)> = Vec::new();
+        let mut tasks: Vec<(Vec<Place>, &mut Arc<LedgerBlock>, ChangedBlock)> = Vec::new();
         let blocks = self.accounts.blocks.iter_mut().zip(rows).enumerate();
         for (number, (block, rows)) in blocks.filter(|(_, (_, rows))| !rows.is_empty()) {
             let changed = ChangedBlock {
@@ -98,11 +114,8 @@ impl Ledger {
             tasks.push((rows, block, changed));
         }
         let work =
-            |(rows, block, changed): &mut (Vec<u32>, &mut Arc<LedgerBlock>, ChangedBlock)| {
-                let places = rows
-                    .iter()
-                    .map(|&row| (row as usize, accounts[row as usize] as usize % BLOCK));
-                changed.change(&terms, Arc::make_mut(block), places, &change);
+            |(places, block, changed): &mut (Vec<Place>, &mut Arc<LedgerBlock>, ChangedBlock)| {
+                changed.change(&terms, Arc::make_mut(block), places, (&ask, &change));
             };
         let done = pool::for_each(tasks.iter_mut(), work, stop);
         let mut changed = Changed {
@@ -167,25 +180,29 @@ impl Ledger {
 }
 
 impl ChangedBlock {
-    /// Changes the accounts of a block: rows and slots, in order. Ends at the first that cannot be changed.
+    /// Changes the accounts of a block, in order. Ends at the first that cannot be changed.
     fn change(
         &mut self,
         terms: &Accounts,
         block: &mut LedgerBlock,
-        places: impl Iterator<Item = (usize, usize)> + Clone,
-        change: &impl Fn(&Accounts, usize, &mut Account, &mut VenueMoves) -> Result<()>,
+        places: &[Place],
+        (ask, change): (
+            &impl Fn(usize),
+            &impl Fn(&Accounts, usize, &mut Account, &mut VenueMoves) -> Result<()>,
+        ),
     ) {
         block.booked.take();
         let mut is_changed = vec![false; block.len()];
         let (mut before, mut after) = (Account::default(), Account::default());
-        let (mut later, mut soon) = (places.clone().skip(2 * AHEAD), places.clone().skip(AHEAD));
-        for (row, slot) in places {
-            if let Some((_, slot)) = later.next() {
-                block.fetch_place(slot);
+        for (at, &Place { row, slot }) in places.iter().enumerate() {
+            if let Some(later) = places.get(at + 2 * AHEAD) {
+                block.fetch_place(later.slot as usize);
+                ask(later.row as usize);
             }
-            if let Some((_, slot)) = soon.next() {
-                block.fetch(slot);
+            if let Some(soon) = places.get(at + AHEAD) {
+                block.fetch(soon.slot as usize);
             }
+            let (row, slot) = (row as usize, slot as usize);
             block.load(slot, &mut before);
             after.clone_from(&before);
             if let Err(error) = self.change_one(terms, (&before, &mut after), row, change) {

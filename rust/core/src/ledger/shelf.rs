@@ -36,14 +36,21 @@ impl<T: Copy> Shelf<T> {
     }
 
     /// The list of a slot.
+    #[inline]
     pub(crate) fn get(&self, slot: usize) -> &[T] {
+        // Where nobody has anything, there is no need to look where it lies.
+        if self.items.is_empty() {
+            return &[];
+        }
         let Span { start, len, .. } = self.spans[slot];
         &self.items[start as usize..][..len as usize]
     }
 
     /// Asks for where the list of a slot lies.
     pub(crate) fn fetch_place(&self, slot: usize) {
-        fetch(&self.spans[slot]);
+        if !self.items.is_empty() {
+            fetch(&self.spans[slot]);
+        }
     }
 
     /// Asks for the list of a slot.
@@ -59,6 +66,9 @@ impl<T: Copy> Shelf<T> {
 
     /// Replaces the list of a slot.
     pub(crate) fn set(&mut self, slot: usize, list: impl ExactSizeIterator<Item = T>) {
+        if self.items.is_empty() && list.len() == 0 {
+            return;
+        }
         let (span, len) = (self.spans[slot], list.len());
         self.used = self.used - span.len as usize + len;
         if len <= span.room as usize {

@@ -58,7 +58,7 @@ pub fn is_conserved(totals: &Totals) -> bool {
 
 /// What an event moves, by asset.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct VenueMoves(pub(crate) SmallVec<[(u32, Totals); 2]>);
+pub(crate) struct VenueMoves(pub(crate) SmallVec<[(u32, Totals); 1]>);
 
 impl VenueMoves {
     pub(crate) fn add(&mut self, asset: u32, pool: Pool, amount: i128) -> Result<()> {
