@@ -3,7 +3,7 @@
 //! `cargo bench -p xmfast-core --bench engine -- [ACCOUNTS]`: a book of the law of `benches/venue.py`, with 16 % of the accounts
 //! liquidatable and 0.5 % within 0.1 % of gross notional of the edge. That holds for the first million; more are healthy, so
 //! that a larger book has as many near the edge. Of ten million accounts the bench itself keeps nothing but the book, and that
-//! until the engine is open.
+//! until the engine is open. Then prices jump, one at a time or all at once, beside full evaluations of the same book.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -210,18 +210,63 @@ fn tick_latency(engine: &mut Engine, marks: &mut [f64], random: &mut Random) {
             fallen += applied.fallen.len();
         }
     }
-    latencies.sort_unstable();
-    let at = |part: f64| latencies[((TICKS - 1) as f64 * part) as usize];
-    let mean = latencies.iter().sum::<Duration>() / TICKS as u32;
     let woken = (engine.metrics().rejudged - before) as f64 / TICKS as f64;
     println!(
-        "tick: mean {mean:?}, p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?}; {woken:.2} woken and {:.3} fallen a tick",
+        "tick: {}; {woken:.2} woken and {:.3} fallen a tick",
+        quantiles(latencies),
+        fallen as f64 / TICKS as f64
+    );
+}
+
+fn quantiles(mut latencies: Vec<Duration>) -> String {
+    latencies.sort_unstable();
+    let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize];
+    let mean = latencies.iter().sum::<Duration>() / latencies.len() as u32;
+    format!(
+        "mean {mean:?}, p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?}",
         at(0.5),
         at(0.99),
         at(0.999),
-        at(1.0),
-        fallen as f64 / TICKS as f64
-    );
+        at(1.0)
+    )
+}
+
+/// Prices that jump: one of those that most hold, by two percent mostly; or all of them, by one percent and by what
+/// is their own.
+fn jump_latency(engine: &mut Engine, model: &MarginModel, marks: &mut [f64], random: &mut Random) {
+    for (name, rounds, at_once) in [("one", 2_000, false), ("all", 60, true)] {
+        let (mut latencies, mut evaluations) = (Vec::new(), Vec::new());
+        for round in 0..rounds {
+            let rows = if at_once {
+                0..INSTRUMENTS
+            } else {
+                let row = random.below(32);
+                row..row + 1
+            };
+            let common = if at_once { 0.01 * random.normal() } else { 0.0 };
+            let own = if at_once { 0.002 } else { 0.02 };
+            let prices = rows.map(|row| {
+                marks[row] = digits(marks[row] * (1.0 + common + own * random.normal()));
+                Price::Mark(row as u32, marks[row].into())
+            });
+            let event = Event::Tick(prices.collect());
+            let start = Instant::now();
+            engine.apply(&event, &mut never).expect("a tick");
+            latencies.push(start.elapsed());
+            if round % (rounds / 20) == 0 {
+                let book = engine.book().expect("a book");
+                let start = Instant::now();
+                let evaluated = model.evaluate(&book, engine.market(), &mut never);
+                evaluations.push(start.elapsed());
+                drop(evaluated.expect("figures"));
+            }
+        }
+        println!(
+            "{name} jumps: {}; a full evaluation meanwhile: {}",
+            quantiles(latencies),
+            quantiles(evaluations)
+        );
+    }
 }
 
 /// What a random account holds: its number and an instrument.
@@ -285,6 +330,7 @@ fn main() {
     drop(book);
     if std::env::var_os("XMFAST_BENCH_NO_TICKS").is_none() {
         tick_latency(&mut engine, &mut marks, &mut random);
+        jump_latency(&mut engine, &model, &mut marks, &mut random);
     }
 
     let mut criterion = Criterion::default().without_plots();

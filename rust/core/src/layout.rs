@@ -11,7 +11,7 @@ use crate::units::{AccountUnits, Exposure, Key, Leg, Reader, Unit};
 use crate::universe::Universe;
 
 /// The blocks, with row numbers as narrow as the table allows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum LayoutBlocks {
     /// Up to 65,536 table rows.
     Narrow(Packed<u16>),
@@ -20,7 +20,7 @@ pub enum LayoutBlocks {
 }
 
 /// The units of all blocks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Packed<R> {
     /// Pools of the accounts, in the order of the book's blocks.
     pub pools: Vec<Arc<BlockUnits<R>>>,

@@ -88,6 +88,10 @@ pub(crate) struct Levels {
     live: usize,
     /// Entries of all queues.
     entries: usize,
+    /// By price: what it is, if it moved or some of what it met is still in its queues.
+    now: Vec<Option<f64>>,
+    /// Which these are.
+    moved: Vec<u32>,
     /// Where to sweep next.
     sweep: (usize, Cursor),
     /// What was watched of the subject that is set, used again.
@@ -102,6 +106,7 @@ impl Levels {
         queues.resize_with(SIDES.len() * variables, Queue::default);
         Self {
             queues,
+            now: vec![None; variables],
             ..Self::default()
         }
     }
@@ -187,16 +192,53 @@ impl Levels {
         }
     }
 
-    /// Takes out the subjects that must be judged again because a price is `now`; `woken` may get one twice.
-    pub(crate) fn cross(&mut self, variable: u32, now: f64, woken: &mut Vec<Subject>) {
+    /// Notes that a price is `now`.
+    pub(crate) fn follow(&mut self, variable: u32, now: f64) {
+        if self.now[variable as usize].replace(now).is_none() {
+            self.moved.push(variable);
+        }
+    }
+
+    /// Takes out subjects that must be judged again because of where prices are, so many at most; `woken` may get one twice.
+    pub(crate) fn cross(&mut self, mut room: usize, woken: &mut Vec<Subject>) {
+        let mut moved = std::mem::take(&mut self.moved);
+        moved.retain(|&variable| {
+            let now = self.now[variable as usize].expect("it moved");
+            let is_behind = self.cross_one(variable, now, &mut room, woken);
+            if !is_behind {
+                self.now[variable as usize] = None;
+            }
+            is_behind
+        });
+        self.moved = moved;
+    }
+
+    /// Whether there are subjects that must be judged again and were not taken out yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.moved.is_empty()
+    }
+
+    /// Takes out those that one price wakes; says whether there are more.
+    fn cross_one(
+        &mut self,
+        variable: u32,
+        now: f64,
+        room: &mut usize,
+        woken: &mut Vec<Subject>,
+    ) -> bool {
+        let mut is_behind = false;
         for side in SIDES {
             let queue = &mut self.queues[SIDES.len() * variable as usize + side as usize];
             let last = side.last_met(now);
             self.met.clear();
-            while let Some(entry) = queue.pop(last) {
+            while self.met.len() < *room
+                && let Some(entry) = queue.pop(last)
+            {
                 self.met.push(entry);
                 self.kept.fetch_place(entry as Subject);
             }
+            *room -= self.met.len();
+            is_behind |= *room == 0 && queue.may_have(last);
             self.entries -= self.met.len();
             for (at, &entry) in self.met.iter().enumerate() {
                 if let Some(&next) = self.met.get(at + 2) {
@@ -215,6 +257,12 @@ impl Levels {
                 }
             }
         }
+        is_behind
+    }
+
+    /// Number of levels that are watched.
+    pub(crate) fn live(&self) -> usize {
+        self.live
     }
 
     /// Number of levels, old ones included, and bytes held.
@@ -284,7 +332,9 @@ mod tests {
                 levels.set(subject, &[Watch { variable: 0, below, above }]);
                 intervals[subject as usize] = Some((below, above));
                 let (mut woken, now) = (Vec::new(), now as f32);
-                levels.cross(0, now.into(), &mut woken);
+                levels.follow(0, now.into());
+                levels.cross(usize::MAX, &mut woken);
+                prop_assert!(!levels.is_behind());
                 woken.sort_unstable();
                 woken.dedup();
                 let mut expected = Vec::new();

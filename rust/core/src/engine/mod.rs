@@ -4,12 +4,14 @@
 //! units, the market what it costs; a watcher says which accounts an event can have moved across a threshold, so that
 //! just those are judged again.
 
+mod account_set;
 mod aims;
 mod alone;
 mod boxes;
 mod cash;
 mod check;
 mod check_many;
+mod crowd;
 mod desk;
 mod event;
 mod everybody;

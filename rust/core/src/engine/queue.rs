@@ -75,6 +75,15 @@ impl Queue {
         }
     }
 
+    /// Whether some may be no more than `last`; if not, none is.
+    pub(crate) fn may_have(&self, last: u64) -> bool {
+        match (self.front.peek(), self.pieces.last()) {
+            (Some(Reverse(first)), _) => *first <= last,
+            (None, Some(next)) => next.floor <= last,
+            (None, None) => false,
+        }
+    }
+
     /// Makes a front of the least of `entries`, which come before all pieces, and pieces of the rest.
     fn cut(&mut self, mut entries: Vec<u64>) {
         while entries.len() > 2 * FRONT {

@@ -1,6 +1,7 @@
 //! Who is liquidatable, who is near it, and who changed sides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::judge::Verdict;
 use crate::book::Book;
@@ -95,6 +96,25 @@ impl Standing {
 
     pub(crate) fn positions(&self) -> impl Iterator<Item = (u32, u32)> {
         self.positions.iter().copied()
+    }
+
+    /// Those of some accounts.
+    pub(crate) fn positions_of(&self, accounts: Range<u32>) -> impl Iterator<Item = (u32, u32)> {
+        self.positions.range(places_of(accounts)).copied()
+    }
+
+    /// How many alert levels a pool has reached; there must be some.
+    pub(crate) fn pool_alert(&self, account: usize) -> u8 {
+        self.alerts[account]
+    }
+
+    /// The same of positions that stand alone, of some accounts.
+    pub(crate) fn position_alerts_of(
+        &self,
+        accounts: Range<u32>,
+    ) -> impl Iterator<Item = ((u32, u32), u8)> {
+        let alerts = self.position_alerts.range(places_of(accounts));
+        alerts.map(|(&place, &alert)| (place, alert))
     }
 
     /// Accounts of which something has reached so many alert levels, ascending.
@@ -240,6 +260,11 @@ impl Standing {
         changes.recovered.extend(recovered);
         changes.alerted.extend(alerted);
     }
+}
+
+/// All places of positions of some accounts.
+fn places_of(accounts: Range<u32>) -> Range<(u32, u32)> {
+    (accounts.start, 0)..(accounts.end, 0)
 }
 
 fn ascending(accounts: impl Iterator<Item = u32>) -> Vec<u32> {

@@ -1,7 +1,9 @@
 //! Watching by levels: who wakes when prices move, how they stand, and what is watched of them next.
 
+use super::account_set::AccountSet;
 use super::alone::Alone;
 use super::boxes::{index_variable, mark_variable, variables};
+use super::crowd::Crowd;
 use super::event::Price;
 use super::judged::Judged;
 use super::kept::{Kept, SHELF, Subject};
@@ -26,9 +28,10 @@ pub(crate) struct Wake {
     reading: Reading,
     levels: Levels,
     alone: Alone,
+    crowd: Crowd,
     woken: Vec<Subject>,
     /// Accounts whose box was left and that have no other yet: they are judged on every tick.
-    unarmed: Vec<u32>,
+    waiting: AccountSet,
     judged: Judged,
     /// Of many that are judged on all threads.
     many: Vec<Judged>,
@@ -46,11 +49,12 @@ impl Wake {
         stop: Stop<'_>,
     ) -> Result<Self> {
         let mut table = LiveTable::new(model, judging.market);
-        let used = &book.layout(Key::SettlementAsset, &mut *stop)?.used;
+        let layout = book.layout(Key::SettlementAsset, &mut *stop)?;
         let missing = |missing: Missing| missing.error(model.universe(), String::new());
         table
-            .ensure_used(used, model, judging.market)
+            .ensure_used(&layout.used, model, judging.market)
             .map_err(missing)?;
+        let crowd = Crowd::of(book, layout);
         let watch = |block: usize| {
             let first = block * SHELF;
             let numbers = first..(first + SHELF).min(judging.accounts.len());
@@ -76,8 +80,9 @@ impl Wake {
             reading: Reading::new(alerts),
             levels,
             alone,
+            crowd,
             woken: Vec::new(),
-            unarmed: Vec::new(),
+            waiting: AccountSet::default(),
             judged: Judged::default(),
             many: Vec::new(),
         })
@@ -122,11 +127,13 @@ impl Wake {
         self.reading
             .judge_prepared(inputs, account, (&self.table, watched), &mut judged);
         self.keep(&judged);
+        self.crowd.change(judged.number);
+        self.crowd.keep_up(self.levels.kept());
         note(&judged);
         self.judged = judged;
     }
 
-    /// Follows prices, and judges those that they wake; returns how many these were.
+    /// Follows prices, and judges those that they wake; returns how many were judged.
     pub(crate) fn follow(
         &mut self,
         judging: Judging<'_>,
@@ -134,47 +141,83 @@ impl Wake {
         prices: &[Price],
         (standing, changes): (&mut Standing, &mut Changes),
     ) -> usize {
-        let universe = model.universe();
-        self.woken.clear();
-        for price in prices {
-            match price {
-                Price::Mark(instrument, price) => {
-                    let instrument = *instrument as usize;
-                    self.table.tick_mark(instrument, model, judging.market);
-                    let value = universe.specs()[instrument].price_value(price.float());
-                    self.cross(mark_variable(instrument), value);
-                }
-                Price::Index(slot, price) => {
-                    let slot = *slot as usize;
-                    self.table.tick_index(slot, model, judging.market);
-                    self.cross(index_variable(universe, slot), price.float());
-                }
-            }
-        }
+        let was_behind = self.levels.is_behind();
+        self.move_prices(judging, model, prices);
+        let pace = Pace::of(judging.accounts.len(), self.levels.live());
         let mut woken = std::mem::take(&mut self.woken);
+        woken.clear();
+        // Somebody who is behind must be packed as it is.
+        let is_packed = self.crowd.unpacked() <= pace.alone;
+        let room = if is_packed { pace.crossed } else { usize::MAX };
+        self.levels.cross(room, &mut woken);
         for subject in &mut woken {
             *subject = self.alone.account(*subject);
         }
-        woken.sort_unstable();
-        // Both parts ascend: this merges them.
-        woken.append(&mut self.unarmed);
-        woken.sort();
-        woken.dedup();
-        // To find a new box takes ten times as long as to judge: where prices jump, few get one at a time.
-        let armed = ARMED_AT_ONCE.max(woken.len() / 16).min(woken.len());
-        let (armed, unarmed) = woken.split_at(armed);
-        standing.fetch(&armed[..armed.len().min(FEW)]);
-        self.judge_many(judging, model, (armed, false), &mut |judged| {
-            standing.note(judged.number, &judged.verdicts, changes);
-        });
-        self.judge_unarmed(judging, model, unarmed, (standing, changes));
-        let count = woken.len();
+        // Of those who were behind and are not any more, some may have changed sides all the same.
+        let is_behind = was_behind || self.levels.is_behind();
+        let count = if is_behind || !self.waiting.is_empty() || woken.len() > pace.armed {
+            woken.iter().for_each(|&account| self.waiting.add(account));
+            self.judge_waiting(judging, model, (pace, is_behind), (standing, changes))
+        } else {
+            woken.sort_unstable();
+            woken.dedup();
+            standing.fetch(&woken[..woken.len().min(FEW)]);
+            self.judge_many(judging, model, (&woken, false), &mut |judged| {
+                standing.note(judged.number, &judged.verdicts, changes);
+            });
+            woken.len()
+        };
         self.woken = woken;
         count
     }
 
-    /// Judges accounts that did not change, and leaves them without a box.
-    fn judge_unarmed(
+    /// Lets the table and the levels know where prices are.
+    fn move_prices(&mut self, judging: Judging<'_>, model: &CrossMargin, prices: &[Price]) {
+        let universe = model.universe();
+        for price in prices {
+            let (variable, now) = match price {
+                Price::Mark(instrument, price) => {
+                    let instrument = *instrument as usize;
+                    self.table.tick_mark(instrument, model, judging.market);
+                    let value = universe.specs()[instrument].price_value(price.float());
+                    (mark_variable(instrument), value)
+                }
+                Price::Index(slot, price) => {
+                    let slot = *slot as usize;
+                    self.table.tick_index(slot, model, judging.market);
+                    (index_variable(universe, slot), price.float())
+                }
+            };
+            self.table.lively_mut().follow(variable, now);
+            self.levels.follow(variable, now);
+        }
+    }
+
+    /// Judges those that wait for a box, and everybody if some are behind, or if so many wait that this is sooner done; and
+    /// gives a box to a few. Returns how many were judged.
+    fn judge_waiting(
+        &mut self,
+        judging: Judging<'_>,
+        model: &CrossMargin,
+        (pace, is_behind): (Pace, bool),
+        (standing, changes): (&mut Standing, &mut Changes),
+    ) -> usize {
+        let (numbers, count): (Vec<u32>, usize) = if is_behind || self.waiting.len() > pace.alone {
+            let asked = |account: u32| is_behind || self.waiting.has(account);
+            let doubtful = self.crowd.doubtful(&self.table, standing, asked);
+            (doubtful, judging.accounts.len())
+        } else {
+            (self.waiting.iter().collect(), self.waiting.len())
+        };
+        self.judge_as_watched(judging, model, &numbers, (standing, changes));
+        // To find a new box takes ten times as long as to judge.
+        let armed = self.waiting.pick(pace.armed);
+        self.judge_many(judging, model, (&armed, false), &mut |_| {});
+        count
+    }
+
+    /// Judges accounts that did not change, and leaves what is watched of them.
+    fn judge_as_watched(
         &mut self,
         judging: Judging<'_>,
         model: &CrossMargin,
@@ -205,17 +248,24 @@ impl Wake {
             standing.note(judged.number, &judged.verdicts, changes);
         }
         self.reading = reading;
-        self.unarmed.extend_from_slice(numbers);
-    }
-
-    /// Notes whom it wakes that a price is `now`.
-    fn cross(&mut self, variable: u32, now: f64) {
-        self.table.lively_mut().follow(variable, now);
-        self.levels.cross(variable, now, &mut self.woken);
     }
 
     /// Judges accounts of the ledger, and watches their prices anew. Legs that are kept of them serve unless they `changed`.
     pub(crate) fn judge_many(
+        &mut self,
+        judging: Judging<'_>,
+        model: &CrossMargin,
+        (numbers, changed): (&[u32], bool),
+        note: &mut impl FnMut(&Judged),
+    ) {
+        self.judge_all_of(judging, model, (numbers, changed), note);
+        if changed {
+            numbers.iter().for_each(|&number| self.crowd.change(number));
+            self.crowd.keep_up(self.levels.kept());
+        }
+    }
+
+    fn judge_all_of(
         &mut self,
         judging: Judging<'_>,
         model: &CrossMargin,
@@ -321,6 +371,7 @@ impl Wake {
 
     /// Watches what is to be watched from now on.
     fn keep(&mut self, judged: &Judged) {
+        self.waiting.remove(judged.number);
         judged.keep_legs(self.levels.kept_mut());
         self.levels.set(judged.number, &judged.watches);
         for (instrument, watches) in &judged.alone {
@@ -330,8 +381,29 @@ impl Wake {
     }
 }
 
-/// Of those that a tick wakes so many get a new box, or a part of all.
-const ARMED_AT_ONCE: usize = 1024;
+/// How many accounts are taken on at a time, so that no tick takes longer than about two evaluations of everybody.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// So many levels are taken out.
+    crossed: usize,
+    /// So many accounts get a new box.
+    armed: usize,
+    /// So many are judged alone; rather than more, everybody is.
+    alone: usize,
+}
+
+impl Pace {
+    /// That of so many accounts and levels.
+    fn of(accounts: usize, levels: usize) -> Self {
+        // To set a level takes as long as to judge about a hundred accounts at once.
+        let levels_of_one = (levels / accounts.max(1)).max(1);
+        Self {
+            crossed: 1 + accounts / 64,
+            armed: 1 + accounts / 128 / levels_of_one,
+            alone: accounts / 32,
+        }
+    }
+}
 
 /// Fewer accounts are judged by the calling thread alone; so many are a task.
 const FEW: usize = 512;

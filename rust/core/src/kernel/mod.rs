@@ -43,6 +43,7 @@ pub use rules::{
 };
 pub use scenarios::{Measure, NO_SCENARIO, UnitRisk, scan_block};
 pub use shares::{Pools, worst_of_pools};
+pub(crate) use units::UnitPlace;
 pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};
 
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -229,8 +229,17 @@ pub struct RuleTable {
     pub error_factor: f64,
 }
 
+impl RuleTable {
+    /// Whether nothing of it goes beyond sums but what orders and exposures are charged, which is initial margin alone.
+    #[must_use]
+    pub fn is_of_charges(&self) -> bool {
+        let counted = |part: &f64| *part == 0.0;
+        self.legs.is_empty() && self.homes.is_empty() && self.uncounted_gain.iter().all(counted)
+    }
+}
+
 /// What a unit is charged for beyond its legs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Charges {
     /// Number of exposures of each unit; empty if no unit has any.
     pub units: Vec<u32>,

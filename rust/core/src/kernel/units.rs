@@ -1,6 +1,7 @@
 //! Legs in units, packed for the kernel.
 
 use super::RowId;
+use super::block::UnitLegs;
 use super::rules::Charges;
 
 /// Consecutive units of one leg count, so that the inner loop has no unpredictable end.
@@ -22,7 +23,7 @@ pub struct UnitFacts<R> {
 }
 
 /// Units of a block: groups of legs netted together, in runs by leg count.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Units<R> {
     pub(super) runs: Vec<Run>,
     pub(super) rows: Vec<R>,
@@ -146,8 +147,24 @@ impl<R: RowId> Units<R> {
     }
 }
 
+/// Where an account that is one unit stands among the others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UnitPlace {
+    unit: u32,
+    first_leg: u32,
+    /// Legs that there is room for; 0 if the account is not one unit, or is charged for more than its legs.
+    slots: u32,
+}
+
+impl UnitPlace {
+    /// Whether other legs of the account have room there.
+    pub(crate) fn has_room(self, legs: UnitLegs<'_, u32>) -> bool {
+        self.slots > 0 && legs.rows.len() <= self.slots as usize
+    }
+}
+
 /// The units of one block of accounts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BlockUnits<R> {
     /// Accounts that are one unit; targets are slots of the block.
     pub whole: Units<R>,
@@ -197,6 +214,37 @@ impl<R: RowId> BlockUnits<R> {
             parts: self.parts.only(|target| renamed(&part_place, target)),
             folds,
         }
+    }
+
+    /// Where each account stands, by slot.
+    pub(crate) fn places(&self, slots: usize) -> Vec<UnitPlace> {
+        let mut places = vec![UnitPlace::default(); slots];
+        let first = self.whole.first_legs();
+        let charges = &self.whole.charges.units;
+        for (unit, facts) in self.whole.facts.iter().enumerate() {
+            if charges.get(unit).is_none_or(|&count| count == 0) {
+                places[facts.target as usize] = UnitPlace {
+                    unit: unit as u32,
+                    first_leg: first[unit],
+                    slots: first[unit + 1] - first[unit],
+                };
+            }
+        }
+        places
+    }
+
+    /// Replaces the legs of an account; there must be room.
+    pub(crate) fn replace(&mut self, place: UnitPlace, legs: UnitLegs<'_, u32>) {
+        let units = &mut self.whole;
+        let mine = place.first_leg as usize..(place.first_leg + place.slots) as usize;
+        units.quantities[mine.clone()].fill(0.0);
+        units.quantities[mine.start..][..legs.rows.len()].copy_from_slice(legs.quantities);
+        units.rows[mine.clone()].fill(R::from_index(0));
+        for (place, &row) in units.rows[mine].iter_mut().zip(legs.rows) {
+            *place = R::from_index(row as usize);
+            units.row_bound = units.row_bound.max(row as usize + 1);
+        }
+        units.facts[place.unit as usize].home = R::from_index(legs.home);
     }
 
     /// Every unit with its rows and quantities, parts too; targets are slots of the block.
