@@ -302,7 +302,7 @@ fn main() {
             let order = NewOrder {
                 instrument: instrument as u32,
                 quantity: 100_000_000,
-                price: marks[instrument],
+                price: marks[instrument].into(),
                 reduce_only: false,
             };
             (account, order)

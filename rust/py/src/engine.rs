@@ -52,7 +52,7 @@ impl Engine {
     /// quantity : number
     ///     Contracts, negative to sell; at most 8 decimals.
     /// price : number
-    ///     Limit price, quote.
+    ///     Limit price, quote; exact, with up to 37 digits.
     /// reduce_only : bool
     ///     Whether it can only make a position smaller: then it is accepted however little is left, if there is a
     ///     position on the other side as large as all such orders together.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
-use xmfast_core::{Applied, OpenOrder, QUANTITY_DECIMALS};
+use pyo3::types::{PyDict, PyFloat};
+use xmfast_core::{Applied, LimitPrice, OpenOrder, QUANTITY_DECIMALS};
 
 use crate::book::id_array;
+use crate::cell::decimal_type;
 use crate::universe::id_object;
 
 /// Number, instrument, quantity, price, reduce_only.
-pub(crate) type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, f64, bool);
+pub(crate) type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, Bound<'py, PyAny>, bool);
 
 /// Id of an asset, units by pool, decimals.
 pub(crate) type AssetTotals<'py> = (Bound<'py, PyAny>, Vec<i128>, u32);
@@ -47,9 +48,18 @@ pub(crate) fn shown_orders<'py>(
     let shown = |order: OpenOrder| {
         let quantity = xmfast_core::float_of(order.quantity, QUANTITY_DECIMALS);
         let id = id_object(py, names.get(order.instrument as usize))?;
-        Ok((order.id, id, quantity, order.price, order.reduce_only))
+        let price = shown_price(py, order.price)?;
+        Ok((order.id, id, quantity, price, order.reduce_only))
     };
     engine.open_orders(account).into_iter().map(shown).collect()
+}
+
+/// A price as it was given: a `Decimal` where no float is that.
+fn shown_price(py: Python<'_>, price: LimitPrice) -> PyResult<Bound<'_, PyAny>> {
+    match price.beyond_float() {
+        None => Ok(PyFloat::new(py, price.float()).into_any()),
+        Some(_) => decimal_type(py)?.call1((price.to_string(),)),
+    }
 }
 
 pub(crate) fn totals<'py>(

@@ -7,7 +7,7 @@ use pyo3::types::{PyBool, PyDict, PyInt};
 use xmfast_core::exact::Given;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    Accrual, Fill, IdColumn, Limits, MOST_DECIMALS, NewOrder, Payment, Place, Price,
+    Accrual, Fill, IdColumn, LimitPrice, Limits, MOST_DECIMALS, NewOrder, Payment, Place, Price,
     QUANTITY_DECIMALS, Rounding, whole_units,
 };
 
@@ -190,8 +190,9 @@ pub(crate) fn order_number(value: Object<'_, '_>) -> Result<u64> {
     value.extract().map_err(|_| refused().into())
 }
 
-pub(crate) fn limit_price(value: Object<'_, '_>) -> Result<f64> {
-    Ok(price(value)?.float())
+pub(crate) fn limit_price(value: Object<'_, '_>) -> Result<LimitPrice> {
+    let place = || Place::frame("price");
+    Ok(LimitPrice::new(number(value, place)?.as_ref(), place)?)
 }
 
 /// An order and the account that it is of.

@@ -79,7 +79,12 @@ impl Desk<'_> {
         checking: &mut Checking,
     ) -> Result<Option<OrderCheck>> {
         let universe = self.judging.accounts.universe();
-        check_terms(universe, order.instrument, order.quantity, order.price)?;
+        check_terms(
+            universe,
+            order.instrument,
+            order.quantity,
+            order.price.float(),
+        )?;
         let instrument = order.instrument as usize;
         let limited = self.limits.position[instrument].is_some()
             || self.limits.open_interest[instrument].is_some();
@@ -105,7 +110,12 @@ impl Desk<'_> {
         checking: &mut Checking,
     ) -> Result<Option<OrderCheck>> {
         let universe = self.judging.accounts.universe();
-        check_terms(universe, order.instrument, order.quantity, order.price)?;
+        check_terms(
+            universe,
+            order.instrument,
+            order.quantity,
+            order.price.float(),
+        )?;
         let Checking {
             reading,
             account: holder,

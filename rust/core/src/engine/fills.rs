@@ -1,5 +1,6 @@
 //! Trades: positions change, the venue takes its fee, orders shrink.
 
+use std::cmp::Ordering;
 use std::time::Instant;
 
 use super::event::Fill;
@@ -262,15 +263,15 @@ fn take_from_order(account: &mut Account, id: u64, fill: &Fill) -> Result<()> {
     if fill.quantity.abs() > order.quantity.abs() {
         return Err(refuse("less than that is open".to_owned()));
     }
-    let price = fill.price.float();
     let worse = if fill.quantity > 0 {
-        price > order.price
+        Ordering::Greater
     } else {
-        price < order.price
+        Ordering::Less
     };
-    if worse {
+    if fill.price.compare(&order.price.given()) == worse {
         return Err(refuse(format!(
-            "{price} is worse than its limit {}",
+            "{} is worse than its limit {}",
+            fill.price.float(),
             order.price
         )));
     }

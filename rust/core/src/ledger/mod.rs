@@ -6,6 +6,7 @@
 mod account;
 mod accounts;
 mod block;
+mod limit_price;
 mod many;
 pub(crate) mod money;
 mod opening;
@@ -15,6 +16,7 @@ mod venue;
 pub(crate) use account::Account;
 pub use account::{Cash, OpenOrder, Position};
 pub(crate) use accounts::Accounts;
+pub use limit_price::LimitPrice;
 pub(crate) use many::Changed;
 pub use money::{MOST_DECIMALS, QUANTITY_DECIMALS, Rounding, float_of, whole_units};
 pub(crate) use venue::VenueMoves;
@@ -177,9 +179,12 @@ impl Ledger {
                 see_all(&[position.quantity, position.cost, isolated]);
             }
             for order in &account.orders {
-                let price = order.price.to_bits().into();
+                let price = order.price.float().to_bits().into();
                 see_all(&[order.id.into(), order.instrument.into(), price]);
                 see_all(&[order.reduce_only.into(), order.quantity]);
+                if let Some((digits, exponent)) = order.price.beyond_float() {
+                    see_all(&[digits, exponent.into()]);
+                }
             }
             let cap = account.leverage_cap.as_ref();
             see_all(&[cap.map_or(0, |cap| cap.float().to_bits()).into()]);
