@@ -6,11 +6,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 import xmfast as xm
 from building import bits_of
-from small_engine import small_engine
+from small_engine import cost, small_engine
 from standing import refused
 
 D = Decimal
@@ -117,3 +119,21 @@ def test_more_digits_than_an_order_keeps_are_refused() -> None:
     refused(
         lambda: small_engine(orders=[("ann", "PERP", 1, more)]), xm.InputError, "orders", "ann", "PERP", "at most 37"
     )
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        [2**53 + 1, ONCE_MORE],
+        pl.Series([D(2**53 + 1), ONCE_MORE], dtype=pl.Decimal(38, 18)),
+        pytest.param(np.array([2**53 + 1, 2**53 + 3]), id="integers"),
+    ],
+)
+def test_many_fills_are_booked_at_the_prices_given(prices: Any) -> None:
+    one, many = (small_engine(accounts=["ann", "bob"], decimals=12) for _ in range(2))
+    many.fills(["ann", "bob"], ["PERP", "PERP"], [1, 1], prices)
+    for account, price in zip(("ann", "bob"), list(prices), strict=True):
+        one.fill(account, "PERP", 1, int(price) if isinstance(price, np.integer) else price)
+        assert cost(many, account) == cost(one, account)
+    assert cost(many, "ann") == 2**53 + 1
+    assert many.state_hash() == one.state_hash()

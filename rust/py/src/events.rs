@@ -243,7 +243,7 @@ pub(crate) fn tick_price(
 }
 
 /// One row of a frame of trades: account, instrument, contracts, price.
-type Trade = (u32, u32, i128, f64);
+type Trade = (u32, u32, i128, Given);
 
 /// Columns account, instrument, quantity, price, fee.
 pub(crate) fn read_fills(engine: &xmfast_core::Engine, fills: Object<'_, '_>) -> Result<Vec<Fill>> {
@@ -261,7 +261,7 @@ pub(crate) fn read_fills(engine: &xmfast_core::Engine, fills: Object<'_, '_>) ->
             account,
             instrument,
             quantity,
-            price: price.into(),
+            price,
             fee: fee?,
             order: None,
         })
@@ -338,7 +338,7 @@ fn trades(engine: &xmfast_core::Engine, frame: &Frame<'_>) -> Result<Vec<Trade>>
             )?;
             let account = account_rows[accounts.codes[row] as usize];
             let instrument = instrument_rows[instruments.codes[row] as usize];
-            Ok((account, instrument, quantity, prices.floats()[row]))
+            Ok((account, instrument, quantity, prices.get(row).to_given()))
         })
         .collect()
 }
