@@ -50,12 +50,14 @@ class Engine(_core.Engine):
     :class:`CrossMargin` every account is watched by the prices at which that could happen, so that a tick costs as much
     as there are accounts near the edge; under other models all accounts are evaluated on every tick.
 
-    The ledger holds whole units: opening cash is rounded down to the asset's scale, entry costs up, quantities
-    towards 0 to 8 decimals; :attr:`residue` says what rounding cash and costs took. A fill of ``q`` contracts costs
+    The ledger holds whole units: opening cash is rounded down to the asset's scale, entry costs up, and quantities,
+    of positions and of orders, towards 0 to 8 decimals; of what becomes 0 nothing is taken over. :attr:`residue` says
+    what rounding cash and costs took. A fill of ``q`` contracts costs
     ``q x unit_value(price)``, rounded up; closing takes out the same part of the entry cost. Interest and funding are
     paid when an account is touched, rounded against it. Amounts and quantities with more decimals than the scale are
     refused, fees are rounded up.
 
+    Prices of fills and ticks are exact, whatever number they are given as; those of orders, too, with up to 37 digits.
     Reduce-only orders of the book are not taken over, as a :class:`Book` drops them.
 
     Calls from several threads wait for each other; :meth:`report` and :attr:`book` work on a copy that does not change,
@@ -167,7 +169,10 @@ class Engine(_core.Engine):
         self._cancel(order_id, client_id)
 
     def open_orders(self, account: Id) -> list[dict[str, Any]]:
-        """Open orders of an account, by instrument, then in order of their numbers."""
+        """Open orders of an account, by instrument, then in order of their numbers.
+
+        A price is a float, or a ``Decimal`` where no float is what was given.
+        """
         names = ("order_id", "instrument", "quantity", "price", "reduce_only")
         return [dict(zip(names, order, strict=True)) for order in self._open_orders(account)]
 
@@ -449,7 +454,10 @@ class Engine(_core.Engine):
 
     @property
     def residue(self) -> dict[Id, float]:
-        """What rounding cash, isolated margin and entry costs at opening took from the accounts, by asset; >= 0."""
+        """What rounding cash, isolated margin and entry costs at opening took from the accounts, by asset; >= 0.
+
+        Contracts below the ledger's 8 decimals, of positions and of orders, are none of an asset, and not counted.
+        """
         return self._residue()
 
     def state_hash(self) -> str:

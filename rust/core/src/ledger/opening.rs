@@ -194,11 +194,16 @@ impl Accounts {
         Ok(())
     }
 
-    /// Reads the orders of an account of a book, whose id errors name.
+    /// Reads the orders of an account of a book, whose id errors name. One that is smaller than a unit is none: it could
+    /// neither be filled nor amended.
     fn read_orders(&self, holdings: Holdings<'_>, id: Id<'_>, account: &mut Account) -> Result<()> {
         for (place, &instrument) in holdings.order_instrument.iter().enumerate() {
             let given = holdings.order_quantity.get(place);
-            let quantity = money::units_of(given, QUANTITY_DECIMALS, Round::Down);
+            let quantity = money::units_of(given, QUANTITY_DECIMALS, Round::TowardsZero);
+            let quantity = quantity.ok_or_else(|| too_large("orders"))?;
+            if quantity == 0 {
+                continue;
+            }
             let of = || {
                 let names = self.universe.instruments();
                 format!("{id}, {}", names.get(instrument as usize))
@@ -208,7 +213,7 @@ impl Accounts {
                 id: 0,
                 instrument,
                 reduce_only: false,
-                quantity: quantity.ok_or_else(|| too_large("orders"))?,
+                quantity,
                 price: LimitPrice::new(price, || Place::column("orders", "price").id(of()))?,
             });
         }
