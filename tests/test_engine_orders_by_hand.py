@@ -183,6 +183,28 @@ def test_a_position_limit_counts_all_orders_of_the_worse_side() -> None:
     assert engine.check_order("ann", "PERP", -1, 100)
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_who_is_above_the_limit_comes_down_and_not_up_on_the_other_side(side: int) -> None:
+    def opened() -> xm.Engine:
+        return small_engine(
+            balances=[("ann", "USD", 1e6)], positions=[("ann", "PERP", 10 * side, 100)], position_limit={"PERP": 5}
+        )
+
+    # To 0, and through it as far as anybody may go.
+    for quantity, accepted in ((-1, True), (-10, True), (-15, True), (-15 - UNIT, False), (-20, False), (UNIT, False)):
+        check = opened().check_order("ann", "PERP", quantity * side, 100)
+        assert check.accepted == accepted, quantity
+        assert accepted or check.reason is xm.Reason.POSITION_LIMIT
+    engine = opened()
+    first = engine.place("ann", "PERP", -10 * side, 100)
+    assert engine.check_order("ann", "PERP", -5 * side, 101)
+    assert engine.check_order("ann", "PERP", -10 * side, 101).reason is xm.Reason.POSITION_LIMIT
+    # Nor by what an order is changed to.
+    engine.amend(first, quantity=-15 * side)
+    with pytest.raises(xm.OrderRefusedError, match="position_limit"):
+        engine.amend(first, quantity=(-15 - UNIT) * side)
+
+
 def test_open_interest_is_the_sum_of_long_positions() -> None:
     engine = small_engine(
         balances=[("ann", "USD", 100_000), ("bob", "USD", 100_000)],

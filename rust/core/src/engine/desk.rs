@@ -171,10 +171,13 @@ impl Desk<'_> {
         }
         let (bought, sold) = account.ordered(order.instrument);
         let side = if order.quantity > 0 { bought } else { sold };
-        let largest = (held + side + order.quantity).abs();
-        if self.limits.position[instrument]
-            .is_some_and(|limit| largest > limit && largest > held.abs())
-        {
+        let reached = held + side + order.quantity;
+        // Who is above the limit may come down, but not go through 0 to as much on the other side.
+        let is_beyond = |limit: i128| {
+            let comes_down = reached.signum() == held.signum() && reached.abs() <= held.abs();
+            reached.abs() > limit && !comes_down
+        };
+        if self.limits.position[instrument].is_some_and(is_beyond) {
             return Some(Reason::PositionLimit);
         }
         // An order can open at most what it does not close.
