@@ -28,6 +28,7 @@ use smallvec::SmallVec;
 
 use crate::book::BLOCK;
 use crate::error::Result;
+use crate::exact::GivenRef;
 use crate::ids::Ids;
 use crate::market::Market;
 use account::too_large;
@@ -186,8 +187,10 @@ impl Ledger {
                     see_all(&[digits, exponent.into()]);
                 }
             }
-            let cap = account.leverage_cap.as_ref();
-            see_all(&[cap.map_or(0, |cap| cap.float().to_bits()).into()]);
+            match &account.leverage_cap {
+                Some(cap) => see_given(cap.as_ref(), &mut see_all),
+                None => see_all(&[0]),
+            }
             let lengths = [
                 account.cash.len(),
                 account.positions.len(),
@@ -198,12 +201,7 @@ impl Ledger {
         let Accrued { interest, funding } = &*self.accounts.accrued;
         let indices = interest.iter().flatten().flatten();
         for index in indices.chain(funding.iter().flatten()) {
-            see_all(&[index.float().to_bits().into()]);
-            let exact = index.as_ref().exact.map(ToString::to_string);
-            exact
-                .iter()
-                .flat_map(|text| text.bytes())
-                .for_each(|byte| see_all(&[byte.into()]));
+            see_given(index.as_ref(), &mut see_all);
         }
         let counts = interest
             .iter()
@@ -222,5 +220,13 @@ impl Ledger {
     pub(crate) fn memory(&self) -> usize {
         let blocks = self.accounts.blocks.iter();
         blocks.map(|block| block.memory()).sum()
+    }
+}
+
+/// Calls `see` with a number's f64, and with its exact digits where it has some.
+fn see_given(given: GivenRef<'_>, see: &mut impl FnMut(&[i128])) {
+    see(&[given.float.to_bits().into()]);
+    if let Some(exact) = given.exact {
+        exact.to_string().bytes().for_each(|byte| see(&[byte.into()]));
     }
 }
