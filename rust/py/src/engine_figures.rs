@@ -34,8 +34,8 @@ pub(crate) fn fallen(
     engine: &xmfast_core::Engine,
     applied: &Applied,
 ) -> (Arc<xmfast_core::Ids>, Vec<usize>) {
-    let fallen = engine.fallen()[applied.fallen.clone()].iter();
-    let accounts = fallen.map(|&account| account as usize).collect();
+    let accounts = applied.fallen.iter();
+    let accounts = accounts.map(|&account| account as usize).collect();
     (engine.accounts().clone(), accounts)
 }
 

@@ -42,7 +42,6 @@ pub use model::MarginModel;
 pub use queries::Snapshot;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -94,8 +93,8 @@ pub struct Applied {
     pub order: Option<u64>,
     /// What was said of an order; one that was not accepted was not placed or amended, and nothing has changed.
     pub check: Option<OrderCheck>,
-    /// Which of [`Engine::fallen`] fell by it.
-    pub fallen: Range<usize>,
+    /// Accounts that it made liquidatable, in order.
+    pub fallen: Vec<u32>,
 }
 
 /// A book that lives: orders, trades, payments and prices come in, and it is known at every moment who is liquidatable.
@@ -248,7 +247,7 @@ impl Engine {
             Event::AddInstruments(extension) => self.add_instruments(extension, stop)?,
         }
         self.metrics.count(event.name(), start.elapsed());
-        applied.fallen = before..self.changes.fallen.len();
+        applied.fallen = self.changes.fallen[before..].to_vec();
         Ok(applied)
     }
 
