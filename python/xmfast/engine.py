@@ -106,7 +106,7 @@ class Engine(_core.Engine):
             "position_limit": _limit("position_limit", position_limit),
             "open_interest_limit": _limit("open_interest_limit", open_interest_limit),
             "withdrawable_gain_share": share,
-            "alert_levels": sorted({one_number("alert_levels", level) for level in alert_levels}),
+            "alert_levels": _levels(alert_levels),
         }
         return super().__new__(cls, *inputs, _core_of(model), model, said)
 
@@ -404,7 +404,7 @@ class Engine(_core.Engine):
 
     def alerted(self, level: float) -> NDArray[Any]:
         """Accounts of which something has a margin ratio of at least an alert level now; in order of the book."""
-        return self._alerted(level)
+        return self._alerted(one_number("alerted", level))
 
     def liquidatable(self) -> NDArray[Any]:
         """Accounts whose pool, or one of whose isolated positions, is liquidatable now; in order of the book."""
@@ -500,9 +500,15 @@ def _decimals(said: int | Mapping[Any, int], assets: list[Id], known: Sequence[I
     _assets("decimals", by_asset, assets, known)
     found = [by_asset.get(asset, 8) if isinstance(said, Mapping) else said for asset in assets]
     for decimals in found:
-        if isinstance(decimals, bool) or not isinstance(decimals, int | np.integer) or decimals < 0:
+        if isinstance(decimals, bool) or not isinstance(decimals, int | np.integer) or not 0 <= decimals <= 18:
             raise ParameterError(f"decimals: a whole number from 0 to 18 is needed, not {decimals!r}")
     return [int(decimals) for decimals in found]
+
+
+def _levels(said: Iterable[float]) -> list[float]:
+    if isinstance(said, str) or not isinstance(said, Iterable):
+        raise ParameterError(f"alert_levels: margin ratios are needed, (0.8, 0.9), not {said!r}")
+    return sorted({one_number("alert_levels", level) for level in said})
 
 
 def _assets(what: str, said: Iterable[Id], assets: list[Id], known: Sequence[Id] = ()) -> set[Id]:

@@ -182,7 +182,8 @@ impl Flag<'_, '_> {
 
 pub(crate) fn order_number(value: Object<'_, '_>) -> Result<u64> {
     let place = Place::frame("order_id");
-    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {
+    let is_whole = value.is_instance_of::<PyInt>() || value.hasattr("__index__")?;
+    if value.is_instance_of::<PyBool>() || !is_whole {
         return Err(fault(&place, None, needed("the number of an order", value)));
     }
     let problem = format!("there is no open order {}", shown(value));

@@ -76,7 +76,8 @@ impl Engine {
     /// Says whether an order may rest; nothing changes. With `instead`, the order replaces an open one.
     ///
     /// # Errors
-    /// A price that the instrument cannot have or that is missing, a quantity of 0, missing parameters.
+    /// A price that the instrument cannot have or that is missing, a quantity of 0, missing parameters; figures that
+    /// f64 cannot hold.
     pub fn check_order(
         &mut self,
         account: u32,

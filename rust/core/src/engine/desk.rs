@@ -7,7 +7,8 @@ use super::reading::Reading;
 use super::watcher::{Judging, Watcher};
 use super::with_order::WithOrder;
 use super::{Engine, Limits, check_terms};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::kernel::{column, result};
 use crate::ledger::{Account, OpenOrder};
 
 /// What a thread needs to check orders, used again from one to the next.
@@ -95,7 +96,8 @@ impl Desk<'_> {
         let verdict = plain.and_then(|(legs, inputs, table)| {
             checking.with_order.judge(inputs, legs, order, table)
         });
-        Ok(verdict.map(|verdict| OrderCheck::of(None, order, &verdict)))
+        let said = verdict.map(|verdict| self.said(account, None, order, &verdict));
+        said.transpose()
     }
 
     /// The same of any order.
@@ -134,7 +136,33 @@ impl Desk<'_> {
             .iter()
             .find(|verdict| verdict.instrument == Some(order.instrument));
         let verdict = alone.unwrap_or(&verdicts[0]);
-        Ok(Some(OrderCheck::of(limit, order, verdict)))
+        self.said(account, limit, order, verdict).map(Some)
+    }
+
+    /// What a verdict on an account with an order means for it.
+    ///
+    /// # Errors
+    /// A figure that f64 cannot hold.
+    fn said(
+        &self,
+        account: u32,
+        limit: Option<Reason>,
+        order: NewOrder,
+        verdict: &Verdict,
+    ) -> Result<OrderCheck> {
+        let figures = [column::INITIAL_MARGIN, result::INITIAL_HEALTH];
+        if figures.iter().all(|&at| verdict.row.0[at].is_finite()) {
+            return Ok(OrderCheck::of(limit, order, verdict));
+        }
+        let accounts = self.judging.accounts;
+        let instruments = accounts.universe().instruments();
+        Err(Error::Range {
+            account: accounts.ids().get(account as usize).to_string(),
+            problem: format!(
+                "with an order in {} its initial margin or initial health is too large for 64-bit floating point",
+                instruments.get(order.instrument as usize)
+            ),
+        })
     }
 
     /// Loads an account, without the order that another is to replace.

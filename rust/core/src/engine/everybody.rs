@@ -7,6 +7,7 @@ use super::model::MarginModel;
 use super::watcher::Judging;
 use super::{Engine, refused};
 use crate::error::{Error, Place, Result};
+use crate::exact::Given;
 use crate::ids::Id;
 use crate::model::is_moderate;
 use crate::pool::Stop;
@@ -64,18 +65,8 @@ impl Engine {
     }
 
     pub(super) fn accrue(&mut self, accrual: &Accrual, stop: Stop<'_>) -> Result<()> {
+        self.check_accrued(accrual)?;
         let mut market = self.market.clone();
-        let accrued = accrual.funding.iter().map(|(_, funding)| funding);
-        let indices = accrual.interest.iter().flat_map(|(_, indices)| indices);
-        if let Some(extreme) = accrued
-            .chain(indices)
-            .find(|given| given.float().is_finite() && !is_moderate(given.float()))
-        {
-            return Err(Error::Value {
-                place: Place::frame("accrue"),
-                problem: format!("{:e} is out of range", extreme.float()),
-            });
-        }
         if let Some(time) = accrual.time {
             if market.time().is_some_and(|now| time < now) {
                 return Err(refused("accrue", "time does not go back"));
@@ -95,6 +86,30 @@ impl Engine {
             return Err(error);
         }
         self.ledger.accrue(&self.market);
+        Ok(())
+    }
+
+    /// Refuses figures so far from 1 that an engine's could leave the range of f64.
+    fn check_accrued(&self, accrual: &Accrual) -> Result<()> {
+        let universe = self.universe();
+        let check = |name, id: Id<'_>, given: &Given| {
+            let figure = given.float();
+            if is_moderate(figure) || !figure.is_finite() {
+                return Ok(());
+            }
+            Err(Error::Value {
+                place: Place::frame(name).id(id),
+                problem: format!("{figure:e} is neither 0 nor from 1e-30 to below 1e30"),
+            })
+        };
+        for (row, funding) in &accrual.funding {
+            check("funding", universe.instruments().get(*row as usize), funding)?;
+        }
+        for (row, indices) in &accrual.interest {
+            for index in indices {
+                check("interest", universe.assets().get(*row as usize), index)?;
+            }
+        }
         Ok(())
     }
 
