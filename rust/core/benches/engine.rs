@@ -203,7 +203,7 @@ fn tick_latency(engine: &mut Engine, marks: &mut [f64], random: &mut Random) {
         let applied = engine.apply(&event, &mut never).expect("a tick");
         let took = start.elapsed();
         if tick == WARM_UP {
-            before = engine.metrics().rejudged;
+            before = engine.metrics().woken;
         }
         if tick >= WARM_UP {
             latencies.push(took);
@@ -213,7 +213,7 @@ fn tick_latency(engine: &mut Engine, marks: &mut [f64], random: &mut Random) {
     latencies.sort_unstable();
     let at = |part: f64| latencies[((TICKS - 1) as f64 * part) as usize];
     let mean = latencies.iter().sum::<Duration>() / TICKS as u32;
-    let woken = (engine.metrics().rejudged - before) as f64 / TICKS as f64;
+    let woken = (engine.metrics().woken - before) as f64 / TICKS as f64;
     println!(
         "tick: mean {mean:?}, p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?}; {woken:.2} woken and {:.3} fallen a tick",
         at(0.5),

@@ -518,10 +518,12 @@ impl Engine {
         Ok(format!("{:032x}", self.locked(py)?.state_hash()))
     }
 
-    /// Counts by kind of event, and how many accounts price changes made the engine judge.
-    fn _metrics(&self, py: Python<'_>) -> PyResult<(Vec<EventCounts>, u64)> {
+    /// Counts by kind of event; how many accounts were judged again, how many ticks woke, checks, refused calls.
+    fn _metrics(&self, py: Python<'_>) -> PyResult<(Vec<EventCounts>, [u64; 4])> {
         let engine = self.locked(py)?;
-        Ok((event_counts(&engine), engine.metrics().rejudged))
+        let counts = engine.metrics();
+        let others = [counts.rejudged, counts.woken, counts.checks, counts.refused];
+        Ok((event_counts(&engine), others))
     }
 
     /// Bytes of the ledger, number of levels, bytes of what watches.

@@ -1,6 +1,7 @@
 //! What an engine holds and has counted, as Python reads it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat};
@@ -16,8 +17,9 @@ pub(crate) type ShownOrder<'py> = (u64, Bound<'py, PyAny>, f64, Bound<'py, PyAny
 /// Id of an asset, units by pool, decimals.
 pub(crate) type AssetTotals<'py> = (Bound<'py, PyAny>, Vec<i128>, u32);
 
-/// Name of a kind of event, how many, nanoseconds of all, and counts by power of two of nanoseconds.
-pub(crate) type EventCounts = (&'static str, u64, u64, Vec<u64>);
+/// Name of a kind of event, how many, nanoseconds of all, those within which 0.5, 0.99, 0.999 and all of them were done,
+/// and counts by power of two of nanoseconds.
+pub(crate) type EventCounts = (&'static str, u64, u64, [u64; 4], Vec<u64>);
 
 /// Ids of accounts, by number.
 pub(crate) fn ids_of<'py>(
@@ -88,8 +90,11 @@ pub(crate) fn residue<'py>(
 
 pub(crate) fn event_counts(engine: &xmfast_core::Engine) -> Vec<EventCounts> {
     let events = engine.metrics().events.iter().map(|(name, latency)| {
-        let total = latency.total.as_nanos() as u64;
-        (*name, latency.count, total, latency.buckets.to_vec())
+        let nanos = |time: Duration| time.as_nanos() as u64;
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| nanos(latency.percentile(part)));
+        let within = [p50, p99, p999, nanos(latency.max)];
+        let buckets = latency.buckets.to_vec();
+        (*name, latency.count, nanos(latency.total), within, buckets)
     });
     events.collect()
 }

@@ -94,7 +94,9 @@ impl Engine {
             checked = self.desk().check(account, order, instead, &mut checking);
         }
         self.checking = Some(checking);
-        Ok(checked?.expect("what was missing was made"))
+        let checked = checked?.expect("what was missing was made");
+        self.metrics.checks += 1;
+        Ok(checked)
     }
 
     /// Asks for the place of what a check of an account reads, and then, with `is_near`, for that: to be there in time, if

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::event::{AccountId, Accrual, Price};
+use super::event::{AccountId, Accrual, Price, Rejudged};
 use super::model::MarginModel;
 use super::watcher::Judging;
 use super::{Engine, refused};
@@ -38,19 +38,20 @@ impl Engine {
             accounts: self.ledger.accounts(),
         };
         match self.watcher.follow(judging, prices, &mut self.changes)? {
-            Some(woken) => self.metrics.woke(woken),
+            Some(woken) => self.metrics.judged(Rejudged::Woken, woken),
             None => {
                 let judged = self.judge_all(stop);
                 if let (Err(_), Some(market)) = (&judged, market) {
                     self.market = market;
                 }
-                judged?;
+                self.metrics.woken += judged? as u64;
             }
         }
         Ok(())
     }
 
-    pub(super) fn judge_all(&mut self, stop: Stop<'_>) -> Result<()> {
+    /// Judges everybody; returns how many these are.
+    pub(super) fn judge_all(&mut self, stop: Stop<'_>) -> Result<usize> {
         let book = self.ledger.accounts().book(&mut *stop)?;
         let judging = Judging {
             model: &self.model,
@@ -60,8 +61,8 @@ impl Engine {
         let judged = self
             .watcher
             .judge_all(judging, &book, &mut self.changes, stop)?;
-        self.metrics.woke(judged);
-        Ok(())
+        self.metrics.judged(Rejudged::Everybody, judged);
+        Ok(judged)
     }
 
     pub(super) fn accrue(&mut self, accrual: &Accrual, stop: Stop<'_>) -> Result<()> {
@@ -103,7 +104,11 @@ impl Engine {
             })
         };
         for (row, funding) in &accrual.funding {
-            check("funding", universe.instruments().get(*row as usize), funding)?;
+            check(
+                "funding",
+                universe.instruments().get(*row as usize),
+                funding,
+            )?;
         }
         for (row, indices) in &accrual.interest {
             for index in indices {
@@ -157,6 +162,8 @@ impl Engine {
             accounts: self.ledger.accounts(),
         };
         self.watcher
-            .judge_touched(judging, &[number], &mut self.changes)
+            .judge_touched(judging, &[number], &mut self.changes)?;
+        self.metrics.judged(Rejudged::Touched, 1);
+        Ok(())
     }
 }

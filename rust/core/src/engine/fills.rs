@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::time::Instant;
 
-use super::event::Fill;
+use super::event::{Fill, Rejudged};
 use super::watcher::Judging;
-use super::{Engine, check_terms, refuse_settled, refused};
+use super::{Applied, Engine, check_terms, refuse_settled, refused};
 use crate::error::Result;
 use crate::exact::Given;
 use crate::kernel::FloatState;
@@ -72,6 +72,12 @@ impl Engine {
     pub fn apply_fills(&mut self, fills: &[Fill], stop: Stop<'_>) -> Result<()> {
         let _state = FloatState::standard();
         let start = Instant::now();
+        let done = self.fill_many(fills, stop).map(|()| Applied::default());
+        self.count("fill", fills.len() as u64, start.elapsed(), &done);
+        done.map(drop)
+    }
+
+    fn fill_many(&mut self, fills: &[Fill], stop: Stop<'_>) -> Result<()> {
         let filling = Filling {
             settled: &self.settled,
         };
@@ -101,8 +107,7 @@ impl Engine {
         for order in changed.gone() {
             self.order_account.remove(&order);
         }
-        self.metrics
-            .count_many("fill", fills.len() as u64, start.elapsed());
+        self.metrics.judged(Rejudged::Touched, touched.len());
         Ok(())
     }
 

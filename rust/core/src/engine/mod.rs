@@ -43,7 +43,7 @@ pub use queries::Snapshot;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::book::Book;
 use crate::error::{Error, Place, Result};
@@ -210,6 +210,15 @@ impl Engine {
         let _state = FloatState::standard();
         let start = Instant::now();
         let before = self.changes.fallen.len();
+        let done = self.act(event, stop);
+        self.count(event.name(), 1, start.elapsed(), &done);
+        let mut applied = done?;
+        applied.fallen = self.changes.fallen[before..].to_vec();
+        Ok(applied)
+    }
+
+    /// Does what an event says; who fell by it is not looked for yet.
+    fn act(&mut self, event: &Event, stop: Stop<'_>) -> Result<Applied> {
         let mut applied = Applied::default();
         match event {
             Event::Place { account, order } => {
@@ -246,9 +255,19 @@ impl Engine {
             Event::AddAccount(id) => self.add_account(id)?,
             Event::AddInstruments(extension) => self.add_instruments(extension, stop)?,
         }
-        self.metrics.count(event.name(), start.elapsed());
-        applied.fallen = self.changes.fallen[before..].to_vec();
         Ok(applied)
+    }
+
+    /// Counts events of one kind that were done, or refused, together.
+    fn count(&mut self, name: &'static str, events: u64, took: Duration, done: &Result<Applied>) {
+        match done {
+            Ok(Applied {
+                check: Some(check), ..
+            }) if !check.is_accepted() => self.metrics.refused += 1,
+            Ok(_) => self.metrics.count_many(name, events, took),
+            Err(Error::Interrupted) => {}
+            Err(_) => self.metrics.refused += 1,
+        }
     }
 
     /// [`Engine::apply`], but only once: a repetition under the same name changes nothing and says what the first one said.
@@ -296,6 +315,7 @@ impl Engine {
             watcher.prepare(judging, *number as u32, after)?;
         }
         self.ledger.commit(changes, venue)?;
+        self.metrics.judged(Rejudged::Touched, changes.len());
         let judging = Judging {
             model: &self.model,
             market: &self.market,

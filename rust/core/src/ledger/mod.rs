@@ -227,6 +227,9 @@ impl Ledger {
 fn see_given(given: GivenRef<'_>, see: &mut impl FnMut(&[i128])) {
     see(&[given.float.to_bits().into()]);
     if let Some(exact) = given.exact {
-        exact.to_string().bytes().for_each(|byte| see(&[byte.into()]));
+        exact
+            .to_string()
+            .bytes()
+            .for_each(|byte| see(&[byte.into()]));
     }
 }
