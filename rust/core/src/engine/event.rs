@@ -190,8 +190,15 @@ pub enum Rejudged {
     Everybody,
 }
 
+impl Rejudged {
+    /// Whether these are judged again where `done` were.
+    pub(super) fn is_covered_by(self, done: Option<Self>) -> bool {
+        done == Some(self) || done == Some(Self::Everybody)
+    }
+}
+
 impl Event {
-    /// Which accounts must be judged again.
+    /// Which accounts must be judged again; after each event, debug builds hold the engine to it.
     #[must_use]
     pub fn rejudges(&self) -> Rejudged {
         match self {

@@ -38,7 +38,7 @@ impl Engine {
             accounts: self.ledger.accounts(),
         };
         match self.watcher.follow(judging, prices, &mut self.changes)? {
-            Some(woken) => self.metrics.judged(Rejudged::Woken, woken),
+            Some(woken) => self.judged(Rejudged::Woken, woken),
             None => {
                 let judged = self.judge_all(stop);
                 if let (Err(_), Some(market)) = (&judged, market) {
@@ -61,7 +61,7 @@ impl Engine {
         let judged = self
             .watcher
             .judge_all(judging, &book, &mut self.changes, stop)?;
-        self.metrics.judged(Rejudged::Everybody, judged);
+        self.judged(Rejudged::Everybody, judged);
         Ok(judged)
     }
 
@@ -163,7 +163,7 @@ impl Engine {
         };
         self.watcher
             .judge_touched(judging, &[number], &mut self.changes)?;
-        self.metrics.judged(Rejudged::Touched, 1);
+        self.judged(Rejudged::Touched, 1);
         Ok(())
     }
 }

@@ -107,7 +107,7 @@ impl Engine {
         for order in changed.gone() {
             self.order_account.remove(&order);
         }
-        self.metrics.judged(Rejudged::Touched, touched.len());
+        self.judged(Rejudged::Touched, touched.len());
         Ok(())
     }
 

@@ -116,6 +116,8 @@ pub struct Engine {
     named: BTreeMap<String, (u128, Applied)>,
     residue: Vec<f64>,
     metrics: Metrics,
+    /// Whom the last event made the engine judge again.
+    rejudged: Option<Rejudged>,
     /// Memory of checks, unless one is under way.
     checking: Option<Box<Checking>>,
     /// What a fill works on: before and after.
@@ -197,6 +199,7 @@ impl Engine {
             named: BTreeMap::new(),
             residue,
             metrics: Metrics::default(),
+            rejudged: None,
             checking: None,
             filled: Default::default(),
         })
@@ -210,7 +213,13 @@ impl Engine {
         let _state = FloatState::standard();
         let start = Instant::now();
         let before = self.changes.fallen.len();
+        self.rejudged = None;
         let done = self.act(event, stop);
+        debug_assert!(
+            !is_done(&done) || event.rejudges().is_covered_by(self.rejudged),
+            "after {event:?} {:?} were judged again",
+            self.rejudged
+        );
         self.count(event.name(), 1, start.elapsed(), &done);
         let mut applied = done?;
         applied.fallen = self.changes.fallen[before..].to_vec();
@@ -260,14 +269,17 @@ impl Engine {
 
     /// Counts events of one kind that were done, or refused, together.
     fn count(&mut self, name: &'static str, events: u64, took: Duration, done: &Result<Applied>) {
-        match done {
-            Ok(Applied {
-                check: Some(check), ..
-            }) if !check.is_accepted() => self.metrics.refused += 1,
-            Ok(_) => self.metrics.count_many(name, events, took),
-            Err(Error::Interrupted) => {}
-            Err(_) => self.metrics.refused += 1,
+        if is_done(done) {
+            self.metrics.count_many(name, events, took);
+        } else if !matches!(done, Err(Error::Interrupted)) {
+            self.metrics.refused += 1;
         }
+    }
+
+    /// Notes whom an event made the engine judge again, and how many these were.
+    fn judged(&mut self, whom: Rejudged, accounts: usize) {
+        self.rejudged = Some(whom);
+        self.metrics.judged(whom, accounts);
     }
 
     /// [`Engine::apply`], but only once: a repetition under the same name changes nothing and says what the first one said.
@@ -315,7 +327,7 @@ impl Engine {
             watcher.prepare(judging, *number as u32, after)?;
         }
         self.ledger.commit(changes, venue)?;
-        self.metrics.judged(Rejudged::Touched, changes.len());
+        self.judged(Rejudged::Touched, changes.len());
         let judging = Judging {
             model: &self.model,
             market: &self.market,
@@ -340,6 +352,12 @@ impl Engine {
     fn check_terms(&self, instrument: u32, quantity: i128, price: f64) -> Result<()> {
         check_terms(self.universe(), instrument, quantity, price)
     }
+}
+
+/// Whether an event was done: one that is an order may also not have passed its check.
+fn is_done(done: &Result<Applied>) -> bool {
+    done.as_ref()
+        .is_ok_and(|applied| applied.check.is_none_or(|check| check.is_accepted()))
 }
 
 fn refuse_settled(universe: &Universe, what: &'static str, instrument: u32) -> Error {
