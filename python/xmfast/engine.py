@@ -37,9 +37,14 @@ class Engine(_core.Engine):
         In which a withdrawal or exchange may take cash below 0.
     withdrawable_gain_share : float, default 0
         Part of an unrealized gain, 0 to 1, that backs what stays behind when money is withdrawn.
-    position_limit, open_interest_limit : dict, optional
-        Contracts by instrument: largest position of an account, open orders of the worse side filled; largest sum of
-        all long positions.
+    position_limit : dict, optional
+        Contracts by instrument: the largest position of an account, long or short. Of an order on one side it is asked
+        where the position would be if all of the account's orders on that side filled, but for those that only reduce.
+        Who is above the limit may come down, and through 0 as far as the limit on the other side.
+    open_interest_limit : dict, optional
+        Contracts by instrument: the largest sum of all long positions. To what it is now is added what the order and
+        the account's resting orders on the same side would open: all that they do not close of what the account
+        holds. Orders of other accounts are not counted, and what closes is never refused for it.
     alert_levels : iterable of float, default none
         Margin ratios below 1 that :meth:`alerts` tells of when an account reaches them, such as ``(0.8, 0.9)``.
 
@@ -58,6 +63,10 @@ class Engine(_core.Engine):
     refused, fees are rounded up.
 
     Prices of fills and ticks are exact, whatever number they are given as; those of orders, too, with up to 37 digits.
+    Position and open interest limits are asked of orders alone: by :meth:`check_order`, :meth:`check_orders`,
+    :meth:`place` and :meth:`amend`. :meth:`fill`, :meth:`trade`, :meth:`transfer` and what a book brings along report
+    what has happened, and are never refused for a limit.
+
     Reduce-only orders of the book are not taken over, as a :class:`Book` drops them.
 
     Calls from several threads wait for each other; :meth:`report` and :attr:`book` work on a copy that does not change,

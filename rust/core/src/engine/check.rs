@@ -17,9 +17,9 @@ pub enum Reason {
     InitialHealth,
     /// It says that it only reduces, and does not.
     NotReducing,
-    /// The account's position could grow beyond its limit.
+    /// The account's position could grow beyond its limit, or go through 0 to more than it.
     PositionLimit,
-    /// The venue's open interest could grow beyond its limit.
+    /// The venue's open interest could grow beyond its limit by the account's orders.
     OpenInterest,
     /// The instrument is settled.
     Settled,

@@ -208,15 +208,17 @@ impl Desk<'_> {
         if self.limits.position[instrument].is_some_and(is_beyond) {
             return Some(Reason::PositionLimit);
         }
-        // An order can open at most what it does not close.
+        // What is bought or sold opens at most what it does not close.
         let closes = if held.signum() == -order.quantity.signum() {
             held.abs()
         } else {
             0
         };
-        let opens = (order.quantity.abs() - closes).max(0);
-        let interest = self.open_interest[instrument] + opens;
+        let opens = |contracts: i128| (contracts.abs() - closes).max(0);
+        let (before, after) = (opens(side), opens(side + order.quantity));
+        let interest = self.open_interest[instrument] + after;
+        let is_beyond = |limit: i128| after > before && interest > limit;
         let limit = self.limits.open_interest[instrument];
-        (opens > 0 && limit.is_some_and(|limit| interest > limit)).then_some(Reason::OpenInterest)
+        limit.is_some_and(is_beyond).then_some(Reason::OpenInterest)
     }
 }

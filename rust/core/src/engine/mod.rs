@@ -60,9 +60,10 @@ use watcher::{Judging, Watcher};
 /// What a venue sets beside its margin model; contracts in whole units, by instrument.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Largest position of an account, open orders of the worse side filled.
+    /// Largest position of an account, its orders on the side of the one that is checked filled; who is above it may come
+    /// down. Limits are asked of orders: what fills, trades and transfers report has happened.
     pub position: Vec<Option<i128>>,
-    /// Largest sum of all long positions.
+    /// Largest sum of all long positions, with what the account's orders on that side would open.
     pub open_interest: Vec<Option<i128>>,
     /// Assets in which cash may be taken below 0.
     pub borrowable: Vec<bool>,
