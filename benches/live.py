@@ -150,7 +150,6 @@ def line(make: Callable[[int], Live], accounts: int, ticks: int) -> None:
 
 # What one tick is of: a keyword of `Engine.tick`, an id, and a price.
 Move = tuple[str, Any, float]
-# Told who fell on every call.
 
 
 def moments(crash: Crash, steps: int) -> Iterator[list[Move]]:
