@@ -69,6 +69,8 @@ class Engine(_core.Engine):
 
     Reduce-only orders of the book are not taken over, as a :class:`Book` drops them.
 
+    No account is exempt: there is no flag that takes one out of a check, a limit or a report.
+
     Calls from several threads wait for each other; :meth:`report` and :attr:`book` work on a copy that does not change,
     while the engine goes on.
 
