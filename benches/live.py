@@ -129,9 +129,9 @@ def line(make: Callable[[int], Live], accounts: int, ticks: int) -> None:
     live = make(accounts)
     opened = time.perf_counter() - start
     walk(live, min(ticks, 20_000), seed=3)
-    before = live.engine.metrics().rejudged
+    before = live.engine.metrics().woken
     took = walk(live, ticks, seed=4) / 1e3
-    woken = (live.engine.metrics().rejudged - before) / ticks
+    woken = (live.engine.metrics().woken - before) / ticks
     book, market, model = live.engine.book, live.engine.market, live.engine.model
     model.evaluate(book, market)
     start = time.perf_counter()
@@ -150,7 +150,6 @@ def line(make: Callable[[int], Live], accounts: int, ticks: int) -> None:
 
 # What one tick is of: a keyword of `Engine.tick`, an id, and a price.
 Move = tuple[str, Any, float]
-# Told who fell on every call.
 
 
 def moments(crash: Crash, steps: int) -> Iterator[list[Move]]:
@@ -218,9 +217,9 @@ def crash_lines(crash: Crash, accounts: int, steps: int) -> None:
         start = time.perf_counter()
         engine = xm.Engine(venue.book, venue.market, venue.model)
         opened = time.perf_counter() - start
-        before = engine.metrics().rejudged
+        before = engine.metrics().woken
         took = play(engine, crash, steps) / 1e3
-        woken = (engine.metrics().rejudged - before) / len(took)
+        woken = (engine.metrics().woken - before) / len(took)
         book, market, model = engine.book, engine.market, engine.model
         report: Any = model.evaluate(book, market)
         assert np.array_equal(engine.liquidatable(), report.accounts[report.liquidatable])

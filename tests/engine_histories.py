@@ -125,6 +125,11 @@ class Scene:
             return self.random.choice(held)
         return self.random.choice(self.accounts), self.random.choice(self.names)
 
+    def well_off(self) -> list[Any]:
+        """Return accounts that could give something away."""
+        health = self.engine.report().initial_health.tolist()
+        return [account for account, left in zip(self.accounts, health, strict=True) if left > 0]
+
     def worth_of_one(self, name: Any) -> float:
         """Return about what one contract is for, in the numeraire; never 0."""
         spec, mark = self.specs[name], self.marks[name]
@@ -142,13 +147,17 @@ class Scene:
         worth = 10 ** self.random.uniform(-3, 4)
         return _at_most(self.decimals[asset], worth / (self.index.get(asset) or 1.0))
 
-    def price_near_mark(self, name: Any) -> float:
-        """Return a price that the instrument can have."""
+    def price_near_mark(self, name: Any) -> float | Decimal:
+        """Return a price that the instrument can have; now and then one of more digits than floats have."""
         mark = self.marks[name]
         if mark == 0:
             return self.random.choice((0.0, 0.5)) if self._may_be_0(name) else 1.0
-        near: float = rounded(mark * self.random.choice((0.5, 0.9, 0.99, 1.001, 1.1, 2.0)))
-        return self.random.choice((mark, near))
+        near: float = self.random.choice((mark, rounded(mark * self.random.choice((0.5, 0.9, 0.99, 1.001, 1.1, 2.0)))))
+        if self.random.random() < 0.9:
+            return near
+        exact = Decimal(repr(near))
+        # A digit in the twentieth place, or thereabouts.
+        return exact + Decimal(self.random.choice((1, -1, 7))).scaleb(exact.adjusted() - 19)
 
     def next_price(self, name: Any, *, index: bool = False) -> float:
         """Return where a price may go: hardly anywhere, a little, half way down, through zero."""
@@ -237,8 +246,11 @@ def _transfer(scene: Scene) -> list[Event]:
     """Pass on cash, or a position in whole or in part."""
     source, name = scene.place()
     target = scene.random.choice(scene.accounts)
+    if scene.random.random() < 0.8 and (well_off := scene.well_off()):
+        target = scene.random.choice(well_off)
+        source, name = scene.random.choice([place for place in scene.held if place[0] in well_off] or [(source, name)])
     held = abs(scene.held.get((source, name), 0.0))
-    if held and scene.random.random() < 0.6:
+    if held and name not in scene.settled and scene.random.random() < 0.6:
         return [event("transfer", source, target, name, scene.random.choice((held, abs(_exactly(held / 2)) or held)))]
     asset = scene.random.choice(scene.assets)
     return [event("transfer", source, target, asset, scene.amount(asset))]
@@ -260,17 +272,17 @@ def _order(scene: Scene) -> list[Event]:
 
 def _change_of_order(scene: Scene) -> list[Event]:
     """Amend, cancel, or fill an open order."""
-    account = scene.random.choice(scene.accounts)
-    orders = scene.engine.open_orders(account)
+    some = scene.random.sample(scene.accounts, min(len(scene.accounts), 20))
+    orders = [(account, order) for account in some for order in scene.engine.open_orders(account)]
     if not orders:
         return []
-    order = scene.random.choice(orders)
+    account, order = scene.random.choice(orders)
     number, name, open_, limit = order["order_id"], order["instrument"], order["quantity"], order["price"]
     what = scene.random.random()
-    if what < 0.3:
-        quantity = scene.random.choice((None, _exactly(open_ / 2) or open_, 2 * open_))
+    if what < 0.4:
+        quantity = scene.random.choice((None, _exactly(open_ / 2) or open_, _exactly(open_ / 8) or open_, 2 * open_))
         return [event("amend", number, quantity, scene.price_near_mark(name))]
-    if what < 0.5:
+    if what < 0.55:
         return [event("cancel", number)]
     quantity = scene.random.choice((open_, _exactly(open_ / 2) or open_))
     return [event("fill", account, name, quantity, limit, 0, number)]
@@ -279,6 +291,18 @@ def _change_of_order(scene: Scene) -> list[Event]:
 def _tick(scene: Scene) -> list[Event]:
     name = scene.random.choice(scene.names)
     return [event("tick", name, scene.next_price(name))]
+
+
+def _through_zero(scene: Scene) -> list[Event]:
+    """Let the price of something that somebody holds change its sign, and perhaps come back."""
+    names = [name for _, name in scene.held if name in scene.names and scene.marks[name]]
+    names = [name for name in names if given(scene.specs[name], "allow_negative_price", False)]
+    if not names:
+        return []
+    name = scene.random.choice(names)
+    mark = scene.marks[name]
+    there = rounded(-mark * scene.random.choice((1e-3, 0.1, 1.0)))
+    return [event("tick", name, price) for price in scene.random.choice(((there,), (there, mark)))]
 
 
 def _index_tick(scene: Scene) -> list[Event]:
@@ -423,11 +447,12 @@ _KINDS: dict[Callable[[Scene], list[Event]], float] = {
     _trade: 2,
     _deposit: 2,
     _withdraw: 2,
-    _exchange: 2,
-    _transfer: 2,
-    _order: 3,
-    _change_of_order: 3,
+    _exchange: 3,
+    _transfer: 4,
+    _order: 4,
+    _change_of_order: 4,
     _tick: 8,
+    _through_zero: 2,
     _index_tick: 5,
     _crash: 3,
     _tick_to_the_edge: 5,

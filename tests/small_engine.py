@@ -25,12 +25,13 @@ def small_venue(
     index: dict[str, Any] | None = None,
     collateral: Columns | None = None,
     margin: Columns | None = None,
+    leverage_cap: dict[Any, Any] | None = None,
     **figures: Any,
 ) -> Venue:
     """Return a venue.
 
     ``balances`` are (account, asset, balance), ``positions`` (account, instrument, quantity, entry price[, isolated
-    margin[, entry funding]]), ``orders`` (account, instrument, quantity, price).
+    margin[, entry funding]]), ``orders`` (account, instrument, quantity, price), ``leverage_cap`` is by account.
     """
     positions = [(*row, *(None, 0.0)[len(row) - 4 :]) for row in positions]
     held = ("account", "instrument", "quantity", "entry_price", "isolated_margin", "entry_funding")
@@ -40,7 +41,7 @@ def small_venue(
         balances=_frame(("account", "asset", "balance"), balances),
         positions=_frame(held, positions),
         orders=_frame(("account", "instrument", "quantity", "price"), orders),
-        accounts={"account": list(accounts), "leverage_cap": [None] * len(accounts)},
+        accounts={"account": list(accounts), "leverage_cap": [(leverage_cap or {}).get(name) for name in accounts]},
         index_price=INDEX | (index or {}),
         mark_price=MARK | (mark or {}),
         collateral=collateral,
@@ -51,7 +52,10 @@ def small_venue(
 
 def small_engine(balances: Rows = (), positions: Rows = (), orders: Rows = (), **said: Any) -> xm.Engine:
     """Return an engine; what is said of accounts, prices and parameters makes the venue, the rest is the engine's."""
-    names = ("accounts", "mark", "index", "collateral", "margin", "cumulative_funding", "deposit_index", "borrow_index")
+    names = (
+        *("accounts", "mark", "index", "collateral", "margin", "leverage_cap"),
+        *("cumulative_funding", "deposit_index", "borrow_index"),
+    )
     of_venue = {name: said.pop(name) for name in names if name in said}
     model, book, market = build(small_venue(balances, positions, orders, **of_venue))
     if said.pop("alone", False):

@@ -382,6 +382,9 @@ def test_accruals_that_cannot_be(engine: xm.Engine) -> None:
         refused(lambda: engine.accrue(interest=bad), xm.ParameterError, "interest")  # noqa: B023
     for bad in (1, (1,), (1, 2, 3), "12", {1: 2}):
         refused(lambda: engine.accrue(interest={"USD": bad}), xm.ParameterError, "interest", "USD")  # noqa: B023
+    # What is out of range is named.
+    refused(lambda: engine.accrue(funding={"PERP": 1, "OIL": 1e-40}), xm.InputError, "funding", "OIL", "1e-40")
+    refused(lambda: engine.accrue(interest={"USD": (1, 2), "BTC": (1, 1e31)}), xm.InputError, "interest", "BTC", "1e31")
     # One that can be does not happen alone.
     refused(lambda: engine.accrue(funding={"PERP": 9, "OIL": NAN}), xm.InputError)
     refused(lambda: engine.accrue("2027-01-01", interest={"USD": (2, 2), "BTC": (0, 1)}), xm.InputError, "BTC")
@@ -428,11 +431,22 @@ def test_whatever_is_traded_at_leaves_everybody_judged(quantity: float, bad: flo
         before = engine.state_hash()
         try:
             act()
-        except xm.InputError:
+        except (xm.InputError, xm.RangeError):
             assert engine.state_hash() == before
         report: Any = engine.report()
         assert np.isfinite(report.health).all() and np.isfinite(report.initial_health).all()
         assert engine.ledger()["USD"].is_conserved and engine.ledger()["BTC"].is_conserved
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_an_order_whose_value_is_no_float_is_out_of_range(alone: bool) -> None:
+    engine = small_engine(balances=[("ann", "USD", 1000)], positions=[("ann", "PERP", 1, 100)], alone=alone)
+    for act in (
+        lambda: engine.check_order("ann", "PERP", 1e10, 1e300),
+        lambda: engine.check_orders(["ann"], ["PERP"], [1e10], [1e300]),
+        lambda: engine.place("ann", "PERP", 1e10, 1e300),
+    ):
+        refused(act, xm.RangeError, "ann", "initial")
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 import xmfast as xm
@@ -23,6 +25,8 @@ OPENINGS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"decimals": True}, xm.ParameterError, ("decimals", "True")),
     ({"decimals": "8"}, xm.ParameterError, ("decimals", "'8'")),
     ({"decimals": None}, xm.ParameterError, ("decimals",)),
+    ({"decimals": 2**40}, xm.ParameterError, ("decimals", "0 to 18")),
+    ({"decimals": {"USD": 2**40}}, xm.ParameterError, ("decimals", "0 to 18")),
     ({"decimals": {"USDT": 6}}, xm.UnknownIdError, ("decimals", "USDT", "USD")),
     ({"decimals": {"PERP": 6}}, xm.UnknownIdError, ("decimals", "PERP")),
     ({"decimals": {"USD": None}}, xm.ParameterError, ("decimals",)),
@@ -31,6 +35,7 @@ OPENINGS: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"withdrawable_gain_share": 1.01}, xm.ParameterError, ("withdrawable_gain_share", "1.01")),
     ({"withdrawable_gain_share": -0.1}, xm.ParameterError, ("withdrawable_gain_share",)),
     ({"withdrawable_gain_share": NAN}, xm.ParameterError, ("withdrawable_gain_share",)),
+    ({"withdrawable_gain_share": Decimal("sNaN")}, xm.ParameterError, ("withdrawable_gain_share", "finite")),
     ({"withdrawable_gain_share": "1"}, xm.ParameterError, ("withdrawable_gain_share",)),
     ({"withdrawable_gain_share": None}, xm.ParameterError, ("withdrawable_gain_share",)),
     ({"position_limit": {"PERPS": 1}}, xm.UnknownIdError, ("position_limit", "PERPS", "PERP")),
@@ -99,7 +104,7 @@ def test_limits_are_given_by_instrument(name: str) -> None:
     refused(open_with(**{name: 5}), xm.ParameterError, name, "BTC-PERP", "5")
 
 
-@pytest.mark.parametrize("bad", [[1.0], [0.8, 0.0], [-0.5], [NAN], [2.0, 0.9], [INF]])
+@pytest.mark.parametrize("bad", [[1.0], [0.8, 0.0], [-0.5], [NAN], [2.0, 0.9], [INF], [Decimal("sNaN")], ["0.8"]])
 def test_alert_levels_lie_between_0_and_1(bad: list[float]) -> None:
     refused(open_with(alert_levels=bad), xm.ParameterError, "alert_levels")
 
@@ -109,3 +114,23 @@ def test_alert_levels_are_sorted_and_counted_once() -> None:
     assert engine.alerted(0.9).tolist() == engine.alerted(0.5).tolist() == []
     refused(lambda: engine.alerted(0.8), xm.InputError, "alerted", "0.8", "[0.5, 0.9]")
     refused(lambda: small_engine(alert_levels=[0.1 + 0.001 * at for at in range(300)]), xm.ParameterError, "255")
+
+
+@pytest.mark.parametrize("bad", [0.8, None, "0.8", Decimal("0.8")])
+def test_alert_levels_are_several(bad: Any) -> None:
+    refused(open_with(alert_levels=bad), xm.ParameterError, "alert_levels", repr(bad))
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, Decimal("sNaN"), "0.8", None, True], ids=repr)
+def test_a_level_that_is_no_number_is_named(bad: Any) -> None:
+    engine = small_engine(alert_levels=[0.8])
+    refused(lambda: engine.alerted(bad), xm.ParameterError, "alerted")
+
+
+def test_a_level_that_is_a_short_float_is_the_decimal_that_it_prints_as() -> None:
+    short: Any = np.float32(0.8)
+    levels: Any
+    for levels in (np.array([0.8], np.float32), np.array([0.8], np.float16), [Decimal("0.8")]):
+        engine = small_engine(balances=[("ann", "USD", 100)], positions=[("ann", "PERP", 16, 100)], alert_levels=levels)
+        # Its margin is 80 of 100: the level itself, decided as a float.
+        assert engine.alerted(0.8).tolist() == engine.alerted(short).tolist() == ["ann"]

@@ -108,6 +108,18 @@ def test_ids_of_numbers(kind: Callable[[int], Any]) -> None:
     assert engine.liquidatable().dtype == np.int64 and engine.fallen().dtype == np.int64
 
 
+@pytest.mark.parametrize("kind", [int, np.int64, np.uint8])
+def test_numbers_of_orders(kind: Callable[[int], Any]) -> None:
+    engine = rich()
+    for _ in range(3):
+        engine.place("ann", "PERP", 2, 100)
+    engine.amend(kind(1), price=99)
+    engine.cancel(kind(2))
+    engine.fill("ann", "PERP", 1, 100, order_id=kind(3))
+    engine.trade("bob", "ann", "PERP", 1, 99, taker_order=kind(1))
+    assert [(order["order_id"], order["quantity"]) for order in engine.open_orders("ann")] == [(1, 1), (3, 1)]
+
+
 def wide(values: list[Any]) -> Any:
     """Every other cell of an array, so that it is not contiguous."""
     spread = np.repeat(np.array(values, dtype=object if isinstance(values[0], str) else float), 2)

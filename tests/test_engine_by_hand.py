@@ -56,6 +56,14 @@ def test_opening_takes_dust_out() -> None:
     assert engine.book.position_count == 0 and pools(engine) == {}
 
 
+def test_opening_cuts_orders_towards_zero_and_takes_out_what_is_none() -> None:
+    quantities = [D("1e-9"), D("-1e-9"), D("1.000000009"), D("-1.000000009"), 0]
+    engine = small_engine(balances=[("ann", "USD", 1000)], orders=[("ann", "PERP", q, 100) for q in quantities])
+    assert sorted(order["quantity"] for order in engine.open_orders("ann")) == [-1, 1]
+    assert engine.book.order_count == 2 and engine.place("ann", "PERP", 1, 100) == 3
+    assert engine.residue == {"USD": 0, "BTC": 0}
+
+
 def test_opening_loses_no_margin_of_a_position_that_is_none() -> None:
     """What was posted for it comes back, as when a position is closed."""
     engine = small_engine(positions=[("ann", "PERP", 0.0, 100.0, 50.0)])

@@ -13,6 +13,7 @@ from engine_histories import event
 from small_additions import ETHPERP, WHEAT, model_on, specs
 from small_engine import small_engine
 from small_venue import FLAT
+from standing import ASSETS, INDEX, INSTRUMENTS
 
 BALANCES = [("ann", "USD", 1000), ("bob", "USD", 60_000), ("ann", "BTC", 0.5)]
 POSITIONS = [("ann", "PERP", 3, 100), ("bob", "INVERSE", 2, 50_000, 0.01), ("bob", "OIL", 1, -4)]
@@ -57,6 +58,19 @@ def added(
     engine.add_instruments(model_on(universe), market, **options)
 
 
+def terms(column: str, name: str, value: Any) -> Any:
+    """Return instruments of which one has another term."""
+    cells = zip(INSTRUMENTS["instrument"], INSTRUMENTS[column], strict=True)
+    return {column: [value if instrument == name else cell for instrument, cell in cells]}
+
+
+def of_terms(columns: Any, figures: Any) -> xm.Engine:
+    """Return an engine in which there is nothing but what can be held."""
+    universe = xm.Universe.from_frames(ASSETS, INSTRUMENTS | columns)
+    market = xm.Market(universe, INDEX, **figures)
+    return xm.Engine(xm.Book.from_frames(universe), market, xm.CrossMargin.from_frames(universe))
+
+
 OPENINGS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "a balance by one unit": {"balances": changed(BALANCES, 0, 2, 1000.00000001)},
@@ -88,6 +102,10 @@ OPENINGS: dict[str, dict[str, Any]] = {
     "a share of gains": {"collateral": {"asset": ["BTC"], "unrealized_gain_share": [0.5]}},
     "a cap of amounts": {"collateral": {"asset": ["BTC"], "amount_cap": [1000]}},
     "a weight of loans": {"collateral": {"asset": ["BTC"], "initial_liability_weight": [1.5]}},
+    "a leverage cap": {"leverage_cap": {"ann": 5}},
+    "another leverage cap": {"leverage_cap": {"ann": 6}},
+    "whose a leverage cap is": {"leverage_cap": {"bob": 5}},
+    "a digit of a leverage cap that no float holds": {"leverage_cap": {"ann": Decimal("5.00000000000000000001")}},
     "the model": {"alone": True},
     "what can be borrowed": {"borrowable": ["USD"]},
     "something else that can be borrowed": {"borrowable": ["BTC"]},
@@ -96,6 +114,49 @@ OPENINGS: dict[str, dict[str, Any]] = {
     "another limit of positions": {"position_limit": {"CALL": 101}},
     "a limit of open interest": {"open_interest_limit": {"CALL": 100}},
     "the scale of an asset": {"decimals": {"BTC": 9}},
+    "a level of alerts": {"alert_levels": [0.9]},
+    "another level of alerts": {"alert_levels": [0.8]},
+    "two levels of alerts": {"alert_levels": [0.8, 0.9]},
+    "a digit of the price of an order that no float holds": {
+        "orders": changed(ORDERS, 0, 3, Decimal("99.00000000000000000001"))
+    },
+}
+# What nobody holds: a row of an instrument with another cell, and figures of a market.
+TERMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "nothing": ({}, {}),
+    "a volatility": ({}, {"implied_volatility": {"CALL": 0.5}}),
+    "another volatility": ({}, {"implied_volatility": {"CALL": 0.5000000000000001}}),
+    "a digit of a volatility that no float holds": (
+        {},
+        {"implied_volatility": {"CALL": Decimal("0.50000000000000000001")}},
+    ),
+    "a forward": ({}, {"forward": {"CALL": 60_000}}),
+    "another forward": ({}, {"forward": {"CALL": 60_001}}),
+    "a discount rate": ({}, {"discount_rate": {"USD": 0.05}}),
+    "whose a discount rate is": ({}, {"discount_rate": {"BTC": 0.05}}),
+    "a settlement average": ({"settlement_average": [None, None, 1800, None]}, {}),
+    "the average so far": (
+        {"settlement_average": [None, None, 1800, None]},
+        {"settlement_average": {"CALL": 60_000}},
+    ),
+    "the time": ({}, {"time": "2026-11-29"}),
+    "a multiplier": (terms("contract_multiplier", "PERP", 2.0), {}),
+    "a digit of a multiplier that no float holds": (
+        terms("contract_multiplier", "PERP", Decimal("1.00000000000000000001")),
+        {},
+    ),
+    "what is inverse": (terms("inverse", "PERP", True), {}),
+    "what may be negative": (terms("allow_negative_price", "PERP", True), {}),
+    "an expiry": (terms("expiry", "CALL", "2026-12-25T08:00:01"), {}),
+    "an expiry of a future": (terms("expiry", "OIL", None), {}),
+    "a strike": (terms("strike", "CALL", 60_000.00000000001), {}),
+    "no strike": (terms("strike", "CALL", None), {}),
+    "a right": (terms("right", "CALL", "put"), {}),
+    "the style of an option": (terms("futures_style", "CALL", True), {}),
+    "a kind": (terms("kind", "PERP", "future"), {}),
+    "an underlying": (terms("underlying", "PERP", "WTI"), {}),
+    "a settlement asset": (terms("settlement", "PERP", "ETH"), {}),
+    "an instrument": (terms("instrument", "PERP", "SWAP"), {}),
 }
 EVENTS: dict[str, Callable[[xm.Engine], object]] = {
     "nothing": lambda engine: None,
@@ -181,6 +242,14 @@ def test_whatever_is_opened_otherwise_shows() -> None:
     seen: dict[str, str] = {}
     for what, said in OPENINGS.items():
         same = seen.setdefault(opened(**said).state_hash(), what)
+        assert same == what, f"{what} looks like {same}"
+
+
+def test_whatever_can_be_held_otherwise_shows() -> None:
+    seen: dict[str, str] = {}
+    for what, said in TERMS.items():
+        assert of_terms(*said).state_hash() == of_terms(*said).state_hash()
+        same = seen.setdefault(of_terms(*said).state_hash(), what)
         assert same == what, f"{what} looks like {same}"
 
 

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -63,7 +64,13 @@ class Ordering(Twins):
         return [(account, order) for account, order in every if order["order_id"] == number]
 
     def may_rest(
-        self, account: Any, name: Any, quantity: float, price: float, reduce_only: bool, instead: int | None = None
+        self,
+        account: Any,
+        name: Any,
+        quantity: float,
+        price: float | Decimal,
+        reduce_only: bool,
+        instead: int | None = None,
     ) -> bool:
         """Return whether an order may rest."""
         if reduce_only:
@@ -78,7 +85,7 @@ class Ordering(Twins):
         return bool(self.resting(account, name, quantity, price, instead)["initial_health"] >= 0)
 
     def resting(
-        self, account: Any, name: Any, quantity: float, price: float, instead: int | None = None
+        self, account: Any, name: Any, quantity: float, price: float | Decimal, instead: int | None = None
     ) -> dict[str, Any]:
         """Return what the reference says, exactly, of what backs an order once it rests."""
         plain = of_account(self.plain(), account)
@@ -92,7 +99,7 @@ class Ordering(Twins):
         row = rows_of["instrument"].index(name) if rows_of is not report else 0
         return {figure: rows_of[figure][row] for figure in ("initial_health", "initial_margin", "gross")}
 
-    def check(self, account: Any, name: Any, quantity: float, price: float) -> None:
+    def check(self, account: Any, name: Any, quantity: float, price: float | Decimal) -> None:
         """Compare a check with the reference, and see that it changes nothing."""
         right, before = self.resting(account, name, quantity, price), self.engine.state_hash()
         check = self.engine.check_order(account, name, quantity, price)

@@ -183,6 +183,28 @@ def test_a_position_limit_counts_all_orders_of_the_worse_side() -> None:
     assert engine.check_order("ann", "PERP", -1, 100)
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_who_is_above_the_limit_comes_down_and_not_up_on_the_other_side(side: int) -> None:
+    def opened() -> xm.Engine:
+        return small_engine(
+            balances=[("ann", "USD", 1e6)], positions=[("ann", "PERP", 10 * side, 100)], position_limit={"PERP": 5}
+        )
+
+    # To 0, and through it as far as anybody may go.
+    for quantity, accepted in ((-1, True), (-10, True), (-15, True), (-15 - UNIT, False), (-20, False), (UNIT, False)):
+        check = opened().check_order("ann", "PERP", quantity * side, 100)
+        assert check.accepted == accepted, quantity
+        assert accepted or check.reason is xm.Reason.POSITION_LIMIT
+    engine = opened()
+    first = engine.place("ann", "PERP", -10 * side, 100)
+    assert engine.check_order("ann", "PERP", -5 * side, 101)
+    assert engine.check_order("ann", "PERP", -10 * side, 101).reason is xm.Reason.POSITION_LIMIT
+    # Nor by what an order is changed to.
+    engine.amend(first, quantity=-15 * side)
+    with pytest.raises(xm.OrderRefusedError, match="position_limit"):
+        engine.amend(first, quantity=(-15 - UNIT) * side)
+
+
 def test_open_interest_is_the_sum_of_long_positions() -> None:
     engine = small_engine(
         balances=[("ann", "USD", 100_000), ("bob", "USD", 100_000)],
@@ -199,6 +221,42 @@ def test_open_interest_is_the_sum_of_long_positions() -> None:
     assert engine.check_order("bob", "PERP", 2, 100)
     engine.fill("ann", "PERP", -5, 100)
     assert engine.check_order("ann", "PERP", 5, 100)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_open_interest_counts_what_the_accounts_orders_would_open(side: int) -> None:
+    engine = small_engine(
+        balances=[("ann", "USD", 1e6), ("bob", "USD", 1e6)],
+        positions=[("ann", "PERP", -2 * side, 100), ("bob", "PERP", 2 * side, 100)],
+        open_interest_limit={"PERP": 5},
+    )
+    # Two close, three open; the others' orders are theirs.
+    number = engine.place("ann", "PERP", 4 * side, 100)
+    engine.place("bob", "PERP", 3 * side, 100)
+    assert engine.check_order("ann", "PERP", side, 100)
+    assert engine.check_order("ann", "PERP", side + side * UNIT, 100).reason is xm.Reason.OPEN_INTEREST
+    engine.amend(number, quantity=5 * side)
+    with pytest.raises(xm.OrderRefusedError, match="open_interest"):
+        engine.amend(number, quantity=side * (5 + UNIT))
+    assert engine.check_order("ann", "PERP", side * UNIT, 100).reason is xm.Reason.OPEN_INTEREST
+    # The other side opens what it opens, whatever rests here.
+    assert engine.check_order("ann", "PERP", -3 * side, 100)
+    assert engine.check_order("ann", "PERP", -3 * side - side * UNIT, 100).reason is xm.Reason.OPEN_INTEREST
+
+
+def test_what_closes_is_never_refused_for_open_interest() -> None:
+    engine = small_engine(
+        balances=[("ann", "USD", 1e6), ("bob", "USD", 1e6)],
+        positions=[("ann", "PERP", 7, 100)],
+        open_interest_limit={"PERP": 5},
+    )
+    engine.place("ann", "PERP", -4, 100)
+    assert engine.check_order("ann", "PERP", -3, 100)
+    assert engine.check_order("ann", "PERP", -3 - UNIT, 100).reason is xm.Reason.OPEN_INTEREST
+    # What has happened is reported, however much it is.
+    engine.fill("ann", "PERP", 100, 100)
+    engine.trade("ann", "bob", "PERP", 1, 100)
+    engine.transfer("ann", "bob", "PERP", 1)
 
 
 def test_a_limit_of_nothing_lets_nobody_in() -> None:

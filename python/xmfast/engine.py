@@ -37,9 +37,14 @@ class Engine(_core.Engine):
         In which a withdrawal or exchange may take cash below 0.
     withdrawable_gain_share : float, default 0
         Part of an unrealized gain, 0 to 1, that backs what stays behind when money is withdrawn.
-    position_limit, open_interest_limit : dict, optional
-        Contracts by instrument: largest position of an account, open orders of the worse side filled; largest sum of
-        all long positions.
+    position_limit : dict, optional
+        Contracts by instrument: the largest position of an account, long or short. Of an order on one side it is asked
+        where the position would be if all of the account's orders on that side filled, but for those that only reduce.
+        Who is above the limit may come down, and through 0 as far as the limit on the other side.
+    open_interest_limit : dict, optional
+        Contracts by instrument: the largest sum of all long positions. To what it is now is added what the order and
+        the account's resting orders on the same side would open: all that they do not close of what the account
+        holds. Orders of other accounts are not counted, and what closes is never refused for it.
     alert_levels : iterable of float, default none
         Margin ratios below 1 that :meth:`alerts` tells of when an account reaches them, such as ``(0.8, 0.9)``.
 
@@ -50,13 +55,21 @@ class Engine(_core.Engine):
     :class:`CrossMargin` every account is watched by the prices at which that could happen, so that a tick costs as much
     as there are accounts near the edge; under other models all accounts are evaluated on every tick.
 
-    The ledger holds whole units: opening cash is rounded down to the asset's scale, entry costs up, quantities
-    towards 0 to 8 decimals; :attr:`residue` says what rounding cash and costs took. A fill of ``q`` contracts costs
+    The ledger holds whole units: opening cash is rounded down to the asset's scale, entry costs up, and quantities,
+    of positions and of orders, towards 0 to 8 decimals; of what becomes 0 nothing is taken over. :attr:`residue` says
+    what rounding cash and costs took. A fill of ``q`` contracts costs
     ``q x unit_value(price)``, rounded up; closing takes out the same part of the entry cost. Interest and funding are
     paid when an account is touched, rounded against it. Amounts and quantities with more decimals than the scale are
     refused, fees are rounded up.
 
+    Prices of fills and ticks are exact, whatever number they are given as; those of orders, too, with up to 37 digits.
+    Position and open interest limits are asked of orders alone: by :meth:`check_order`, :meth:`check_orders`,
+    :meth:`place` and :meth:`amend`. :meth:`fill`, :meth:`trade`, :meth:`transfer` and what a book brings along report
+    what has happened, and are never refused for a limit.
+
     Reduce-only orders of the book are not taken over, as a :class:`Book` drops them.
+
+    No account is exempt: there is no flag that takes one out of a check, a limit or a report.
 
     Calls from several threads wait for each other; :meth:`report` and :attr:`book` work on a copy that does not change,
     while the engine goes on.
@@ -104,7 +117,7 @@ class Engine(_core.Engine):
             "position_limit": _limit("position_limit", position_limit),
             "open_interest_limit": _limit("open_interest_limit", open_interest_limit),
             "withdrawable_gain_share": share,
-            "alert_levels": sorted({one_number("alert_levels", level) for level in alert_levels}),
+            "alert_levels": _levels(alert_levels),
         }
         return super().__new__(cls, *inputs, _core_of(model), model, said)
 
@@ -167,7 +180,10 @@ class Engine(_core.Engine):
         self._cancel(order_id, client_id)
 
     def open_orders(self, account: Id) -> list[dict[str, Any]]:
-        """Open orders of an account, by instrument, then in order of their numbers."""
+        """Open orders of an account, by instrument, then in order of their numbers.
+
+        A price is a float, or a ``Decimal`` where no float is what was given.
+        """
         names = ("order_id", "instrument", "quantity", "price", "reduce_only")
         return [dict(zip(names, order, strict=True)) for order in self._open_orders(account)]
 
@@ -399,7 +415,7 @@ class Engine(_core.Engine):
 
     def alerted(self, level: float) -> NDArray[Any]:
         """Accounts of which something has a margin ratio of at least an alert level now; in order of the book."""
-        return self._alerted(level)
+        return self._alerted(one_number("alerted", level))
 
     def liquidatable(self) -> NDArray[Any]:
         """Accounts whose pool, or one of whose isolated positions, is liquidatable now; in order of the book."""
@@ -449,7 +465,10 @@ class Engine(_core.Engine):
 
     @property
     def residue(self) -> dict[Id, float]:
-        """What rounding cash, isolated margin and entry costs at opening took from the accounts, by asset; >= 0."""
+        """What rounding cash, isolated margin and entry costs at opening took from the accounts, by asset; >= 0.
+
+        Contracts below the ledger's 8 decimals, of positions and of orders, are none of an asset, and not counted.
+        """
         return self._residue()
 
     def state_hash(self) -> str:
@@ -492,9 +511,15 @@ def _decimals(said: int | Mapping[Any, int], assets: list[Id], known: Sequence[I
     _assets("decimals", by_asset, assets, known)
     found = [by_asset.get(asset, 8) if isinstance(said, Mapping) else said for asset in assets]
     for decimals in found:
-        if isinstance(decimals, bool) or not isinstance(decimals, int | np.integer) or decimals < 0:
+        if isinstance(decimals, bool) or not isinstance(decimals, int | np.integer) or not 0 <= decimals <= 18:
             raise ParameterError(f"decimals: a whole number from 0 to 18 is needed, not {decimals!r}")
     return [int(decimals) for decimals in found]
+
+
+def _levels(said: Iterable[float]) -> list[float]:
+    if isinstance(said, str) or not isinstance(said, Iterable):
+        raise ParameterError(f"alert_levels: margin ratios are needed, (0.8, 0.9), not {said!r}")
+    return sorted({one_number("alert_levels", level) for level in said})
 
 
 def _assets(what: str, said: Iterable[Id], assets: list[Id], known: Sequence[Id] = ()) -> set[Id]:

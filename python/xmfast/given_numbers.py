@@ -15,13 +15,18 @@ from xmfast.errors import InputError, ParameterError
 
 
 def one_number(name: str, value: Any) -> float:
-    """Return a number as a float; text, flags and what is no number are refused."""
+    """Return a number as a float; text, flags and what is no number are refused.
+
+    A short float is the decimal that it prints as, as everywhere.
+    """
     is_number = isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_)
     if not is_number:
         raise ParameterError(f"{name}: a number is needed, not {value!r}")
-    if not math.isfinite(value):
+    # A signalling NaN cannot even be made a float.
+    is_finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    if not is_finite:
         raise ParameterError(f"{name}: {value} is not a finite number")
-    return float(value)
+    return float(str(value)) if isinstance(value, np.float32 | np.float16) else float(value)
 
 
 def whole_number(name: str, value: Any) -> int:

@@ -17,9 +17,13 @@ class Reason(StrEnum):
     NOT_REDUCING = "not_reducing"
     """It says that it only reduces, and there is no position, or too little of one, on the other side."""
     POSITION_LIMIT = "position_limit"
-    """The account's position could grow beyond its limit."""
+    """The account's position would be beyond its limit if this order and its others on the same side filled, and
+    farther from 0 than it is, or on the other side of 0. Asked of orders alone: a fill, trade or transfer is never
+    refused for it."""
     OPEN_INTEREST = "open_interest"
-    """All long positions together could grow beyond their limit."""
+    """All long positions together would be beyond their limit if this order and the account's others on the same side
+    filled and somebody else opened the other side; what they close of the account's position is not counted, nor are
+    orders of other accounts. Asked of orders alone: a fill, trade or transfer is never refused for it."""
     SETTLED = "settled"
     """The instrument is settled."""
 

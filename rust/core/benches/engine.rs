@@ -203,14 +203,14 @@ fn tick_latency(engine: &mut Engine, marks: &mut [f64], random: &mut Random) {
         let applied = engine.apply(&event, &mut never).expect("a tick");
         let took = start.elapsed();
         if tick == WARM_UP {
-            before = engine.metrics().rejudged;
+            before = engine.metrics().woken;
         }
         if tick >= WARM_UP {
             latencies.push(took);
             fallen += applied.fallen.len();
         }
     }
-    let woken = (engine.metrics().rejudged - before) as f64 / TICKS as f64;
+    let woken = (engine.metrics().woken - before) as f64 / TICKS as f64;
     println!(
         "tick: {}; {woken:.2} woken and {:.3} fallen a tick",
         quantiles(latencies),
@@ -348,7 +348,7 @@ fn main() {
             let order = NewOrder {
                 instrument: instrument as u32,
                 quantity: 100_000_000,
-                price: marks[instrument],
+                price: marks[instrument].into(),
                 reduce_only: false,
             };
             (account, order)

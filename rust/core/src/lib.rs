@@ -77,8 +77,8 @@ pub use kernel::{Measure, NO_SCENARIO};
 pub use kernel::{Row, Simd, column, result};
 pub use layout::IsolatedPosition;
 pub use ledger::{
-    Cash, MOST_DECIMALS, OpenOrder, Pool, Position, QUANTITY_DECIMALS, Rounding, Totals, float_of,
-    is_conserved, whole_units,
+    Cash, LimitPrice, MOST_DECIMALS, OpenOrder, Pool, Position, QUANTITY_DECIMALS, Rounding,
+    Totals, float_of, is_conserved, whole_units,
 };
 pub use limits::{
     BuyingPower, Lock, Offer, Transferable, buying_power, buying_power_of_all, cheapest_collateral,

@@ -194,7 +194,7 @@ impl Scene {
             account,
             instrument: order.instrument,
             quantity: self.random.of(&[order.quantity, part, 2 * order.quantity]),
-            price: order.price.into(),
+            price: order.price.given(),
             fee: self.fee(),
             order: Some(order.id),
         }
@@ -295,7 +295,7 @@ impl Scene {
         let order = NewOrder {
             instrument,
             quantity,
-            price: self.price(instrument),
+            price: self.price(instrument).into(),
             reduce_only,
         };
         (account, order)

@@ -39,11 +39,11 @@ fn reader(orders: &[(u32, NewOrder)]) -> impl ReadOrders {
 fn orders(count: usize) -> impl Strategy<Value = Vec<(prop::sample::Index, NewOrder)>> {
     let quantity = prop_oneof![-1_000_000_000_000_i128..1_000_000_000_000, -100_i128..100];
     let nonzero = quantity.prop_map(|quantity| if quantity == 0 { 1 } else { quantity });
-    let order = (0..8_u32, nonzero, 0.01..2e3, prop::bool::weighted(0.2)).prop_map(
+    let order = (0..8_u32, nonzero, 0.01..2e3_f64, prop::bool::weighted(0.2)).prop_map(
         |(instrument, quantity, price, reduce_only)| NewOrder {
             instrument,
             quantity,
-            price,
+            price: price.into(),
             reduce_only,
         },
     );
@@ -132,7 +132,7 @@ fn the_caller_can_end_many_checks() {
     let order = NewOrder {
         instrument: 0,
         quantity: 1,
-        price: 1.0,
+        price: 1.0.into(),
         reduce_only: false,
     };
     let slow = |_: &Engine, rows: &[usize], into: &mut Vec<_>| {

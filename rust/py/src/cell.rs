@@ -87,7 +87,7 @@ fn digits(integer: &Bound<'_, PyInt>) -> PyResult<BigInt> {
         .expect("an integer prints as digits"))
 }
 
-fn decimal_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+pub(crate) fn decimal_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static DECIMAL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     DECIMAL.import(py, "decimal", "Decimal")
 }

@@ -52,7 +52,7 @@ impl Engine {
     /// quantity : number
     ///     Contracts, negative to sell; at most 8 decimals.
     /// price : number
-    ///     Limit price, quote.
+    ///     Limit price, quote; exact, with up to 37 digits.
     /// reduce_only : bool
     ///     Whether it can only make a position smaller: then it is accepted however little is left, if there is a
     ///     position on the other side as large as all such orders together.
@@ -518,10 +518,12 @@ impl Engine {
         Ok(format!("{:032x}", self.locked(py)?.state_hash()))
     }
 
-    /// Counts by kind of event, and how many accounts price changes made the engine judge.
-    fn _metrics(&self, py: Python<'_>) -> PyResult<(Vec<EventCounts>, u64)> {
+    /// Counts by kind of event; how many accounts were judged again, how many ticks woke, checks, refused calls.
+    fn _metrics(&self, py: Python<'_>) -> PyResult<(Vec<EventCounts>, [u64; 4])> {
         let engine = self.locked(py)?;
-        Ok((event_counts(&engine), engine.metrics().rejudged))
+        let counts = engine.metrics();
+        let others = [counts.rejudged, counts.woken, counts.checks, counts.refused];
+        Ok((event_counts(&engine), others))
     }
 
     /// Bytes of the ledger, number of levels, bytes of what watches.

@@ -7,7 +7,7 @@ use pyo3::types::{PyBool, PyDict, PyInt};
 use xmfast_core::exact::Given;
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
-    Accrual, Fill, IdColumn, Limits, MOST_DECIMALS, NewOrder, Payment, Place, Price,
+    Accrual, Fill, IdColumn, LimitPrice, Limits, MOST_DECIMALS, NewOrder, Payment, Place, Price,
     QUANTITY_DECIMALS, Rounding, whole_units,
 };
 
@@ -182,7 +182,8 @@ impl Flag<'_, '_> {
 
 pub(crate) fn order_number(value: Object<'_, '_>) -> Result<u64> {
     let place = Place::frame("order_id");
-    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {
+    let is_whole = value.is_instance_of::<PyInt>() || value.hasattr("__index__")?;
+    if value.is_instance_of::<PyBool>() || !is_whole {
         return Err(fault(&place, None, needed("the number of an order", value)));
     }
     let problem = format!("there is no open order {}", shown(value));
@@ -190,8 +191,9 @@ pub(crate) fn order_number(value: Object<'_, '_>) -> Result<u64> {
     value.extract().map_err(|_| refused().into())
 }
 
-pub(crate) fn limit_price(value: Object<'_, '_>) -> Result<f64> {
-    Ok(price(value)?.float())
+pub(crate) fn limit_price(value: Object<'_, '_>) -> Result<LimitPrice> {
+    let place = || Place::frame("price");
+    Ok(LimitPrice::new(number(value, place)?.as_ref(), place)?)
 }
 
 /// An order and the account that it is of.
@@ -242,7 +244,7 @@ pub(crate) fn tick_price(
 }
 
 /// One row of a frame of trades: account, instrument, contracts, price.
-type Trade = (u32, u32, i128, f64);
+type Trade = (u32, u32, i128, Given);
 
 /// Columns account, instrument, quantity, price, fee.
 pub(crate) fn read_fills(engine: &xmfast_core::Engine, fills: Object<'_, '_>) -> Result<Vec<Fill>> {
@@ -260,7 +262,7 @@ pub(crate) fn read_fills(engine: &xmfast_core::Engine, fills: Object<'_, '_>) ->
             account,
             instrument,
             quantity,
-            price: price.into(),
+            price,
             fee: fee?,
             order: None,
         })
@@ -337,7 +339,7 @@ fn trades(engine: &xmfast_core::Engine, frame: &Frame<'_>) -> Result<Vec<Trade>>
             )?;
             let account = account_rows[accounts.codes[row] as usize];
             let instrument = instrument_rows[instruments.codes[row] as usize];
-            Ok((account, instrument, quantity, prices.floats()[row]))
+            Ok((account, instrument, quantity, prices.get(row).to_given()))
         })
         .collect()
 }

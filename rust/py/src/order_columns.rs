@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use xmfast_core::exact::GivenColumn;
 use xmfast_core::kernel::FloatState;
-use xmfast_core::{NewOrder, Place, QUANTITY_DECIMALS, Rounding, whole_units};
+use xmfast_core::{LimitPrice, NewOrder, Place, QUANTITY_DECIMALS, Rounding, whole_units};
 
 use crate::error::Result;
 use crate::frame::Frame;
@@ -25,7 +25,7 @@ pub(crate) struct OrderRows<'a> {
     accounts: IdRows<'a>,
     instruments: IdRows<'a>,
     quantities: &'a GivenColumn,
-    prices: &'a [f64],
+    prices: &'a GivenColumn,
     reduce_only: Option<&'a [bool]>,
 }
 
@@ -47,7 +47,7 @@ impl<'py> OrderColumns<'py> {
             accounts: self.accounts.rows(),
             instruments: self.instruments.rows(),
             quantities: &self.quantities,
-            prices: self.prices.floats(),
+            prices: &self.prices,
             reduce_only: self.reduce_only.as_deref(),
         }
     }
@@ -98,7 +98,7 @@ impl OrderRows<'_> {
         let order = NewOrder {
             instrument,
             quantity,
-            price: self.prices[row],
+            price: LimitPrice::new(self.prices.get(row), place("price"))?,
             reduce_only: self.reduce_only.is_some_and(|flags| flags[row]),
         };
         Ok((account, order))

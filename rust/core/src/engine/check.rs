@@ -17,9 +17,9 @@ pub enum Reason {
     InitialHealth,
     /// It says that it only reduces, and does not.
     NotReducing,
-    /// The account's position could grow beyond its limit.
+    /// The account's position could grow beyond its limit, or go through 0 to more than it.
     PositionLimit,
-    /// The venue's open interest could grow beyond its limit.
+    /// The venue's open interest could grow beyond its limit by the account's orders.
     OpenInterest,
     /// The instrument is settled.
     Settled,
@@ -76,7 +76,8 @@ impl Engine {
     /// Says whether an order may rest; nothing changes. With `instead`, the order replaces an open one.
     ///
     /// # Errors
-    /// A price that the instrument cannot have or that is missing, a quantity of 0, missing parameters.
+    /// A price that the instrument cannot have or that is missing, a quantity of 0, missing parameters; figures that
+    /// f64 cannot hold.
     pub fn check_order(
         &mut self,
         account: u32,
@@ -93,7 +94,9 @@ impl Engine {
             checked = self.desk().check(account, order, instead, &mut checking);
         }
         self.checking = Some(checking);
-        Ok(checked?.expect("what was missing was made"))
+        let checked = checked?.expect("what was missing was made");
+        self.metrics.checks += 1;
+        Ok(checked)
     }
 
     /// Asks for the place of what a check of an account reads, and then, with `is_near`, for that: to be there in time, if

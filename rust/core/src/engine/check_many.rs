@@ -104,10 +104,11 @@ impl Engine {
         }
         match error.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some((_, error)) => Err(error),
-            None => Ok(checks
-                .into_iter()
-                .map(|check| check.expect("no error"))
-                .collect()),
+            None => {
+                self.metrics.checks += count as u64;
+                let checks = checks.into_iter();
+                Ok(checks.map(|check| check.expect("no error")).collect())
+            }
         }
     }
 

@@ -7,7 +7,8 @@ use super::reading::Reading;
 use super::watcher::{Judging, Watcher};
 use super::with_order::WithOrder;
 use super::{Engine, Limits, check_terms};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::kernel::{column, result};
 use crate::ledger::{Account, OpenOrder};
 
 /// What a thread needs to check orders, used again from one to the next.
@@ -79,7 +80,12 @@ impl Desk<'_> {
         checking: &mut Checking,
     ) -> Result<Option<OrderCheck>> {
         let universe = self.judging.accounts.universe();
-        check_terms(universe, order.instrument, order.quantity, order.price)?;
+        check_terms(
+            universe,
+            order.instrument,
+            order.quantity,
+            order.price.float(),
+        )?;
         let instrument = order.instrument as usize;
         let limited = self.limits.position[instrument].is_some()
             || self.limits.open_interest[instrument].is_some();
@@ -90,7 +96,8 @@ impl Desk<'_> {
         let verdict = plain.and_then(|(legs, inputs, table)| {
             checking.with_order.judge(inputs, legs, order, table)
         });
-        Ok(verdict.map(|verdict| OrderCheck::of(None, order, &verdict)))
+        let said = verdict.map(|verdict| self.said(account, None, order, &verdict));
+        said.transpose()
     }
 
     /// The same of any order.
@@ -105,7 +112,12 @@ impl Desk<'_> {
         checking: &mut Checking,
     ) -> Result<Option<OrderCheck>> {
         let universe = self.judging.accounts.universe();
-        check_terms(universe, order.instrument, order.quantity, order.price)?;
+        check_terms(
+            universe,
+            order.instrument,
+            order.quantity,
+            order.price.float(),
+        )?;
         let Checking {
             reading,
             account: holder,
@@ -124,7 +136,33 @@ impl Desk<'_> {
             .iter()
             .find(|verdict| verdict.instrument == Some(order.instrument));
         let verdict = alone.unwrap_or(&verdicts[0]);
-        Ok(Some(OrderCheck::of(limit, order, verdict)))
+        self.said(account, limit, order, verdict).map(Some)
+    }
+
+    /// What a verdict on an account with an order means for it.
+    ///
+    /// # Errors
+    /// A figure that f64 cannot hold.
+    fn said(
+        &self,
+        account: u32,
+        limit: Option<Reason>,
+        order: NewOrder,
+        verdict: &Verdict,
+    ) -> Result<OrderCheck> {
+        let figures = [column::INITIAL_MARGIN, result::INITIAL_HEALTH];
+        if figures.iter().all(|&at| verdict.row.0[at].is_finite()) {
+            return Ok(OrderCheck::of(limit, order, verdict));
+        }
+        let accounts = self.judging.accounts;
+        let instruments = accounts.universe().instruments();
+        Err(Error::Range {
+            account: accounts.ids().get(account as usize).to_string(),
+            problem: format!(
+                "with an order in {} its initial margin or initial health is too large for 64-bit floating point",
+                instruments.get(order.instrument as usize)
+            ),
+        })
     }
 
     /// Loads an account, without the order that another is to replace.
@@ -161,21 +199,26 @@ impl Desk<'_> {
         }
         let (bought, sold) = account.ordered(order.instrument);
         let side = if order.quantity > 0 { bought } else { sold };
-        let largest = (held + side + order.quantity).abs();
-        if self.limits.position[instrument]
-            .is_some_and(|limit| largest > limit && largest > held.abs())
-        {
+        let reached = held + side + order.quantity;
+        // Who is above the limit may come down, but not go through 0 to as much on the other side.
+        let is_beyond = |limit: i128| {
+            let comes_down = reached.signum() == held.signum() && reached.abs() <= held.abs();
+            reached.abs() > limit && !comes_down
+        };
+        if self.limits.position[instrument].is_some_and(is_beyond) {
             return Some(Reason::PositionLimit);
         }
-        // An order can open at most what it does not close.
+        // What is bought or sold opens at most what it does not close.
         let closes = if held.signum() == -order.quantity.signum() {
             held.abs()
         } else {
             0
         };
-        let opens = (order.quantity.abs() - closes).max(0);
-        let interest = self.open_interest[instrument] + opens;
+        let opens = |contracts: i128| (contracts.abs() - closes).max(0);
+        let (before, after) = (opens(side), opens(side + order.quantity));
+        let interest = self.open_interest[instrument] + after;
+        let is_beyond = |limit: i128| after > before && interest > limit;
         let limit = self.limits.open_interest[instrument];
-        (opens > 0 && limit.is_some_and(|limit| interest > limit)).then_some(Reason::OpenInterest)
+        limit.is_some_and(is_beyond).then_some(Reason::OpenInterest)
     }
 }

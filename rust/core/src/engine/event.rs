@@ -6,7 +6,7 @@ use super::extension::Extension;
 use super::model::MarginModel;
 use crate::error::{Error, Place, Result};
 use crate::exact::Given;
-use crate::ledger::OpenOrder;
+use crate::ledger::{LimitPrice, OpenOrder};
 use crate::market::Market;
 use crate::model::is_moderate;
 
@@ -28,7 +28,7 @@ pub enum Event {
         /// Contracts that stay open, signed as before; `None`: as many as now.
         quantity: Option<i128>,
         /// Limit price; `None`: the same.
-        price: Option<f64>,
+        price: Option<LimitPrice>,
     },
     /// An open order is taken back.
     Cancel {
@@ -113,7 +113,7 @@ pub struct NewOrder {
     /// Contracts, negative to sell.
     pub quantity: i128,
     /// Limit price.
-    pub price: f64,
+    pub price: LimitPrice,
     /// Whether it may only make a position smaller.
     pub reduce_only: bool,
 }
@@ -190,8 +190,15 @@ pub enum Rejudged {
     Everybody,
 }
 
+impl Rejudged {
+    /// Whether these are judged again where `done` were.
+    pub(super) fn is_covered_by(self, done: Option<Self>) -> bool {
+        done == Some(self) || done == Some(Self::Everybody)
+    }
+}
+
 impl Event {
-    /// Which accounts must be judged again.
+    /// Which accounts must be judged again; after each event, debug builds hold the engine to it.
     #[must_use]
     pub fn rejudges(&self) -> Rejudged {
         match self {

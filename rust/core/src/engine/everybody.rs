@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::event::{AccountId, Accrual, Price};
+use super::event::{AccountId, Accrual, Price, Rejudged};
 use super::model::MarginModel;
 use super::watcher::Judging;
 use super::{Engine, refused};
 use crate::error::{Error, Place, Result};
+use crate::exact::Given;
 use crate::ids::Id;
 use crate::model::is_moderate;
 use crate::pool::Stop;
@@ -37,19 +38,20 @@ impl Engine {
             accounts: self.ledger.accounts(),
         };
         match self.watcher.follow(judging, prices, &mut self.changes)? {
-            Some(woken) => self.metrics.woke(woken),
+            Some(woken) => self.judged(Rejudged::Woken, woken),
             None => {
                 let judged = self.judge_all(stop);
                 if let (Err(_), Some(market)) = (&judged, market) {
                     self.market = market;
                 }
-                judged?;
+                self.metrics.woken += judged? as u64;
             }
         }
         Ok(())
     }
 
-    pub(super) fn judge_all(&mut self, stop: Stop<'_>) -> Result<()> {
+    /// Judges everybody; returns how many these are.
+    pub(super) fn judge_all(&mut self, stop: Stop<'_>) -> Result<usize> {
         let book = self.ledger.accounts().book(&mut *stop)?;
         let judging = Judging {
             model: &self.model,
@@ -59,23 +61,13 @@ impl Engine {
         let judged = self
             .watcher
             .judge_all(judging, &book, &mut self.changes, stop)?;
-        self.metrics.woke(judged);
-        Ok(())
+        self.judged(Rejudged::Everybody, judged);
+        Ok(judged)
     }
 
     pub(super) fn accrue(&mut self, accrual: &Accrual, stop: Stop<'_>) -> Result<()> {
+        self.check_accrued(accrual)?;
         let mut market = self.market.clone();
-        let accrued = accrual.funding.iter().map(|(_, funding)| funding);
-        let indices = accrual.interest.iter().flat_map(|(_, indices)| indices);
-        if let Some(extreme) = accrued
-            .chain(indices)
-            .find(|given| given.float().is_finite() && !is_moderate(given.float()))
-        {
-            return Err(Error::Value {
-                place: Place::frame("accrue"),
-                problem: format!("{:e} is out of range", extreme.float()),
-            });
-        }
         if let Some(time) = accrual.time {
             if market.time().is_some_and(|now| time < now) {
                 return Err(refused("accrue", "time does not go back"));
@@ -95,6 +87,34 @@ impl Engine {
             return Err(error);
         }
         self.ledger.accrue(&self.market);
+        Ok(())
+    }
+
+    /// Refuses figures so far from 1 that an engine's could leave the range of f64.
+    fn check_accrued(&self, accrual: &Accrual) -> Result<()> {
+        let universe = self.universe();
+        let check = |name, id: Id<'_>, given: &Given| {
+            let figure = given.float();
+            if is_moderate(figure) || !figure.is_finite() {
+                return Ok(());
+            }
+            Err(Error::Value {
+                place: Place::frame(name).id(id),
+                problem: format!("{figure:e} is neither 0 nor from 1e-30 to below 1e30"),
+            })
+        };
+        for (row, funding) in &accrual.funding {
+            check(
+                "funding",
+                universe.instruments().get(*row as usize),
+                funding,
+            )?;
+        }
+        for (row, indices) in &accrual.interest {
+            for index in indices {
+                check("interest", universe.assets().get(*row as usize), index)?;
+            }
+        }
         Ok(())
     }
 
@@ -142,6 +162,8 @@ impl Engine {
             accounts: self.ledger.accounts(),
         };
         self.watcher
-            .judge_touched(judging, &[number], &mut self.changes)
+            .judge_touched(judging, &[number], &mut self.changes)?;
+        self.judged(Rejudged::Touched, 1);
+        Ok(())
     }
 }

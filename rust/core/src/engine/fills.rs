@@ -1,10 +1,11 @@
 //! Trades: positions change, the venue takes its fee, orders shrink.
 
+use std::cmp::Ordering;
 use std::time::Instant;
 
-use super::event::Fill;
+use super::event::{Fill, Rejudged};
 use super::watcher::Judging;
-use super::{Engine, check_terms, refuse_settled, refused};
+use super::{Applied, Engine, check_terms, refuse_settled, refused};
 use crate::error::Result;
 use crate::exact::Given;
 use crate::kernel::{FloatState, fetch};
@@ -72,6 +73,12 @@ impl Engine {
     pub fn apply_fills(&mut self, fills: &[Fill], stop: Stop<'_>) -> Result<()> {
         let _state = FloatState::standard();
         let start = Instant::now();
+        let done = self.fill_many(fills, stop).map(|()| Applied::default());
+        self.count("fill", fills.len() as u64, start.elapsed(), &done);
+        done.map(drop)
+    }
+
+    fn fill_many(&mut self, fills: &[Fill], stop: Stop<'_>) -> Result<()> {
         let filling = Filling {
             settled: &self.settled,
         };
@@ -106,8 +113,7 @@ impl Engine {
         for order in changed.gone() {
             self.order_account.remove(&order);
         }
-        self.metrics
-            .count_many("fill", fills.len() as u64, start.elapsed());
+        self.judged(Rejudged::Touched, touched.len());
         Ok(())
     }
 
@@ -268,15 +274,15 @@ fn take_from_order(account: &mut Account, id: u64, fill: &Fill) -> Result<()> {
     if fill.quantity.abs() > order.quantity.abs() {
         return Err(refuse("less than that is open".to_owned()));
     }
-    let price = fill.price.float();
     let worse = if fill.quantity > 0 {
-        price > order.price
+        Ordering::Greater
     } else {
-        price < order.price
+        Ordering::Less
     };
-    if worse {
+    if fill.price.compare(&order.price.given()) == worse {
         return Err(refuse(format!(
-            "{price} is worse than its limit {}",
+            "{} is worse than its limit {}",
+            fill.price.float(),
             order.price
         )));
     }

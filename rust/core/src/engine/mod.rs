@@ -45,9 +45,8 @@ pub use model::MarginModel;
 pub use queries::Snapshot;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::book::Book;
 use crate::error::{Error, Place, Result};
@@ -64,9 +63,10 @@ use watcher::{Judging, Watcher};
 /// What a venue sets beside its margin model; contracts in whole units, by instrument.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Largest position of an account, open orders of the worse side filled.
+    /// Largest position of an account, its orders on the side of the one that is checked filled; who is above it may come
+    /// down. Limits are asked of orders: what fills, trades and transfers report has happened.
     pub position: Vec<Option<i128>>,
-    /// Largest sum of all long positions.
+    /// Largest sum of all long positions, with what the account's orders on that side would open.
     pub open_interest: Vec<Option<i128>>,
     /// Assets in which cash may be taken below 0.
     pub borrowable: Vec<bool>,
@@ -97,8 +97,8 @@ pub struct Applied {
     pub order: Option<u64>,
     /// What was said of an order; one that was not accepted was not placed or amended, and nothing has changed.
     pub check: Option<OrderCheck>,
-    /// Which of [`Engine::fallen`] fell by it.
-    pub fallen: Range<usize>,
+    /// Accounts that it made liquidatable, in order.
+    pub fallen: Vec<u32>,
 }
 
 /// A book that lives: orders, trades, payments and prices come in, and it is known at every moment who is liquidatable.
@@ -120,6 +120,8 @@ pub struct Engine {
     named: BTreeMap<String, (u128, Applied)>,
     residue: Vec<f64>,
     metrics: Metrics,
+    /// Whom the last event made the engine judge again.
+    rejudged: Option<Rejudged>,
     /// Memory of checks, unless one is under way.
     checking: Option<Box<Checking>>,
     /// What a fill works on: before and after.
@@ -201,6 +203,7 @@ impl Engine {
             named: BTreeMap::new(),
             residue,
             metrics: Metrics::default(),
+            rejudged: None,
             checking: None,
             filled: Default::default(),
         })
@@ -214,6 +217,21 @@ impl Engine {
         let _state = FloatState::standard();
         let start = Instant::now();
         let before = self.changes.fallen.len();
+        self.rejudged = None;
+        let done = self.act(event, stop);
+        debug_assert!(
+            !is_done(&done) || event.rejudges().is_covered_by(self.rejudged),
+            "after {event:?} {:?} were judged again",
+            self.rejudged
+        );
+        self.count(event.name(), 1, start.elapsed(), &done);
+        let mut applied = done?;
+        applied.fallen = self.changes.fallen[before..].to_vec();
+        Ok(applied)
+    }
+
+    /// Does what an event says; who fell by it is not looked for yet.
+    fn act(&mut self, event: &Event, stop: Stop<'_>) -> Result<Applied> {
         let mut applied = Applied::default();
         match event {
             Event::Place { account, order } => {
@@ -250,9 +268,22 @@ impl Engine {
             Event::AddAccount(id) => self.add_account(id)?,
             Event::AddInstruments(extension) => self.add_instruments(extension, stop)?,
         }
-        self.metrics.count(event.name(), start.elapsed());
-        applied.fallen = before..self.changes.fallen.len();
         Ok(applied)
+    }
+
+    /// Counts events of one kind that were done, or refused, together.
+    fn count(&mut self, name: &'static str, events: u64, took: Duration, done: &Result<Applied>) {
+        if is_done(done) {
+            self.metrics.count_many(name, events, took);
+        } else if !matches!(done, Err(Error::Interrupted)) {
+            self.metrics.refused += 1;
+        }
+    }
+
+    /// Notes whom an event made the engine judge again, and how many these were.
+    fn judged(&mut self, whom: Rejudged, accounts: usize) {
+        self.rejudged = Some(whom);
+        self.metrics.judged(whom, accounts);
     }
 
     /// [`Engine::apply`], but only once: a repetition under the same name changes nothing and says what the first one said.
@@ -300,6 +331,7 @@ impl Engine {
             watcher.prepare(judging, *number as u32, after)?;
         }
         self.ledger.commit(changes, venue)?;
+        self.judged(Rejudged::Touched, changes.len());
         let judging = Judging {
             model: &self.model,
             market: &self.market,
@@ -324,6 +356,12 @@ impl Engine {
     fn check_terms(&self, instrument: u32, quantity: i128, price: f64) -> Result<()> {
         check_terms(self.universe(), instrument, quantity, price)
     }
+}
+
+/// Whether an event was done: one that is an order may also not have passed its check.
+fn is_done(done: &Result<Applied>) -> bool {
+    done.as_ref()
+        .is_ok_and(|applied| applied.check.is_none_or(|check| check.is_accepted()))
 }
 
 fn refuse_settled(universe: &Universe, what: &'static str, instrument: u32) -> Error {

@@ -4,7 +4,7 @@ use super::check::OrderCheck;
 use super::event::NewOrder;
 use super::{Engine, refused};
 use crate::error::Result;
-use crate::ledger::{Account, OpenOrder, VenueMoves};
+use crate::ledger::{Account, LimitPrice, OpenOrder, VenueMoves};
 
 impl Engine {
     pub(super) fn place(
@@ -27,7 +27,7 @@ impl Engine {
         &mut self,
         id: u64,
         quantity: Option<i128>,
-        price: Option<f64>,
+        price: Option<LimitPrice>,
     ) -> Result<OrderCheck> {
         let account = self.account_of_order("amend", id)?;
         let before = self.open_order(account, id);

@@ -183,7 +183,7 @@ mod tests {
             }
             if others == 2 || others == 3 {
                 let reduce_only = others == 3;
-                account.insert_order(OpenOrder { id: 1, instrument: 0, reduce_only, quantity: 1, price: 1.0 });
+                account.insert_order(OpenOrder { id: 1, instrument: 0, reduce_only, quantity: 1, price: 1.0.into() });
             }
             account.leverage_cap = (others == 4).then(|| 3.0.into());
             let (mut block, mut units) = (Block::default(), AccountUnits::<f64>::default());

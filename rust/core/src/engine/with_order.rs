@@ -124,7 +124,7 @@ impl WithOrder {
         self.charges.exposures[0].instrument = order.instrument;
         self.charges.orders[0] = Order {
             quantity: ordered,
-            value: spec.price_value(order.price),
+            value: spec.price_value(order.price.float()),
         };
         Some(())
     }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Place, Result};
 use crate::exact::{Given, GivenRef};
+use crate::ledger::limit_price::LimitPrice;
 use crate::ledger::money::{ContractValue, QUANTITY_DECIMALS, Round, bookable, part};
 use crate::ledger::venue::{Pool, VenueMoves};
 
@@ -43,7 +44,7 @@ pub struct OpenOrder {
     /// Contracts still open, [`QUANTITY_DECIMALS`]; negative sells.
     pub quantity: i128,
     /// Limit price.
-    pub price: f64,
+    pub price: LimitPrice,
 }
 
 /// What one account holds, taken out of the ledger to be changed.

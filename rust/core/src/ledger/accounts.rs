@@ -132,7 +132,7 @@ impl Accounts {
         }
         for order in account.orders.iter().filter(|order| !order.reduce_only) {
             let quantity = money::given(order.quantity, QUANTITY_DECIMALS);
-            block.push_order(order.instrument, quantity, order.price.into());
+            block.push_order(order.instrument, quantity, order.price.given());
         }
         block.end_account(account.leverage_cap.clone());
     }

@@ -6,6 +6,7 @@
 mod account;
 mod accounts;
 mod block;
+mod limit_price;
 mod many;
 pub(crate) mod money;
 mod opening;
@@ -15,6 +16,7 @@ mod venue;
 pub(crate) use account::Account;
 pub use account::{Cash, OpenOrder, Position};
 pub(crate) use accounts::Accounts;
+pub use limit_price::LimitPrice;
 pub(crate) use many::Changed;
 pub use money::{MOST_DECIMALS, QUANTITY_DECIMALS, Rounding, float_of, whole_units};
 pub(crate) use venue::VenueMoves;
@@ -26,6 +28,7 @@ use smallvec::SmallVec;
 
 use crate::book::BLOCK;
 use crate::error::Result;
+use crate::exact::GivenRef;
 use crate::ids::Ids;
 use crate::market::Market;
 use account::too_large;
@@ -177,12 +180,17 @@ impl Ledger {
                 see_all(&[position.quantity, position.cost, isolated]);
             }
             for order in &account.orders {
-                let price = order.price.to_bits().into();
+                let price = order.price.float().to_bits().into();
                 see_all(&[order.id.into(), order.instrument.into(), price]);
                 see_all(&[order.reduce_only.into(), order.quantity]);
+                if let Some((digits, exponent)) = order.price.beyond_float() {
+                    see_all(&[digits, exponent.into()]);
+                }
             }
-            let cap = account.leverage_cap.as_ref();
-            see_all(&[cap.map_or(0, |cap| cap.float().to_bits()).into()]);
+            match &account.leverage_cap {
+                Some(cap) => see_given(cap.as_ref(), &mut see_all),
+                None => see_all(&[0]),
+            }
             let lengths = [
                 account.cash.len(),
                 account.positions.len(),
@@ -193,12 +201,7 @@ impl Ledger {
         let Accrued { interest, funding } = &*self.accounts.accrued;
         let indices = interest.iter().flatten().flatten();
         for index in indices.chain(funding.iter().flatten()) {
-            see_all(&[index.float().to_bits().into()]);
-            let exact = index.as_ref().exact.map(ToString::to_string);
-            exact
-                .iter()
-                .flat_map(|text| text.bytes())
-                .for_each(|byte| see_all(&[byte.into()]));
+            see_given(index.as_ref(), &mut see_all);
         }
         let counts = interest
             .iter()
@@ -217,5 +220,16 @@ impl Ledger {
     pub(crate) fn memory(&self) -> usize {
         let blocks = self.accounts.blocks.iter();
         blocks.map(|block| block.memory()).sum()
+    }
+}
+
+/// Calls `see` with a number's f64, and with its exact digits where it has some.
+fn see_given(given: GivenRef<'_>, see: &mut impl FnMut(&[i128])) {
+    see(&[given.float.to_bits().into()]);
+    if let Some(exact) = given.exact {
+        exact
+            .to_string()
+            .bytes()
+            .for_each(|byte| see(&[byte.into()]));
     }
 }

@@ -7,11 +7,13 @@ use super::Ledger;
 use super::account::{Account, Cash, OpenOrder, Position, too_large};
 use super::accounts::{Accounts, Accrued};
 use super::block::LedgerBlock;
+use super::limit_price::LimitPrice;
 use super::money::{self, QUANTITY_DECIMALS, Round};
 use super::venue::{Pool, Totals, VenueMoves};
 use crate::book::{BLOCK, Book, Holdings};
-use crate::error::Result;
+use crate::error::{Place, Result};
 use crate::exact::{GivenColumn, GivenRef, Number, Rational};
+use crate::ids::Id;
 use crate::market::Market;
 use crate::pool::{self, Stop};
 
@@ -49,7 +51,11 @@ impl Ledger {
             let (mut opened, mut account) = (LedgerBlock::default(), Account::default());
             for slot in 0..block.len() {
                 account.clear();
-                accounts.read(block.holdings(slot), market, &mut account, &mut residue)?;
+                let holdings = block.holdings(slot);
+                accounts.read(holdings, market, &mut account, &mut residue)?;
+                let id = accounts.ids.get(number * BLOCK + slot);
+                accounts.read_orders(holdings, id, &mut account)?;
+
                 opened.push(&account);
             }
             Ok((opened, residue))
@@ -184,17 +190,33 @@ impl Accounts {
                 isolated: margin,
             });
         }
+        account.leverage_cap = holdings.leverage_cap.map(GivenRef::to_given);
+        Ok(())
+    }
+
+    /// Reads the orders of an account of a book, whose id errors name. One that is smaller than a unit is none: it could
+    /// neither be filled nor amended.
+    fn read_orders(&self, holdings: Holdings<'_>, id: Id<'_>, account: &mut Account) -> Result<()> {
         for (place, &instrument) in holdings.order_instrument.iter().enumerate() {
             let given = holdings.order_quantity.get(place);
+            let quantity = money::units_of(given, QUANTITY_DECIMALS, Round::TowardsZero);
+            let quantity = quantity.ok_or_else(|| too_large("orders"))?;
+            if quantity == 0 {
+                continue;
+            }
+            let of = || {
+                let names = self.universe.instruments();
+                format!("{id}, {}", names.get(instrument as usize))
+            };
+            let price = holdings.order_price.get(place);
             account.orders.push(OpenOrder {
                 id: 0,
                 instrument,
                 reduce_only: false,
-                quantity: units(given, QUANTITY_DECIMALS, "orders")?,
-                price: holdings.order_price.get(place).float,
+                quantity,
+                price: LimitPrice::new(price, || Place::column("orders", "price").id(of()))?,
             });
         }
-        account.leverage_cap = holdings.leverage_cap.map(GivenRef::to_given);
         Ok(())
     }
 
