@@ -113,17 +113,26 @@ fn one_of_each(engine: &Engine) -> Vec<(Event, Rejudged)> {
         Event::Accrue(Box::new(accrual)),
         Event::SetParameters(Arc::clone(engine.model())),
         Event::AddInstruments(Box::new(extension)),
-        Event::Settle {
-            instrument: 0,
-            price: 2.0.into(),
-        },
     ];
+    let settled = Event::Settle {
+        instrument: 0,
+        price: 2.0.into(),
+    };
+    let time_alone = Accrual {
+        time: Some(2),
+        ..Accrual::default()
+    };
+    let time_alone = Event::Accrue(Box::new(time_alone));
     let with = |whom: Rejudged| move |event: Event| (event, whom);
     let touched = touched.into_iter().map(with(Rejudged::Touched));
     let woken = woken.into_iter().map(with(Rejudged::Woken));
     touched
         .chain(woken)
         .chain(everybody.into_iter().map(with(Rejudged::Everybody)))
+        .chain([
+            (time_alone, Rejudged::TimeDependent),
+            (settled, Rejudged::Touched),
+        ])
         .collect()
 }
 
@@ -147,6 +156,12 @@ fn every_kind_of_event_judges_whom_the_table_names() {
             let everybody = engine.accounts().len() as u64;
             let again = judged(&engine, before);
             match whom {
+                // Without levels, to judge all is the way to judge many.
+                Rejudged::Touched if key == Key::Position && event.name() == "settle" => {
+                    assert_eq!(again, everybody);
+                }
+                Rejudged::TimeDependent if key == Key::SettlementAsset => assert_eq!(again, 0),
+                Rejudged::TimeDependent => assert_eq!(again, everybody),
                 Rejudged::Touched => assert!((1..=2).contains(&again), "{event:?}: {again}"),
                 Rejudged::Woken => assert!(again <= everybody, "{event:?}: {again}"),
                 Rejudged::Everybody => assert_eq!(again, everybody, "{event:?}"),

@@ -230,7 +230,7 @@ fn play(drawn: &Venue, copies: u32, alerts: bool, steps: &[Step]) {
                 order: NewOrder {
                     instrument: *instrument,
                     quantity: *quantity,
-                    price: prices.0[*instrument as usize],
+                    price: prices.0[*instrument as usize].into(),
                     reduce_only: false,
                 },
             },

@@ -179,6 +179,13 @@ pub struct Accrual {
     pub interest: Vec<(u32, [Given; 2])>,
 }
 
+impl Accrual {
+    /// Whether nothing is paid.
+    pub(crate) fn is_time_alone(&self) -> bool {
+        self.funding.is_empty() && self.interest.is_empty()
+    }
+}
+
 /// Which accounts an event can move across a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejudged {
@@ -186,6 +193,8 @@ pub enum Rejudged {
     Touched,
     /// Those with a watched price that moved out of its interval.
     Woken,
+    /// All, where figures of the model follow the time; else nobody.
+    TimeDependent,
     /// All.
     Everybody,
 }
@@ -212,12 +221,13 @@ impl Event {
             | Self::Transfer { .. }
             | Self::TransferPosition { .. }
             | Self::Exchange { .. }
+            | Self::Settle { .. }
             | Self::AddAccount(_) => Rejudged::Touched,
             Self::Tick(_) => Rejudged::Woken,
-            Self::Accrue(_)
-            | Self::Settle { .. }
-            | Self::SetParameters(_)
-            | Self::AddInstruments(_) => Rejudged::Everybody,
+            Self::Accrue(accrual) if accrual.is_time_alone() => Rejudged::TimeDependent,
+            Self::Accrue(_) | Self::SetParameters(_) | Self::AddInstruments(_) => {
+                Rejudged::Everybody
+            }
         }
     }
 

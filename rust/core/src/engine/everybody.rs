@@ -82,7 +82,10 @@ impl Engine {
             market.set_borrow_index(*asset as usize, borrow.clone())?;
         }
         let before = std::mem::replace(&mut self.market, market);
-        if let Err(error) = self.judge_all(stop) {
+        if accrual.is_time_alone() && self.watcher.has_levels() {
+            // Cross margin does not look at the clock.
+            self.judged(Rejudged::TimeDependent, 0);
+        } else if let Err(error) = self.judge_all(stop) {
             self.market = before;
             return Err(error);
         }

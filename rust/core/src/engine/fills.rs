@@ -96,6 +96,11 @@ impl Engine {
             Some(row) => error.in_row("fills", row),
             None => error,
         })?;
+        self.judge_booked(changed)
+    }
+
+    /// Judges accounts that were changed in the ledger. An error changes nothing.
+    fn judge_booked(&mut self, changed: Changed) -> Result<()> {
         if let Err(error) = self.prepare_fresh(&changed) {
             self.ledger.undo(changed);
             return Err(error);
@@ -110,11 +115,16 @@ impl Engine {
             .watcher
             .judge_changed(judging, &touched, &mut self.changes);
         judged.expect("all were prepared");
+        self.forget_gone(&changed);
+        self.judged(Rejudged::Touched, touched.len());
+        Ok(())
+    }
+
+    /// Forgets whose orders are open no more.
+    fn forget_gone(&mut self, changed: &Changed) {
         for order in changed.gone() {
             self.order_account.remove(&order);
         }
-        self.judged(Rejudged::Touched, touched.len());
-        Ok(())
     }
 
     /// Makes sure that all who hold something new can be judged.
@@ -167,41 +177,38 @@ impl Engine {
         if self.settled[instrument as usize] {
             return Err(self.refuse_settled("settle", instrument));
         }
-        let mut changed = Vec::new();
-        let mut venue = VenueMoves::default();
-        let settlement = self.ledger.accounts().terms(instrument).settlement;
-        for number in 0..self.ledger.accounts().len() {
-            let (before, mut after) = self.loaded(number as u32);
-            after.orders.retain(|order| order.instrument != instrument);
-            if let Some(position) = before.position(instrument) {
-                let close = Fill {
-                    account: number as u32,
-                    instrument,
-                    quantity: -position.quantity,
-                    price: price.clone(),
-                    fee: 0,
-                    order: None,
-                };
-                let cost = self.fill_draft(&close, &mut after, &mut venue)?;
-                venue.add(settlement, Pool::Street, cost)?;
-            }
-            if before != after {
-                changed.push((number, before, after));
-            }
-        }
-        let former = self.ledger.clone();
-        let mut changes: Vec<(usize, &Account, &mut Account)> = changed
-            .iter_mut()
-            .map(|(number, before, after)| (*number, &*before, after))
-            .collect();
-        self.ledger.commit(&mut changes, &venue)?;
-        drop(changes);
-        if let Err(error) = self.judge_all(stop) {
-            self.ledger = former;
+        let accounts = self.ledger.accounts().with_any_of(instrument);
+        let filling = Filling {
+            settled: &self.settled,
+        };
+        let end = |terms: &Accounts, row: usize, account: &mut Account, venue: &mut VenueMoves| {
+            account
+                .orders
+                .retain(|order| order.instrument != instrument);
+            let Some(position) = account.position(instrument) else {
+                return Ok(());
+            };
+            let close = Fill {
+                account: accounts[row],
+                instrument,
+                quantity: -position.quantity,
+                price: price.clone(),
+                fee: 0,
+                order: None,
+            };
+            filling.fill_with_the_street(terms, &close, account, venue)
+        };
+        let changed = self
+            .ledger
+            .change_many(&accounts, (|_| (), end), &mut *stop);
+        let changed = changed.map_err(|(_, error)| error)?;
+        if self.watcher.has_levels() {
+            self.judge_booked(changed)?;
+        } else if let Err(error) = self.judge_all(stop) {
+            self.ledger.undo(changed);
             return Err(error);
-        }
-        for (_, before, after) in &changed {
-            self.forget_filled(before, after);
+        } else {
+            self.forget_gone(&changed);
         }
         self.settled[instrument as usize] = true;
         Ok(())

@@ -78,6 +78,17 @@ impl Accounts {
         block.load(slot, account);
     }
 
+    /// Accounts that hold an instrument or have orders in it, ascending.
+    pub(crate) fn with_any_of(&self, instrument: u32) -> Vec<u32> {
+        let of_block = |(number, block): (usize, &Arc<LedgerBlock>)| {
+            let first = (number * BLOCK) as u32;
+            let slots = 0..block.len();
+            let found = slots.filter(|&slot| block.has_any_of(slot, instrument));
+            found.map(|slot| first + slot as u32).collect::<Vec<u32>>()
+        };
+        self.blocks.iter().enumerate().flat_map(of_block).collect()
+    }
+
     /// The book of this moment; blocks that did not change since the last one are shared with it.
     pub(crate) fn book(&self, stop: Stop<'_>) -> Result<Book> {
         let booked = |block: usize| {

@@ -172,6 +172,15 @@ impl LedgerBlock {
         account.leverage_cap = (!cap.float.is_nan()).then(|| cap.to_given());
     }
 
+    /// Whether an account holds an instrument, or has orders in it.
+    pub(super) fn has_any_of(&self, slot: usize, instrument: u32) -> bool {
+        let positions = self.positions.get(slot).iter();
+        let orders = self.orders.get(slot).iter();
+        let mut held = positions.map(|position| position.instrument);
+        let mut ordered = orders.map(|order| order.instrument);
+        held.any(|other| other == instrument) || ordered.any(|other| other == instrument)
+    }
+
     /// Asks for where it stands what an account holds.
     pub(super) fn fetch_place(&self, slot: usize) {
         self.cash.fetch_place(slot);
