@@ -208,13 +208,25 @@ class Engine(_core.Engine):
         """
         self._fill(account, instrument, quantity, price, fee, order_id, client_id)
 
-    def fills(self, account: Any, instrument: Any, quantity: Any, price: Any, fee: Any = None) -> None:
+    def fills(
+        self,
+        account: Any,
+        instrument: Any,
+        quantity: Any,
+        price: Any,
+        fee: Any = None,
+        order_id: Any = None,
+        *,
+        client_id: str | None = None,
+    ) -> None:
         """Book many fills in order: all, or none if one is refused, which the error names.
 
-        As with many prices, accounts are judged once all of them are booked.
+        As with many prices, accounts are judged once all of them are booked. ``order_id`` is 0 where a fill is of no
+        order.
         """
         columns = {"account": account, "instrument": instrument, "quantity": quantity, "price": price}
-        self._fills(read_frame("fills", columns if fee is None else {**columns, "fee": fee}))
+        columns |= {name: given for name, given in (("fee", fee), ("order_id", order_id)) if given is not None}
+        self._fills(read_frame("fills", columns), client_id)
 
     def trade(
         self,
@@ -292,6 +304,7 @@ class Engine(_core.Engine):
         *,
         funding: Mapping[Any, Number] | None = None,
         interest: Mapping[Any, tuple[Number, Number]] | None = None,
+        client_id: str | None = None,
     ) -> NDArray[Any]:
         """Move time, cumulative funding by instrument, and deposit and borrow index by asset, as in :class:`Market`."""
         what = "{'USD': (deposit_index, borrow_index), ...}"
@@ -301,15 +314,15 @@ class Engine(_core.Engine):
                 raise ParameterError(f"interest of {name!r}: (deposit_index, borrow_index) is needed, not {pair!r}")
         named = _by_id("funding", {} if funding is None else funding, "{'BTC-PERP': cumulative_funding, ...}")
         indices = {name: tuple(pair) for name, pair in pairs.items()}
-        return self._accrue(read_time(time), dict(named), indices)
+        return self._accrue(read_time(time), dict(named), indices, client_id)
 
-    def settle(self, instrument: Id, price: Number) -> NDArray[Any]:
+    def settle(self, instrument: Id, price: Number, *, client_id: str | None = None) -> NDArray[Any]:
         """Close all positions in an instrument at its last price and take back its orders; it trades no more."""
-        return self._settle(instrument, price)
+        return self._settle(instrument, price, client_id)
 
-    def set_parameters(self, model: LinearModel | ScenarioModel) -> NDArray[Any]:
+    def set_parameters(self, model: LinearModel | ScenarioModel, *, client_id: str | None = None) -> NDArray[Any]:
         """Go on under other rules, on the same universe; in a larger one: :meth:`add_instruments`."""
-        return self._set_parameters(_core_of(model), model)
+        return self._set_parameters(_core_of(model), model, client_id)
 
     def add_account(self, account: Id, *, client_id: str | None = None) -> None:
         """Add an account that holds nothing."""

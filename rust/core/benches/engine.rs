@@ -277,7 +277,9 @@ fn place(book: &Book, random: &mut Random) -> (u32, u32) {
 }
 
 /// A million fills of what is held already, of random accounts.
-fn many_fills(book: &Book, marks: &[f64], random: &mut Random, quantity: i128) -> Vec<Fill> {
+const MANY_FILLS: usize = 1_000_000;
+
+fn many_fills(book: &Book, marks: &[f64], random: &mut Random, quantity: i128) -> Event {
     let fill = |_| {
         let (account, instrument) = place(book, random);
         Fill {
@@ -289,7 +291,7 @@ fn many_fills(book: &Book, marks: &[f64], random: &mut Random, quantity: i128) -
             order: None,
         }
     };
-    (0..1_000_000).map(fill).collect()
+    Event::Fills((0..MANY_FILLS).map(fill).collect())
 }
 
 fn main() {
@@ -371,8 +373,8 @@ fn main() {
     drop(book);
     for side in &sides {
         let start = Instant::now();
-        engine.apply_fills(side, &mut never).expect("fills");
-        let rate = side.len() as f64 / start.elapsed().as_secs_f64();
+        engine.apply(side, &mut never).expect("fills");
+        let rate = MANY_FILLS as f64 / start.elapsed().as_secs_f64();
         println!("many fills: {:.2} M a second{}", rate / 1e6, most_memory());
     }
     let mut next = held.iter().enumerate().cycle();

@@ -413,12 +413,8 @@ impl Scene {
     /// Does what comes next; whether it was refused.
     fn play(&mut self, number: u64, settle: bool) -> (&'static str, bool) {
         let many = !settle && self.random.one_in(100);
-        let fills: Vec<Fill> = match many {
-            true => (0..1 + self.random.below(6)).map(|_| self.fill()).collect(),
-            false => Vec::new(),
-        };
         let event = if many {
-            Event::Tick(Vec::new())
+            Event::Fills((0..1 + self.random.below(6)).map(|_| self.fill()).collect())
         } else {
             self.next(settle)
         };
@@ -426,20 +422,15 @@ impl Scene {
         let state = number
             .is_multiple_of(COMPARE)
             .then(|| self.engine.state_hash());
-        let done = if many {
-            self.engine.apply_fills(&fills, &mut never).map(|()| None)
-        } else {
-            self.engine
-                .apply(&event, &mut never)
-                .map(|applied| applied.check)
-        };
+        let done = self.engine.apply(&event, &mut never);
+        let done = done.map(|applied| applied.check);
         let name = if many { "fills" } else { event.name() };
         let refused = match &done {
             Ok(check) => check.is_some_and(|check| !check.is_accepted()),
             Err(Error::Refused { .. } | Error::Value { .. }) => true,
             Err(error) => panic!("event {number}, {event:?}: {error}"),
         };
-        let what = || format!("event {number}, {event:?} {fills:?}: {done:?}");
+        let what = || format!("event {number}, {event:?}: {done:?}");
         if refused {
             assert_eq!(before, self.engine.totals(), "{}", what());
             if let Some(state) = state {

@@ -84,6 +84,7 @@ fn one_of_each(engine: &Engine) -> Vec<(Event, Rejudged)> {
         },
         Event::Cancel { order: 1 },
         Event::Fill(fill(0, UNIT, 1.0)),
+        Event::Fills(vec![fill(0, UNIT, 1.0), fill(1, -UNIT, 1.0)]),
         Event::Trade {
             maker: fill(0, -UNIT, 1.0),
             taker: fill(1, UNIT, 1.0),

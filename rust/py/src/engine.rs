@@ -194,13 +194,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Columns account, instrument, quantity, price, fee.
-    fn _fills(&self, py: Python<'_>, fills: Object<'_, '_>) -> Result<()> {
-        let fills = read_fills(&*self.locked(py)?, fills)?;
-        run(py, |stop| {
-            let mut engine = self.held();
-            engine.apply_fills(&fills, stop)
-        })
+    /// Columns account, instrument, quantity, price, fee, order_id.
+    fn _fills(
+        &self,
+        py: Python<'_>,
+        fills: Object<'_, '_>,
+        client_id: Option<Object<'_, '_>>,
+    ) -> Result<()> {
+        let event = |engine: &xmfast_core::Engine| Ok(Event::Fills(read_fills(engine, fills)?));
+        self.apply_to_all(py, client_id, event).map(drop)
     }
 
     #[expect(
@@ -350,7 +352,7 @@ impl Engine {
             )?]))
         };
         if !self.locked(py)?.has_levels() {
-            return self.apply_to_all(py, one);
+            return self.apply_to_all(py, None, one);
         }
         let mut engine = self.locked(py)?;
         let event = one(&engine)?;
@@ -361,7 +363,9 @@ impl Engine {
 
     /// Of instruments and indices by id, each with its price.
     fn _ticks<'py>(&self, py: Python<'py>, prices: Object<'_, '_>) -> Result<Bound<'py, PyAny>> {
-        self.apply_to_all(py, |engine| Ok(Event::Tick(read_ticks(engine, prices)?)))
+        self.apply_to_all(py, None, |engine| {
+            Ok(Event::Tick(read_ticks(engine, prices)?))
+        })
     }
 
     fn _accrue<'py>(
@@ -370,8 +374,9 @@ impl Engine {
         time: Option<i64>,
         funding: &Bound<'py, PyDict>,
         interest: &Bound<'py, PyDict>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<Bound<'py, PyAny>> {
-        self.apply_to_all(py, |engine| {
+        self.apply_to_all(py, client_id, |engine| {
             let accrual = read_accrual(engine, time, funding, interest)?;
             Ok(Event::Accrue(Box::new(accrual)))
         })
@@ -382,8 +387,9 @@ impl Engine {
         py: Python<'py>,
         instrument_id: Object<'_, '_>,
         at: Object<'_, '_>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<Bound<'py, PyAny>> {
-        self.apply_to_all(py, |engine| {
+        self.apply_to_all(py, client_id, |engine| {
             Ok(Event::Settle {
                 instrument: instrument(engine, instrument_id)?,
                 price: price(at)?,
@@ -396,10 +402,11 @@ impl Engine {
         py: Python<'py>,
         model: Object<'_, '_>,
         known_as: Py<PyAny>,
+        client_id: Option<Object<'_, '_>>,
     ) -> Result<Bound<'py, PyAny>> {
         let model = margin_model(model)?;
         self.rules().note(&model, known_as);
-        self.apply_to_all(py, |_| Ok(Event::SetParameters(model.clone())))
+        self.apply_to_all(py, client_id, |_| Ok(Event::SetParameters(model.clone())))
     }
 
     fn _add_instruments<'py>(
@@ -412,7 +419,7 @@ impl Engine {
     ) -> Result<Bound<'py, PyAny>> {
         let model = margin_model(model)?;
         self.rules().note(&model, known_as);
-        self.apply_to_all(py, |engine| {
+        self.apply_to_all(py, None, |engine| {
             let extension = read_extension(engine, &model, market, said)?;
             Ok(Event::AddInstruments(Box::new(extension)))
         })

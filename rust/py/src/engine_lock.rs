@@ -117,22 +117,17 @@ impl Engine {
         let Some(name) = client_id else {
             return Ok(engine.apply(&event, never)?);
         };
-        let Ok(name) = name.extract::<&str>() else {
-            return Err(fault(
-                &Place::frame("client_id"),
-                None,
-                needed("text", name),
-            ));
-        };
-        Ok(engine.apply_once(name, &event, never)?)
+        Ok(engine.apply_once(client_name(name)?, &event, never)?)
     }
 
-    /// Applies an event that concerns everybody, detached.
+    /// Applies an event that concerns many, detached; returns the ids of those that it made liquidatable.
     pub(crate) fn apply_to_all<'py>(
         &self,
         py: Python<'py>,
+        client_id: Option<Object<'_, '_>>,
         event: impl Fn(&xmfast_core::Engine) -> Result<Event>,
     ) -> Result<Bound<'py, PyAny>> {
+        let name = client_id.map(client_name).transpose()?;
         loop {
             let (event, universe) = {
                 let engine = self.locked(py)?;
@@ -144,7 +139,10 @@ impl Engine {
                 if !Arc::ptr_eq(engine.universe(), &universe) {
                     return Ok(None);
                 }
-                let applied = engine.apply(&event, stop)?;
+                let applied = match name {
+                    Some(name) => engine.apply_once(name, &event, stop)?,
+                    None => engine.apply(&event, stop)?,
+                };
                 Ok(Some(fallen(&engine, &applied)))
             })?;
             if let Some((ids, accounts)) = applied {
@@ -152,4 +150,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// A name that a client gave to a command.
+fn client_name<'a>(name: Object<'a, '_>) -> Result<&'a str> {
+    name.extract::<&str>().map_err(|_| {
+        let place = Place::frame("client_id");
+        fault(&place, None, needed("text", name))
+    })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
-use xmfast_core::exact::Given;
+use xmfast_core::exact::{Given, GivenRef};
 use xmfast_core::kernel::FloatState;
 use xmfast_core::{
     Accrual, Fill, IdColumn, LimitPrice, Limits, MOST_DECIMALS, NewOrder, Payment, Place, Price,
@@ -246,28 +246,49 @@ pub(crate) fn tick_price(
 /// One row of a frame of trades: account, instrument, contracts, price.
 type Trade = (u32, u32, i128, Given);
 
-/// Columns account, instrument, quantity, price, fee.
+/// Columns account, instrument, quantity, price, fee, order_id.
 pub(crate) fn read_fills(engine: &xmfast_core::Engine, fills: Object<'_, '_>) -> Result<Vec<Fill>> {
     let _state = FloatState::standard();
-    let columns = ["account", "instrument", "quantity", "price", "fee"];
+    let columns = [
+        "account",
+        "instrument",
+        "quantity",
+        "price",
+        "fee",
+        "order_id",
+    ];
     let frame = Frame::open("fills", fills, &columns)?;
     let (rows, fees) = (trades(engine, &frame)?, frame.optional_numbers("fee")?);
+    let orders = frame.optional_numbers("order_id")?;
     let fill = |(row, (account, instrument, quantity, price)): (usize, Trade)| {
         let decimals = engine.decimals(engine.settlement(instrument));
         let place = || Place::column("fills", "fee").row(row);
         let fee = fees.as_ref().map_or(Ok(0), |fees| {
             whole_units(fees.get(row), decimals, Rounding::Up, place)
         });
+        let number = orders.as_ref().map(|orders| order_in(orders.get(row), row));
         Ok(Fill {
             account,
             instrument,
             quantity,
             price,
             fee: fee?,
-            order: None,
+            // Numbers of orders begin at 1.
+            order: number.transpose()?.filter(|&number| number != 0),
         })
     };
     rows.into_iter().enumerate().map(fill).collect()
+}
+
+/// The number of an order in a column.
+fn order_in(number: GivenRef<'_>, row: usize) -> Result<u64> {
+    let place = || Place::column("fills", "order_id").row(row);
+    let number = whole_units(number, 0, Rounding::Refused, place)?;
+    u64::try_from(number).map_err(|_| {
+        let problem = format!("{number} is no number of an order, nor 0 for none");
+        let place = place();
+        xmfast_core::Error::Value { place, problem }.into()
+    })
 }
 
 /// Columns id and price.

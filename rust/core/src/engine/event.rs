@@ -37,6 +37,8 @@ pub enum Event {
     },
     /// An account trades with somebody outside the book.
     Fill(Fill),
+    /// Such fills in order, all or none of them; all are booked before anybody is judged, as with many prices.
+    Fills(Vec<Fill>),
     /// Two accounts trade with each other.
     Trade {
         /// The one whose order rested; its quantity is the other's, reversed.
@@ -215,6 +217,7 @@ impl Event {
             | Self::Amend { .. }
             | Self::Cancel { .. }
             | Self::Fill(_)
+            | Self::Fills(_)
             | Self::Trade { .. }
             | Self::Deposit(_)
             | Self::Withdraw(_)
@@ -231,6 +234,14 @@ impl Event {
         }
     }
 
+    /// How many of its kind it counts as.
+    pub(super) fn count(&self) -> u64 {
+        match self {
+            Self::Fills(fills) => fills.len() as u64,
+            _ => 1,
+        }
+    }
+
     /// What counts of it are kept under.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -238,7 +249,7 @@ impl Event {
             Self::Place { .. } => "place",
             Self::Amend { .. } => "amend",
             Self::Cancel { .. } => "cancel",
-            Self::Fill(_) => "fill",
+            Self::Fill(_) | Self::Fills(_) => "fill",
             Self::Trade { .. } => "trade",
             Self::Deposit(_) => "deposit",
             Self::Withdraw(_) => "withdraw",

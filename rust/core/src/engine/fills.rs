@@ -1,14 +1,13 @@
 //! Trades: positions change, the venue takes its fee, orders shrink.
 
 use std::cmp::Ordering;
-use std::time::Instant;
 
 use super::event::{Fill, Rejudged};
 use super::watcher::Judging;
-use super::{Applied, Engine, check_terms, refuse_settled, refused};
+use super::{Engine, check_terms, refuse_settled, refused};
 use crate::error::Result;
 use crate::exact::Given;
-use crate::kernel::{FloatState, fetch};
+use crate::kernel::fetch;
 use crate::ledger::{Account, Accounts, Changed, Pool, VenueMoves};
 use crate::pool::Stop;
 
@@ -64,21 +63,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Fills in order; all, or none if one is refused.
-    ///
-    /// All are booked before anybody is judged, as with many prices.
-    ///
-    /// # Errors
-    /// As [`Engine::apply`], with the row of the fill that is refused.
-    pub fn apply_fills(&mut self, fills: &[Fill], stop: Stop<'_>) -> Result<()> {
-        let _state = FloatState::standard();
-        let start = Instant::now();
-        let done = self.fill_many(fills, stop).map(|()| Applied::default());
-        self.count("fill", fills.len() as u64, start.elapsed(), &done);
-        done.map(drop)
-    }
-
-    fn fill_many(&mut self, fills: &[Fill], stop: Stop<'_>) -> Result<()> {
+    /// See [`super::Event::Fills`].
+    pub(super) fn fill_many(&mut self, fills: &[Fill], stop: Stop<'_>) -> Result<()> {
         let filling = Filling {
             settled: &self.settled,
         };

@@ -76,6 +76,7 @@ pub(super) fn of_event(event: &Event) -> u128 {
         | Event::Amend { .. }
         | Event::Cancel { .. }
         | Event::Fill(_)
+        | Event::Fills(_)
         | Event::Trade { .. }
         | Event::Deposit(_)
         | Event::Withdraw(_)

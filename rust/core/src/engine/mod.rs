@@ -224,7 +224,7 @@ impl Engine {
             "after {event:?} {:?} were judged again",
             self.rejudged
         );
-        self.count(event.name(), 1, start.elapsed(), &done);
+        self.count(event, start.elapsed(), &done);
         let mut applied = done?;
         applied.fallen = self.changes.fallen[before..].to_vec();
         Ok(applied)
@@ -245,6 +245,7 @@ impl Engine {
             } => applied.check = Some(self.amend(*order, *quantity, *price)?),
             Event::Cancel { order } => self.cancel(*order)?,
             Event::Fill(fill) => self.fill(fill)?,
+            Event::Fills(fills) => self.fill_many(fills, stop)?,
             Event::Trade { maker, taker } => self.trade(maker, taker)?,
             Event::Deposit(payment) => self.deposit(*payment)?,
             Event::Withdraw(payment) => self.withdraw(*payment)?,
@@ -271,10 +272,10 @@ impl Engine {
         Ok(applied)
     }
 
-    /// Counts events of one kind that were done, or refused, together.
-    fn count(&mut self, name: &'static str, events: u64, took: Duration, done: &Result<Applied>) {
+    /// Counts an event that was done or refused.
+    fn count(&mut self, event: &Event, took: Duration, done: &Result<Applied>) {
         if is_done(done) {
-            self.metrics.count_many(name, events, took);
+            self.metrics.count_many(event.name(), event.count(), took);
         } else if !matches!(done, Err(Error::Interrupted)) {
             self.metrics.refused += 1;
         }
