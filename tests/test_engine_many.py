@@ -134,3 +134,56 @@ def test_many_fills_that_are_refused_change_nothing() -> None:
         engine.fills(rng.integers(0, ACCOUNTS, count), ["BTC-PERP"] * count, np.full(count, 0.01), prices)
     assert engine.state_hash() == before
     assert_equals_full_evaluation(engine)
+
+
+def test_many_fills_reduce_orders() -> None:
+    engine, other = (small_engine([("ann", "USD", 1_000), ("bob", "USD", 1_000)]) for _ in range(2))
+    for each in (engine, other):
+        assert (each.place("ann", "PERP", 2, 100), each.place("bob", "PERP", -1, 100)) == (1, 2)
+    engine.fills(["ann", "bob", "bob"], ["PERP"] * 3, [0.5, -1, 1], [99, 100, 101], order_id=[1, 2, 0])
+    other.fill("ann", "PERP", 0.5, 99, order_id=1)
+    other.fill("bob", "PERP", -1, 100, order_id=2)
+    other.fill("bob", "PERP", 1, 101)
+    assert engine.state_hash() == other.state_hash()
+    with pytest.raises(xm.RefusedError, match="there is no open order 2"):
+        engine.cancel(2)
+
+
+@pytest.mark.parametrize(
+    ("order_id", "error", "said"),
+    [
+        ([1, 2], xm.RefusedError, "row 1.*order 2"),
+        ([1, -1], xm.InputError, "'order_id', row 1.*-1"),
+        ([1, 0.5], xm.InputError, "'order_id', row 1.*0.5"),
+        ([1, 1], xm.RefusedError, "row 1.*order 1: less than that is open"),
+    ],
+)
+def test_orders_that_many_fills_cannot_be_of(order_id: list[float], error: type[Exception], said: str) -> None:
+    engine = small_engine([("ann", "USD", 1_000)])
+    engine.place("ann", "PERP", 1, 100)
+    before = engine.state_hash()
+    with pytest.raises(error, match=said):
+        engine.fills(["ann", "ann"], ["PERP", "PERP"], [0.75, 0.75], [100, 100], order_id=order_id)
+    assert engine.state_hash() == before
+
+
+def test_settlement_judges_those_who_held_the_contract() -> None:
+    """Ann lived on a gain that the last price takes; bob does not hold the contract."""
+    holdings = ([("ann", "USD", 10), ("bob", "USD", 10)], [("ann", "PERP", 1, 100), ("bob", "INVERSE", 1, 50_000)])
+    engine = small_engine(*holdings, mark={"PERP": 120.0})
+    before = engine.metrics().rejudged
+    assert engine.settle("PERP", 80).tolist() == ["ann"]
+    assert engine.metrics().rejudged - before == 1
+    report = engine.model.evaluate(engine.book, engine.market)
+    assert bits_of(engine.report()) == bits_of(report)
+    assert engine.liquidatable().tolist() == report.accounts[report.liquidatable].tolist() == ["ann"]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_time_alone_judges_nobody_under_cross_margin(alone: bool) -> None:
+    engine = small_engine([("ann", "USD", 10)], [("ann", "PERP", 1, 100)], alone=alone)
+    before = engine.metrics().rejudged, engine.state_hash()
+    assert engine.accrue("2027-01-01T00:00:00Z").tolist() == []
+    assert (engine.metrics().rejudged == before[0]) is not alone
+    assert engine.state_hash() != before[1]
+    assert bits_of(engine.report()) == bits_of(engine.model.evaluate(engine.book, engine.market))
