@@ -24,7 +24,7 @@ def engine(opened: xm.Engine) -> Iterator[xm.Engine]:
         yield opened
 
 
-ROWS: dict[str, list[Any]] = {
+ROWS: dict[str, Any] = {
     "account": ["ann", "bob", "ann"],
     "instrument": ["PERP", "PERP", "OIL"],
     "quantity": [1.0, -1.0, 2.0],

@@ -141,7 +141,7 @@ COLUMNS: list[Callable[[list[Any]], Any]] = [
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_columns_of_every_kind(column: Callable[[list[Any]], Any]) -> None:
-    rows: dict[str, list[Any]] = {
+    rows: dict[str, Any] = {
         "account": ["ann", "bob", "ann"],
         "instrument": ["PERP", "INVERSE", "CALL"],
         "quantity": [1.5, -2.0, 3.0],
