@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 import portfolio_building
@@ -331,6 +331,8 @@ def open_portfolio(seed: int) -> Scene:
 
 
 @histories(0.6)
+# An isolated position without margin whose ratio is its rate, an alert level, at every price but 0.
+@example(seed=114325)
 def test_cross_margin(seed: int) -> None:
     watch(seed, lambda seed: open_linear(seed, "cross"), groups=12)
 

@@ -108,6 +108,11 @@ const SAFETY: f64 = 1e-9;
 /// What rounding can move a price or a level by, relative to it.
 const BLUR: f64 = 4.0 * f64::EPSILON;
 
+/// The least slope where a margin ratio is watched, as a part of the other way's: a ratio is compared as it was rounded, so
+/// that it can reach its level where prices take it nowhere, or away, if it was so near that rounding counts. Whether an
+/// account is liquidatable is decided exactly.
+const RATIO_BLUR: f64 = 64.0 * f64::EPSILON;
+
 /// Part of the slack that is given out; the rest lets most of a box stay when one price leaves it.
 const GIVEN_OUT: f64 = 0.9;
 
@@ -300,6 +305,10 @@ impl Gathering<'_> {
         if down == 0.0 && up == 0.0 && most_rise == f64::INFINITY {
             return;
         }
+        let [down, up] = [down, up].map(|slope| match self.aim.share {
+            1.0 => slope,
+            _ => slope.max(RATIO_BLUR * down.max(up)),
+        });
         // Instruments come once in a unit, and each in one unit; index prices come again and again.
         let is_index = variable as usize >= self.universe.specs().len();
         let mut slopes = self.slopes.iter_mut();
