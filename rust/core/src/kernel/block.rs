@@ -1,5 +1,6 @@
 //! A block of accounts: units contracted, nets weighed by their sign, parts folded, result rows written.
 
+use super::fetch::fetch_ahead;
 use super::lanes::Lanes;
 use super::legs::{contract, contract_pair};
 use super::rules::{Charges, ChargesInOrder, RuleTable, beyond_sums};
@@ -442,6 +443,8 @@ fn contract_units<L: Lanes, R: RowId>(
         let mut row_pairs = run_rows.chunks_exact(2 * slots);
         let mut quantity_pairs = run_quantities.chunks_exact(2 * slots);
         for (rows, quantities) in (&mut row_pairs).zip(&mut quantity_pairs) {
+            fetch_ahead(rows);
+            fetch_ahead(quantities);
             // SAFETY: `contract_block` compared the table with `row_bound`.
             let (first, second) =
                 unsafe { contract_pair::<L, R>(rows, quantities, table.rows, operand_mask) };

@@ -13,6 +13,28 @@ pub(crate) fn fetch<T>(value: &T) {
     let _ = value;
 }
 
+/// Legs are read in order, but a run of them ends before the processor has noticed: it is told what follows.
+///
+/// Asks for as many values as these are, [`LEGS_AHEAD`] further on, or for whatever lies there.
+#[inline(always)]
+pub(crate) fn fetch_ahead<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for from in (0..size_of_val(values)).step_by(64) {
+        let place = LEGS_AHEAD * size_of::<T>() + from;
+        let place = values.as_ptr().cast::<i8>().wrapping_add(place);
+        // SAFETY: a hint, which an address of nothing does not harm; nothing is read or changed.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(place);
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}
+
+/// Measured on `venue-1m`: from 100 to 300 are alike, and all are a quarter to a third quicker than none.
+const LEGS_AHEAD: usize = 128;
+
 /// Asks for all of a slice's cache lines.
 #[inline(always)]
 pub(crate) fn fetch_all<T>(values: &[T]) {

@@ -1,5 +1,6 @@
 //! Legs times scenarios: the worst loss of a unit, or its largest few.
 
+use super::fetch::fetch_ahead;
 use super::floats::{Floats, Scalar16};
 use super::lanes::Lanes;
 use super::losses::{LossTable, charge};
@@ -182,6 +183,7 @@ impl<'a> Scan<'a> {
         let mut first_leg = 0;
         for (unit, ((_, rows, quantities), out)) in units.iter().zip(&mut *out).enumerate() {
             let legs = Legs { rows, quantities };
+            fetch_ahead(quantities);
             // SAFETY: `scan_units` compared the tables with `row_bound`.
             let (charges, sifted) = unsafe {
                 let charges = self.charges::<L, R>(legs, charge_mask);
@@ -239,6 +241,8 @@ impl<'a> Scan<'a> {
             let rows = units.rows[legs.clone()].chunks_exact(slots);
             let quantities = units.quantities[legs].chunks_exact(slots);
             for (rows, quantities) in rows.zip(quantities) {
+                fetch_ahead(rows);
+                fetch_ahead(quantities);
                 let (mut charges, mut sums) = (L::zero(), [F::splat(0.0); N]);
                 for (row, &quantity) in rows.iter().zip(quantities) {
                     let place = row.index() * (1 + N);
