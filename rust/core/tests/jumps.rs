@@ -1,5 +1,5 @@
-//! Prices that jump, one or all at once, there and back, with trades and payments in between: after each event the sets
-//! are those of a full evaluation.
+//! Prices that jump, one or all at once, there and back, with trades, funding and interest in between: after each event
+//! the sets are those of a full evaluation.
 //!
 //! How many accounts are taken on at a time follows from how many there are, so that here many wait most of the time.
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use random::{Venue, build, venue};
 use xmfast_core::pool::{never, set_threads};
 use xmfast_core::{
-    AccountId, Engine, Event, Fill, Key, Limits, MarginModel, NewOrder, Payment, Price,
+    AccountId, Accrual, Engine, Event, Fill, Key, Limits, MarginModel, NewOrder, Payment, Price,
     margin_ratios, result,
 };
 
@@ -60,6 +60,10 @@ enum Step {
     Fill(prop::sample::Index, u32, i128),
     Order(prop::sample::Index, u32, i128),
     Deposit(prop::sample::Index, u32, i128),
+    /// Funding of one instrument, or of all alike: so much of the mark price.
+    Funding(Option<usize>, f64),
+    /// Interest on deposits and on loans of an asset.
+    Interest(usize, [f64; 2]),
     Newcomer,
 }
 
@@ -73,6 +77,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let quantity = prop_oneof![-1_000_000_000_000_i128..1_000_000_000_000, 1_i128..100]
         .prop_map(|quantity| if quantity == 0 { 1 } else { quantity });
+    // Most are so little that boxes bear many of them.
+    let paid = prop_oneof![4 => -1e-4..1e-4_f64, 2 => -0.01..0.01_f64, 1 => -0.5..0.5_f64];
     let who = || any::<prop::sample::Index>();
     let step = prop_oneof![
         4 => (0..12_usize, factor.clone()).prop_map(|(at, factor)| Step::One(at, factor)),
@@ -81,6 +87,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (who(), 0..8_u32, quantity.clone()).prop_map(|(who, at, much)| Step::Fill(who, at, much)),
         1 => (who(), 0..8_u32, quantity).prop_map(|(who, at, much)| Step::Order(who, at, much)),
         1 => (who(), 0..4_u32, 1..1_000_000_000_000_i128).prop_map(|(who, at, much)| Step::Deposit(who, at, much)),
+        4 => (prop::option::of(0..6_usize), paid.clone()).prop_map(|(at, part)| Step::Funding(at, part)),
+        2 => (0..4_usize, [paid.clone(), paid]).prop_map(|(asset, parts)| Step::Interest(asset, parts)),
         1 => Just(Step::Newcomer),
     ];
     prop::collection::vec(step, 1..24)
@@ -239,6 +247,27 @@ fn play(drawn: &Venue, copies: u32, alerts: bool, steps: &[Step]) {
                 asset: *asset,
                 amount: *amount,
             }),
+            Step::Funding(at, part) => {
+                let chosen = (0..6).filter(|&other| at.is_none_or(|at| at == other));
+                let paid = |at: usize| {
+                    let before = engine.market().cumulative_funding().floats()[at];
+                    (at as u32, (before + part * prices.0[at]).into())
+                };
+                Event::Accrue(Box::new(Accrual {
+                    funding: chosen.map(paid).collect(),
+                    ..Accrual::default()
+                }))
+            }
+            Step::Interest(asset, parts) => {
+                let market = engine.market();
+                let columns = [market.deposit_index(), market.borrow_index()];
+                let before = columns.map(|column| column.floats()[*asset]);
+                let grown = |at: usize| (before[at] * (1.0 + parts[at])).into();
+                Event::Accrue(Box::new(Accrual {
+                    interest: vec![(*asset as u32, [grown(0), grown(1)])],
+                    ..Accrual::default()
+                }))
+            }
             Step::Newcomer => {
                 newcomers += 1;
                 Event::AddAccount(AccountId::Int(1_000_000 + newcomers))

@@ -27,6 +27,11 @@ impl Alone {
         self.subjects.get(&(account, instrument)).copied()
     }
 
+    /// Accounts of all of them, some more than once.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = u32> {
+        self.positions.iter().map(|position| position.0)
+    }
+
     /// The account of a subject, whichever it is.
     pub(crate) fn account(&self, subject: Subject) -> u32 {
         if subject < ALONE {

@@ -100,7 +100,7 @@ pub(crate) fn variables(universe: &Universe) -> usize {
 
 /// A settlement asset may not rise by more than this part before its accounts are judged again, so that what is settled in
 /// it has a bound.
-const LARGEST_RISE: f64 = 0.125;
+pub(super) const LARGEST_RISE: f64 = 0.125;
 
 /// More than f64 can err in slopes and distances, relative to their parts.
 const SAFETY: f64 = 1e-9;
@@ -137,6 +137,8 @@ pub(crate) struct Boxes {
     aim: Aim,
     /// The box of the aim before, which must be kept too.
     others: Vec<Watch>,
+    /// What is left over, of each aim at least so much.
+    reserve: f64,
 }
 
 impl Boxes {
@@ -145,17 +147,27 @@ impl Boxes {
         &self.watches
     }
 
+    /// How far from 0 health is at least wherever prices stand in the box that was finished last.
+    pub(crate) fn reserve(&self) -> f64 {
+        self.reserve
+    }
+
     /// Begins anew.
     pub(crate) fn start(&mut self, aim: Aim) {
-        self.slopes.clear();
-        self.watches.clear();
-        self.aim = aim;
+        self.reserve = f64::INFINITY;
+        self.start_next(aim);
     }
 
     /// Begins a box that lies in the one that was finished last.
     pub(crate) fn start_within(&mut self, aim: Aim) {
         std::mem::swap(&mut self.watches, &mut self.others);
-        self.start(aim);
+        self.start_next(aim);
+    }
+
+    fn start_next(&mut self, aim: Aim) {
+        self.slopes.clear();
+        self.watches.clear();
+        self.aim = aim;
     }
 
     /// Makes the box that was finished last lie in the one before.
@@ -199,9 +211,11 @@ impl Boxes {
         if self.stays(slack, wanted, before) {
             return;
         }
+        let given_out = if wanted > 0.0 { GIVEN_OUT } else { 0.0 };
+        self.reserve = self.reserve.min((1.0 - given_out) * slack);
         for slope in &self.slopes {
             let budget = if wanted > 0.0 {
-                GIVEN_OUT * slack * (slope.want / wanted)
+                given_out * slack * (slope.want / wanted)
             } else {
                 0.0
             };
@@ -236,6 +250,7 @@ impl Boxes {
             return false;
         }
         let given = left.min(fair);
+        self.reserve = self.reserve.min(left - given);
         let watches = pairs().map(|(slope, watch)| match slope.used(watch) {
             Some(_) => *watch,
             // Where nothing is wanted, 0 / 0 is nothing.

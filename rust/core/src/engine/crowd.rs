@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::account_set::AccountSet;
+use super::accrual::MOST;
+use super::boxes::downwards;
 use super::kept::Kept;
 use super::standing::Standing;
 use super::table::LiveTable;
@@ -119,6 +121,30 @@ impl Crowd {
         doubtful
     }
 
+    /// Accounts whose reserve is used up by the most that each row can have moved health, and those that are not packed as
+    /// they are. What is used of the other reserves is taken from them.
+    pub(crate) fn outspent(
+        &self,
+        moved: &[Row],
+        table: &LiveTable,
+        reserves: &mut [f32],
+    ) -> Vec<u32> {
+        let weights = vec![Row::default(); table.weights().len()];
+        let table = BlockTable {
+            charges: &[],
+            rows: moved,
+            weights: &weights,
+            rules: None,
+        };
+        let reserves = &mut reserves[..self.accounts];
+        let mut outspent = match &self.blocks {
+            LayoutBlocks::Narrow(packed) => outspent(packed, table, reserves),
+            LayoutBlocks::Wide(packed) => outspent(packed, table, reserves),
+        };
+        outspent.extend(self.changed.iter().chain(self.strangers.iter()));
+        outspent
+    }
+
     fn look<R: RowId>(
         &self,
         packed: &Packed<R>,
@@ -175,6 +201,40 @@ fn replace<R: RowId>(
     }
     has_room
 }
+
+/// Accounts whose reserve is less than what the table's rows add up to for them.
+fn outspent<R: RowId>(packed: &Packed<R>, table: BlockTable<'_>, reserves: &mut [f32]) -> Vec<u32> {
+    let mut found = vec![Vec::new(); packed.pools.len()];
+    let reserves = reserves.chunks_mut(BLOCK);
+    let blocks = packed.pools.iter().zip(reserves).zip(&mut found);
+    let work = |(first, ((units, reserves), found)): (usize, Task<'_, R>)| {
+        SCRATCH.with_borrow_mut(|(scratch, rows, signs)| {
+            rows.clear();
+            rows.resize(reserves.len(), Row::default());
+            signs.resize(reserves.len(), 0);
+            let results = BlockResults { rows, signs };
+            contract_block(Simd::current(), units, table, scratch, results);
+            for (slot, (reserve, Row(sums))) in reserves.iter_mut().zip(&*rows).enumerate() {
+                let left = f64::from(*reserve) - sums[MOST] * (1.0 + SAFETY);
+                // Nor where it is not a number.
+                if left >= 0.0 {
+                    *reserve = downwards(left);
+                } else {
+                    found.push((first * BLOCK + slot) as u32);
+                }
+            }
+        });
+    };
+    let tasks: Vec<(usize, Task<'_, R>)> = blocks.enumerate().collect();
+    pool::for_each(tasks.into_iter(), work, &mut never).expect("nobody interrupts");
+    found.concat()
+}
+
+/// A block, the reserves of its accounts, and where those are put whose is used up.
+type Task<'a, R> = ((&'a Arc<BlockUnits<R>>, &'a mut [f32]), &'a mut Vec<u32>);
+
+/// More than the sum of a few legs is off by, relative to it.
+const SAFETY: f64 = 1e-9;
 
 /// A look at one block.
 struct Look<'a> {

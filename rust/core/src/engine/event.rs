@@ -195,6 +195,8 @@ pub enum Rejudged {
     Touched,
     /// Those with a watched price that moved out of its interval.
     Woken,
+    /// Those whom funding or interest can have moved so far.
+    Paid,
     /// All, where figures of the model follow the time; else nobody.
     TimeDependent,
     /// All.
@@ -228,9 +230,8 @@ impl Event {
             | Self::AddAccount(_) => Rejudged::Touched,
             Self::Tick(_) => Rejudged::Woken,
             Self::Accrue(accrual) if accrual.is_time_alone() => Rejudged::TimeDependent,
-            Self::Accrue(_) | Self::SetParameters(_) | Self::AddInstruments(_) => {
-                Rejudged::Everybody
-            }
+            Self::Accrue(_) => Rejudged::Paid,
+            Self::SetParameters(_) | Self::AddInstruments(_) => Rejudged::Everybody,
         }
     }
 

@@ -85,9 +85,21 @@ impl Engine {
         if accrual.is_time_alone() && self.watcher.has_levels() {
             // Cross margin does not look at the clock.
             self.judged(Rejudged::TimeDependent, 0);
-        } else if let Err(error) = self.judge_all(stop) {
-            self.market = before;
-            return Err(error);
+        } else {
+            let judging = Judging {
+                model: &self.model,
+                market: &self.market,
+                accounts: self.ledger.accounts(),
+            };
+            match self.watcher.accrue(judging, &before, &mut self.changes) {
+                Some(judged) => self.judged(Rejudged::Paid, judged),
+                None => {
+                    if let Err(error) = self.judge_all(stop) {
+                        self.market = before;
+                        return Err(error);
+                    }
+                }
+            }
         }
         self.ledger.accrue(&self.market);
         Ok(())

@@ -31,6 +31,8 @@ pub(crate) struct Judged {
     pub(crate) rows: Vec<u32>,
     pub(crate) quantities: Vec<f64>,
     pub(crate) watches: Vec<Watch>,
+    /// What its pool's box leaves over.
+    pub(crate) reserve: f64,
     /// What is watched of positions that stand alone, by instrument.
     pub(crate) alone: Vec<(u32, Vec<Watch>)>,
 }

@@ -5,6 +5,7 @@
 //! just those are judged again.
 
 mod account_set;
+mod accrual;
 mod aims;
 mod alone;
 mod boxes;

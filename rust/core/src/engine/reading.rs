@@ -2,7 +2,7 @@
 
 use super::aims::aims;
 use super::alone::Alone;
-use super::boxes::{Boxes, Watch};
+use super::boxes::{Boxes, Watch, downwards};
 use super::judge::{Verdict, decided, exactly, exactly_as_booked};
 use super::judged::{Judged, Legs};
 use super::kept::{Kept, Piece, Pieces};
@@ -84,6 +84,8 @@ pub(crate) struct WatchedNow<'a> {
 pub(crate) struct Watched {
     pub(crate) pieces: Pieces,
     pub(crate) entries: Entries,
+    /// What the boxes of pools leave over.
+    pub(crate) reserves: Vec<f32>,
     /// What is watched of isolated positions, by account and instrument.
     pub(crate) alone: Vec<((u32, u32), Vec<Watch>)>,
 }
@@ -265,6 +267,7 @@ impl Reading {
             let before = watched.kept.get(number).watches;
             self.watch(inputs, table, before, (&verdict, bound));
             judged.watches.extend_from_slice(self.boxes.watches());
+            judged.reserve = self.boxes.reserve();
         }
         for position in read.isolated() {
             self.read_position(inputs, read, position);
@@ -307,6 +310,7 @@ impl Reading {
             let watches = self.boxes.watches();
             watched.pieces.push(Piece { legs, watches });
             watched.entries.push(number as u32, watches);
+            watched.reserves.push(downwards(self.boxes.reserve()));
             for position in read.isolated() {
                 self.read_position(inputs, read, position);
                 let (verdict, bound) = self.unit(inputs, read, table, Some(position));
@@ -341,6 +345,7 @@ impl Reading {
             let add = |boxes: &mut Boxes| boxes.unit(inputs, legs, table);
             self.find_box((&verdict, bound), table, before, add);
             judged.watches.extend_from_slice(self.boxes.watches());
+            judged.reserve = self.boxes.reserve();
         }
     }
 

@@ -253,6 +253,14 @@ impl LiveTable {
         }
     }
 
+    /// Follows funding and interest.
+    ///
+    /// # Panics
+    /// As [`Self::tick_mark`].
+    pub(crate) fn accrue(&mut self, model: &CrossMargin, market: &Market) {
+        self.rebuild(self.widest, model, market);
+    }
+
     /// Counts errors anew, for wider accounts; what was ready stays so.
     fn rebuild(&mut self, widest: usize, model: &CrossMargin, market: &Market) {
         let before = std::mem::replace(self, Self::for_width(model, market, widest));

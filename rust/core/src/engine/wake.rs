@@ -1,8 +1,9 @@
 //! Watching by levels: who wakes when prices move, how they stand, and what is watched of them next.
 
 use super::account_set::AccountSet;
+use super::accrual::{Highest, most_moved};
 use super::alone::Alone;
-use super::boxes::{index_variable, mark_variable, variables};
+use super::boxes::{downwards, index_variable, mark_variable, variables};
 use super::crowd::Crowd;
 use super::event::Price;
 use super::judged::Judged;
@@ -15,6 +16,7 @@ use super::watcher::Judging;
 use crate::book::Book;
 use crate::error::Result;
 use crate::ledger::Account;
+use crate::market::Market;
 use crate::model::CrossMargin;
 use crate::pool::{self, Stop, never};
 use crate::table::Missing;
@@ -35,6 +37,9 @@ pub(crate) struct Wake {
     judged: Judged,
     /// Of many that are judged on all threads.
     many: Vec<Judged>,
+    /// By account, what payments have not used up of what its box leaves over.
+    reserves: Vec<f32>,
+    highest: Highest,
 }
 
 impl Wake {
@@ -64,7 +69,9 @@ impl Wake {
         let blocks = pool::map(judging.accounts.len().div_ceil(SHELF), watch, stop)?;
         let mut levels = Levels::new(variables(model.universe()));
         let (mut pieces, mut entries, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
+        let mut reserves = Vec::with_capacity(judging.accounts.len());
         for block in blocks {
+            reserves.extend(block.reserves);
             pieces.push(block.pieces);
             entries.push(block.entries);
             isolated.extend(block.alone);
@@ -85,6 +92,8 @@ impl Wake {
             waiting: AccountSet::default(),
             judged: Judged::default(),
             many: Vec::new(),
+            reserves,
+            highest: Highest::of(judging.market),
         })
     }
 
@@ -171,6 +180,35 @@ impl Wake {
         count
     }
 
+    /// Follows funding and interest since `before`, and judges those whose box does not bear them. Returns how many were
+    /// judged; `None`, and nothing was done, if it is sooner done to judge everybody.
+    pub(crate) fn accrue(
+        &mut self,
+        judging: Judging<'_>,
+        model: &CrossMargin,
+        before: &Market,
+        (standing, changes): (&mut Standing, &mut Changes),
+    ) -> Option<usize> {
+        let most = SOME + judging.accounts.len() / 8;
+        if self.levels.is_behind() || self.crowd.unpacked() + self.waiting.len() > most {
+            return None;
+        }
+        let markets = [before, judging.market];
+        let moved = most_moved(&self.table, model.universe(), markets, &self.highest);
+        let mut numbers = (self.crowd).outspent(&moved, &self.table, &mut self.reserves);
+        numbers.extend(self.waiting.iter().chain(self.alone.accounts()));
+        numbers.sort_unstable();
+        numbers.dedup();
+        if numbers.len() > most {
+            return None;
+        }
+        self.table.accrue(model, judging.market);
+        self.judge_many(judging, model, (&numbers, false), &mut |judged| {
+            standing.note(judged.number, &judged.verdicts, changes);
+        });
+        Some(numbers.len())
+    }
+
     /// Lets the table and the levels know where prices are.
     fn move_prices(&mut self, judging: Judging<'_>, model: &CrossMargin, prices: &[Price]) {
         let universe = model.universe();
@@ -185,6 +223,7 @@ impl Wake {
                 Price::Index(slot, price) => {
                     let slot = *slot as usize;
                     self.table.tick_index(slot, model, judging.market);
+                    self.highest.follow(slot, price.float());
                     (index_variable(universe, slot), price.float())
                 }
             };
@@ -374,6 +413,11 @@ impl Wake {
         self.waiting.remove(judged.number);
         judged.keep_legs(self.levels.kept_mut());
         self.levels.set(judged.number, &judged.watches);
+        let number = judged.number as usize;
+        if self.reserves.len() <= number {
+            self.reserves.resize(number + 1, 0.0);
+        }
+        self.reserves[number] = downwards(judged.reserve);
         for (instrument, watches) in &judged.alone {
             let subject = self.alone.subject(judged.number, *instrument);
             self.levels.set(subject, watches);
@@ -404,6 +448,9 @@ impl Pace {
         }
     }
 }
+
+/// Of so few accounts nobody minds that they are judged one by one.
+const SOME: usize = 64;
 
 /// Fewer accounts are judged by the calling thread alone; so many are a task.
 const FEW: usize = 512;

@@ -229,6 +229,20 @@ impl Watcher {
         Ok(Some(woken))
     }
 
+    /// Follows funding and interest since `before`, and judges those whom they may have moved across a threshold. Returns
+    /// how many these were; `None`, and nothing was done, if everybody must be judged.
+    pub(crate) fn accrue(
+        &mut self,
+        judging: Judging<'_>,
+        before: &Market,
+        changes: &mut Changes,
+    ) -> Option<usize> {
+        let (Some(wake), MarginModel::Linear(model, _)) = (&mut self.wake, judging.model) else {
+            return None;
+        };
+        wake.accrue(judging, model, before, (&mut self.standing, changes))
+    }
+
     /// Asks for the place of what is kept of an account, and then for that.
     pub(crate) fn fetch(&self, account: u32, is_near: bool) {
         if let Some(wake) = &self.wake {
