@@ -50,7 +50,7 @@ def test_what_ticks_wake_is_counted_apart_from_what_else_is_judged() -> None:
     engine.fills(["ann", "bob"], ["PERP"] * 2, [1, -1], [100] * 2)
     metrics = engine.metrics()
     assert (metrics.rejudged, metrics.woken, metrics.ticks) == (1 + 2 + 2, 0, 0)
-    engine.accrue(funding={"PERP": 0.5})
+    engine.set_parameters(engine.model)
     metrics = engine.metrics()
     assert (metrics.rejudged, metrics.woken, metrics.ticks) == (5 + 2, 0, 0)
     # Down to where ann falls, which nobody else is near to.
@@ -110,6 +110,22 @@ def test_few_are_judged_where_nobody_is_near() -> None:
         engine.tick("PERP", 100 + step % 3)
     # A full evaluation would have judged a hundred thousand.
     assert engine.metrics().woken < 2_000
+
+
+def test_funding_judges_few_until_it_has_used_up_what_accounts_have() -> None:
+    accounts = [f"account {number}" for number in range(500)]
+    engine = small_engine(
+        balances=[(account, "USD", 20 + number) for number, account in enumerate(accounts)],
+        positions=[(account, "PERP", 1, 100) for account in accounts],
+        accounts=accounts,
+    )
+    # Longs pay a cent again and again: at a mark of 100 and 5 % margin the first one has 15 to lose.
+    fallen = []
+    for step in range(1, 2_001):
+        fallen += [(step, account) for account in engine.accrue(funding={"PERP": step / 100}).tolist()]
+    assert fallen == [(1_501 + 100 * number, account) for number, account in enumerate(accounts[:5])]
+    # To judge everybody each time would have been a million.
+    assert 5 <= engine.metrics().rejudged < 50_000
 
 
 def test_prometheus_reads_it() -> None:

@@ -3,7 +3,8 @@
 //! `cargo bench -p xmfast-core --bench engine -- [ACCOUNTS]`: a book of the law of `benches/venue.py`, with 16 % of the accounts
 //! liquidatable and 0.5 % within 0.1 % of gross notional of the edge. That holds for the first million; more are healthy, so
 //! that a larger book has as many near the edge. Of ten million accounts the bench itself keeps nothing but the book, and that
-//! until the engine is open. Then prices jump, one at a time or all at once, beside full evaluations of the same book.
+//! until the engine is open. Then prices jump, one at a time or all at once, beside full evaluations of the same book, and
+//! funding is paid.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use xmfast_core::pool::never;
 use xmfast_core::{
-    Balances, Book, CrossMargin, Engine, Event, Fill, Frames, Id, IdColumn, InstrumentColumns, Key,
-    Limits, MarginColumns, MarginModel, Market, NewOrder, Positions, Price, Universe,
+    Accrual, Balances, Book, CrossMargin, Engine, Event, Fill, Frames, Id, IdColumn,
+    InstrumentColumns, Key, Limits, MarginColumns, MarginModel, Market, NewOrder, Positions, Price,
+    Universe,
 };
 
 const INSTRUMENTS: usize = 512;
@@ -269,6 +271,29 @@ fn jump_latency(engine: &mut Engine, model: &MarginModel, marks: &mut [f64], ran
     }
 }
 
+/// Funding of all instruments, of a hundredth of a percent of their marks and both signs, as after every eight hours.
+fn funding_latency(engine: &mut Engine, marks: &[f64], random: &mut Random) {
+    let (mut latencies, before) = (Vec::new(), engine.metrics().rejudged);
+    for _ in 0..60 {
+        let cumulative = engine.market().cumulative_funding().floats();
+        let paid = (0u32..).zip(cumulative.iter().zip(marks));
+        let paid = paid
+            .map(|(row, (paid, mark))| (row, digits(paid + 1e-4 * random.normal() * mark).into()));
+        let event = Event::Accrue(Box::new(Accrual {
+            funding: paid.collect(),
+            ..Accrual::default()
+        }));
+        let start = Instant::now();
+        engine.apply(&event, &mut never).expect("an accrual");
+        latencies.push(start.elapsed());
+    }
+    let judged = (engine.metrics().rejudged - before) / latencies.len() as u64;
+    println!(
+        "funding: {}; {judged} judged each time",
+        quantiles(latencies)
+    );
+}
+
 /// What a random account holds: its number and an instrument.
 fn place(book: &Book, random: &mut Random) -> (u32, u32) {
     let account = random.below(book.accounts().len());
@@ -333,6 +358,7 @@ fn main() {
     if std::env::var_os("XMFAST_BENCH_NO_TICKS").is_none() {
         tick_latency(&mut engine, &mut marks, &mut random);
         jump_latency(&mut engine, &model, &mut marks, &mut random);
+        funding_latency(&mut engine, &marks, &mut random);
     }
 
     let mut criterion = Criterion::default().without_plots();

@@ -60,14 +60,14 @@ enum Step {
     Fill(prop::sample::Index, u32, i128),
     Order(prop::sample::Index, u32, i128),
     Deposit(prop::sample::Index, u32, i128),
-    /// Funding of one instrument, or of all alike: so much of the mark price.
-    Funding(Option<usize>, f64),
+    /// Funding of one instrument, or of all alike: so much of the mark price, so many times.
+    Funding(Option<usize>, f64, usize),
     /// Interest on deposits and on loans of an asset.
     Interest(usize, [f64; 2]),
     Newcomer,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps(times: usize) -> impl Strategy<Value = Vec<Step>> {
     let factor = prop_oneof![
         Just(0.5),
         Just(1.5),
@@ -87,7 +87,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (who(), 0..8_u32, quantity.clone()).prop_map(|(who, at, much)| Step::Fill(who, at, much)),
         1 => (who(), 0..8_u32, quantity).prop_map(|(who, at, much)| Step::Order(who, at, much)),
         1 => (who(), 0..4_u32, 1..1_000_000_000_000_i128).prop_map(|(who, at, much)| Step::Deposit(who, at, much)),
-        4 => (prop::option::of(0..6_usize), paid.clone()).prop_map(|(at, part)| Step::Funding(at, part)),
+        4 => (prop::option::of(0..6_usize), paid.clone(), 1..times).prop_map(|(at, part, times)| Step::Funding(at, part, times)),
         2 => (0..4_usize, [paid.clone(), paid]).prop_map(|(asset, parts)| Step::Interest(asset, parts)),
         1 => Just(Step::Newcomer),
     ];
@@ -207,7 +207,6 @@ fn play(drawn: &Venue, copies: u32, alerts: bool, steps: &[Step]) {
     let mut prices = first;
     let mut newcomers = 0;
     for step in steps {
-        let before = Sets::evaluated(&engine).down();
         let count = engine.accounts().len();
         let event = match step {
             Step::One(8, _) => continue,
@@ -247,16 +246,12 @@ fn play(drawn: &Venue, copies: u32, alerts: bool, steps: &[Step]) {
                 asset: *asset,
                 amount: *amount,
             }),
-            Step::Funding(at, part) => {
-                let chosen = (0..6).filter(|&other| at.is_none_or(|at| at == other));
-                let paid = |at: usize| {
-                    let before = engine.market().cumulative_funding().floats()[at];
-                    (at as u32, (before + part * prices.0[at]).into())
-                };
-                Event::Accrue(Box::new(Accrual {
-                    funding: chosen.map(paid).collect(),
-                    ..Accrual::default()
-                }))
+            Step::Funding(at, part, times) => {
+                for _ in 0..*times {
+                    let event = funding(&engine, &prices, *at, *part);
+                    checked(&mut engine, &event, alerts);
+                }
+                continue;
             }
             Step::Interest(asset, parts) => {
                 let market = engine.market();
@@ -274,32 +269,51 @@ fn play(drawn: &Venue, copies: u32, alerts: bool, steps: &[Step]) {
             }
             _ => continue,
         };
-        // What is refused changes nothing.
-        let applied = engine.apply(&event, &mut never);
-        let said = Sets::said(&engine);
-        let mut right = Sets::evaluated(&engine);
-        if !alerts {
-            right.alerted = vec![Vec::new(); ALERTS.len()];
-        }
-        assert_eq!(said, right, "after {step:?}, which said {applied:?}");
-        let now = right.down();
-        let accounts = |a: &BTreeSet<(u32, Option<u32>)>, b: &BTreeSet<(u32, Option<u32>)>| {
-            let only = a.difference(b).map(|unit| unit.0);
-            only.collect::<BTreeSet<u32>>().into_iter().collect()
-        };
-        let (fallen, recovered): (Vec<u32>, Vec<u32>) =
-            (accounts(&now, &before), accounts(&before, &now));
-        let sorted = |mut accounts: Vec<u32>| {
-            accounts.sort_unstable();
-            accounts
-        };
-        assert_eq!(sorted(engine.drain_fallen()), fallen, "after {step:?}");
-        assert_eq!(
-            sorted(engine.drain_recovered()),
-            recovered,
-            "after {step:?}"
-        );
+        checked(&mut engine, &event, alerts);
     }
+}
+
+/// Funding of one instrument, or of all: so much of the mark price.
+fn funding(engine: &Engine, prices: &Prices, at: Option<usize>, part: f64) -> Event {
+    let chosen = (0..6).filter(|&other| at.is_none_or(|at| at == other));
+    let paid = |at: usize| {
+        let before = engine.market().cumulative_funding().floats()[at];
+        (at as u32, (before + part * prices.0[at]).into())
+    };
+    Event::Accrue(Box::new(Accrual {
+        funding: chosen.map(paid).collect(),
+        ..Accrual::default()
+    }))
+}
+
+/// Applies an event, and compares what the engine says of everybody with a full evaluation.
+fn checked(engine: &mut Engine, event: &Event, alerts: bool) {
+    let before = Sets::evaluated(engine).down();
+    // What is refused changes nothing.
+    let applied = engine.apply(event, &mut never);
+    let said = Sets::said(engine);
+    let mut right = Sets::evaluated(engine);
+    if !alerts {
+        right.alerted = vec![Vec::new(); ALERTS.len()];
+    }
+    assert_eq!(said, right, "after {event:?}, which said {applied:?}");
+    let now = right.down();
+    let accounts = |a: &BTreeSet<(u32, Option<u32>)>, b: &BTreeSet<(u32, Option<u32>)>| {
+        let only = a.difference(b).map(|unit| unit.0);
+        only.collect::<BTreeSet<u32>>().into_iter().collect()
+    };
+    let (fallen, recovered): (Vec<u32>, Vec<u32>) =
+        (accounts(&now, &before), accounts(&before, &now));
+    let sorted = |mut accounts: Vec<u32>| {
+        accounts.sort_unstable();
+        accounts
+    };
+    assert_eq!(sorted(engine.drain_fallen()), fallen, "after {event:?}");
+    assert_eq!(
+        sorted(engine.drain_recovered()),
+        recovered,
+        "after {event:?}"
+    );
 }
 
 proptest! {
@@ -310,7 +324,7 @@ proptest! {
         venue in venue(),
         copies in 1..4_u32,
         alerts: bool,
-        steps in steps(),
+        steps in steps(60),
     ) {
         play(&venue, copies, alerts, &steps);
     }
@@ -325,7 +339,7 @@ proptest! {
         copies in 92..110_u32,
         alerts: bool,
         threads in 1..4_usize,
-        steps in steps(),
+        steps in steps(3),
     ) {
         set_threads(threads);
         play(&venue, copies, alerts, &steps);
