@@ -198,7 +198,7 @@ fn quantiles_of_small_rank() {
             other(scenario)
         }
     };
-    let patterns: [&dyn Fn(usize) -> f64; 12] = [
+    let patterns: [&dyn Fn(usize) -> f64; 14] = [
         &other,
         &|scenario| -other(scenario) - 1.0,
         &|_| 3.0,
@@ -212,11 +212,23 @@ fn quantiles_of_small_rank() {
         // Closer than f32 tells apart, and than a tag leaves apart.
         &|scenario| high(scenario, 5, 9, 1e-9),
         &|scenario| high(scenario, 5, 9, 1e-3),
+        // The same two by two below one that is larger, so that only the next above or the next below is too close.
+        &|scenario| match (scenario % 20, scenario / 20) {
+            (0, step @ 0..9) => 100.0 - (10 * step.div_ceil(2)) as f64 - 1e-9 * step as f64,
+            _ => other(scenario),
+        },
+        // The other way round by their tags, though f32 tells them apart.
+        &|scenario| match scenario {
+            3 => 100.0002,
+            485 => 100.0,
+            _ => other(scenario),
+        },
     ];
     let units = vec![
         vec![(1, 1.0), (2, 0.5)],
         vec![(1, -1.0), (2, 1e-3)],
         vec![(1, 1e-12), (0, 1.0)],
+        vec![(1, 1.0), (0, 1.0)],
     ];
     for scenarios in [
         2, 8, 15, 16, 17, 31, 32, 33, 48, 100, 500, 511, 512, 513, 600,
