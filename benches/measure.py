@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -84,14 +85,20 @@ def race(contestants: Sequence[Contestant], rounds: int, title: str, calls: int 
 
 
 def in_turn(contestants: Sequence[Contestant], rounds: int, title: str, calls: int = 1) -> dict[str, list[float]]:
-    """Return seconds of a call by contestant; each round times so many calls of each, so that ratios can be paired."""
+    """Return seconds of a call by contestant; each round times so many calls of each, so that ratios can be paired.
+
+    Every round shuffles them, in every run alike. In a fixed order the first would always find the caches full of the
+    others' memory, and one that does the same right after it would always find them warm.
+    """
+    shuffle, order = random.Random(0).shuffle, list(contestants)
     for contestant in contestants:
         contestant.evaluate()  # compiles, lays out, touches pages
     seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     gc.collect()
     gc.disable()
     for _ in counted(rounds, title):
-        for contestant in contestants:
+        shuffle(order)
+        for contestant in order:
             time.sleep(REST_SECONDS)
             start = time.perf_counter()
             for _ in range(calls):

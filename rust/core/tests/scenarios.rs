@@ -16,8 +16,7 @@ struct Case {
     losses: Vec<Vec<f64>>,
     /// Legs of every unit: as many for each.
     units: Vec<Vec<(u16, f64)>>,
-    rank: usize,
-    mean: bool,
+    measure: Measure,
 }
 
 /// Losses that tell scenarios apart, that tie, that cancel, or that f32 cannot hold.
@@ -39,7 +38,15 @@ fn quantity() -> impl Strategy<Value = f64> {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let scenarios = prop_oneof![1..20_usize, 20..70_usize, 100..600_usize];
+    let full = prop_oneof![
+        Just(15_usize),
+        Just(16),
+        Just(17),
+        Just(511),
+        Just(512),
+        Just(513)
+    ];
+    let scenarios = prop_oneof![1..20_usize, 20..100_usize, 100..=600_usize, full];
     let scales = prop_oneof![8 => Just(1.0), 1 => Just(1e-160), 1 => Just(1e60), 1 => Just(1e-40)];
     (scenarios, 1..20_usize, scales)
         .prop_flat_map(|(scenarios, legs, scale)| {
@@ -48,17 +55,15 @@ fn cases() -> impl Strategy<Value = Case> {
             let leg = (0..=ROWS as u16, quantity());
             let unit = prop::collection::vec(leg, legs);
             let units = prop::collection::vec(unit, 1..6);
-            let rank = prop_oneof![3 => Just(1), 3 => 1..=scenarios.min(12), 1 => 1..=scenarios];
-            (
-                losses,
-                units,
-                rank,
-                any::<bool>(),
-                Just(scale),
-                any::<bool>(),
-            )
+            let rank = || prop_oneof![1 => Just(1), 3 => 1..=scenarios.min(12), 1 => 1..=scenarios];
+            let measure = prop_oneof![
+                2 => Just(Measure::Worst),
+                3 => rank().prop_map(|rank| Measure::Quantile { rank }),
+                2 => rank().prop_map(|rank| Measure::Shortfall { rank }),
+            ];
+            (losses, units, measure, Just(scale), any::<bool>())
         })
-        .prop_map(|(mut losses, mut units, rank, mean, scale, hedged)| {
+        .prop_map(|(mut losses, mut units, measure, scale, hedged)| {
             losses.iter_mut().flatten().for_each(|loss| *loss *= scale);
             if hedged {
                 // Of a hedge nothing is left but what rounding leaves, in every scenario.
@@ -73,18 +78,9 @@ fn cases() -> impl Strategy<Value = Case> {
             Case {
                 losses,
                 units,
-                rank,
-                mean,
+                measure,
             }
         })
-}
-
-fn measure(case: &Case) -> Measure {
-    match (case.rank, case.mean) {
-        (rank, true) => Measure::Shortfall { rank },
-        (1, false) => Measure::Worst,
-        (rank, false) => Measure::Quantile { rank },
-    }
 }
 
 /// All losses of a unit, sorted.
@@ -107,17 +103,19 @@ fn right(case: &Case, unit: &[(u16, f64)]) -> (f64, u32) {
     } else {
         NO_SCENARIO
     };
-    let tail = &losses[..case.rank];
-    let loss = if case.mean {
-        tail.iter().rev().fold(0.0, |sum, (loss, _)| sum + loss) / case.rank as f64
-    } else {
-        tail[case.rank - 1].0
+    let loss = match case.measure {
+        Measure::Worst => losses[0].0,
+        Measure::Quantile { rank } => losses[rank - 1].0,
+        Measure::Shortfall { rank } => {
+            let tail = losses[..rank].iter().rev();
+            tail.fold(0.0, |sum, (loss, _)| sum + loss) / rank as f64
+        }
     };
     (if loss > 0.0 { loss } else { 0.0 }, worst)
 }
 
 fn scanned(case: &Case, simd: Simd) -> Vec<UnitRisk> {
-    let mut table = LossTable::scanned(ROWS + 1, case.losses[0].len(), measure(case));
+    let mut table = LossTable::scanned(ROWS + 1, case.losses[0].len(), case.measure);
     for (mut row, losses) in table.rows_mut().skip(1).zip(&case.losses) {
         row.losses().copy_from_slice(losses);
         row.close(|_| 0.0);
@@ -143,7 +141,7 @@ fn scanned(case: &Case, simd: Simd) -> Vec<UnitRisk> {
         folds: Vec::new(),
     };
     let mut out = vec![UnitRisk::default(); count];
-    scan_block(simd, &block, &table, measure(case), (&mut out, &mut []));
+    scan_block(simd, &block, &table, case.measure, (&mut out, &mut []));
     out
 }
 
@@ -170,7 +168,7 @@ fn ties_of_many_scenarios() {
         .collect();
     let units = vec![vec![(1, 1.0)], vec![(1, -1.0)], vec![(2, 3.0)]];
     for rank in [1, 2, 6, 62, 63, 64, 500] {
-        for mean in [false, true] {
+        for measure in [Measure::Quantile { rank }, Measure::Shortfall { rank }] {
             let mut losses = vec![losses.clone(); ROWS];
             losses[1] = (0..500)
                 .map(|scenario| if scenario == 77 { 2.0 } else { 1.0 })
@@ -178,15 +176,77 @@ fn ties_of_many_scenarios() {
             let case = Case {
                 losses,
                 units: units.clone(),
-                rank,
-                mean,
+                measure,
             };
             for (unit, found) in case.units.iter().zip(scanned(&case, Simd::fastest())) {
-                assert_eq!(
-                    (found.loss, found.worst),
-                    right(&case, unit),
-                    "{rank} {mean}"
-                );
+                assert_eq!((found.loss, found.worst), right(&case, unit), "{measure:?}");
+            }
+        }
+    }
+}
+
+/// Quantiles of small rank where the kernel's ranking finds them and where it may not: three of the largest in one lane and
+/// more, ties, losses that are all 0 or below, a last row of scenarios that is not full, more rows than it takes.
+#[test]
+fn quantiles_of_small_rank() {
+    // Distinct, below 50, in no order.
+    let other = |scenario: usize| (scenario * 7919 % 1009) as f64 / 32.0;
+    let high = |scenario: usize, every: usize, many: usize, step: f64| {
+        if scenario.is_multiple_of(every) && scenario / every < many {
+            100.0 + step * (scenario / every) as f64
+        } else {
+            other(scenario)
+        }
+    };
+    let patterns: [&dyn Fn(usize) -> f64; 14] = [
+        &other,
+        &|scenario| -other(scenario) - 1.0,
+        &|_| 3.0,
+        &|_| 0.0,
+        &|scenario| other(scenario) - 31.0,
+        &|scenario| high(scenario, 32, 3, 1.0),
+        &|scenario| high(scenario, 32, 4, -1.0),
+        &|scenario| high(scenario, 32, 40, 1.0),
+        &|scenario| high(scenario, 16, 40, -1.0),
+        &|scenario| high(scenario, 3, 8, 0.0),
+        // Closer than f32 tells apart, and than a tag leaves apart.
+        &|scenario| high(scenario, 5, 9, 1e-9),
+        &|scenario| high(scenario, 5, 9, 1e-3),
+        // The same two by two below one that is larger, so that only the next above or the next below is too close.
+        &|scenario| match (scenario % 20, scenario / 20) {
+            (0, step @ 0..9) => 100.0 - (10 * step.div_ceil(2)) as f64 - 1e-9 * step as f64,
+            _ => other(scenario),
+        },
+        // The other way round by their tags, though f32 tells them apart.
+        &|scenario| match scenario {
+            3 => 100.0002,
+            485 => 100.0,
+            _ => other(scenario),
+        },
+    ];
+    let units = vec![
+        vec![(1, 1.0), (2, 0.5)],
+        vec![(1, -1.0), (2, 1e-3)],
+        vec![(1, 1e-12), (0, 1.0)],
+        vec![(1, 1.0), (0, 1.0)],
+    ];
+    for scenarios in [
+        2, 8, 15, 16, 17, 31, 32, 33, 48, 100, 500, 511, 512, 513, 600,
+    ] {
+        for pattern in patterns {
+            let row: Vec<f64> = (0..scenarios).map(pattern).collect();
+            for rank in 1..=scenarios.min(8) {
+                let case = Case {
+                    losses: vec![row.clone(); ROWS],
+                    units: units.clone(),
+                    measure: Measure::Quantile { rank },
+                };
+                for simd in Simd::ALL.into_iter().filter(|simd| simd.available()) {
+                    for (unit, found) in case.units.iter().zip(scanned(&case, simd)) {
+                        let found = (found.loss, found.worst);
+                        assert_eq!(found, right(&case, unit), "{simd:?} {rank} of {scenarios}");
+                    }
+                }
             }
         }
     }

@@ -1,17 +1,18 @@
 //! The kernel's arithmetic in two AVX2 registers of four columns.
 
 use std::arch::x86_64::{
-    __m256, __m256d, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm_cvtss_f32, _mm_max_ps, _mm_max_ss,
-    _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_pd, _mm256_and_pd, _mm256_andnot_pd,
-    _mm256_castpd_si256, _mm256_castps256_ps128, _mm256_cmp_pd, _mm256_cmp_ps,
-    _mm256_extractf128_ps, _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_load_pd, _mm256_load_ps,
-    _mm256_max_pd, _mm256_max_ps, _mm256_min_pd, _mm256_min_ps, _mm256_movemask_pd,
-    _mm256_movemask_ps, _mm256_permute4x64_pd, _mm256_set1_pd, _mm256_set1_ps, _mm256_setzero_pd,
-    _mm256_store_pd, _mm256_store_ps, _mm256_stream_si256,
+    __m256, __m256d, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm_cvtss_f32, _mm_max_ps,
+    _mm_max_ss, _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_pd, _mm256_and_pd, _mm256_and_ps,
+    _mm256_andnot_pd, _mm256_castpd_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
+    _mm256_cmp_pd, _mm256_cmp_ps, _mm256_cvtss_f32, _mm256_extractf128_ps, _mm256_fmadd_pd,
+    _mm256_fmadd_ps, _mm256_load_pd, _mm256_load_ps, _mm256_max_pd, _mm256_max_ps, _mm256_min_pd,
+    _mm256_min_ps, _mm256_movemask_pd, _mm256_movemask_ps, _mm256_or_ps, _mm256_permute_ps,
+    _mm256_permute2f128_ps, _mm256_permute4x64_pd, _mm256_set1_epi32, _mm256_set1_pd,
+    _mm256_set1_ps, _mm256_setzero_pd, _mm256_store_pd, _mm256_store_ps, _mm256_stream_si256,
 };
 
 use super::Row;
-use super::floats::Floats;
+use super::floats::{Floats, TAG_BITS};
 use super::lanes::Lanes;
 
 /// Made only inside functions that the kernel dispatched to after it had detected AVX2 and FMA.
@@ -176,10 +177,50 @@ impl Floats for Avx2Floats {
         }
     }
     #[inline(always)]
+    fn tagged(self, tag: u32) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let kept = _mm256_castsi256_ps(_mm256_set1_epi32(-1 << TAG_BITS));
+            let tag = _mm256_castsi256_ps(_mm256_set1_epi32(tag as i32));
+            let half = |half| _mm256_or_ps(_mm256_and_ps(half, kept), tag);
+            Self(half(self.0), half(self.1))
+        }
+    }
+    #[inline(always)]
+    fn swapped<const BY: usize>(self) -> Self {
+        let Self(a, b) = self;
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            match BY {
+                8 => Self(b, a),
+                4 => Self(
+                    _mm256_permute2f128_ps::<1>(a, a),
+                    _mm256_permute2f128_ps::<1>(b, b),
+                ),
+                2 => Self(
+                    _mm256_permute_ps::<0b01_00_11_10>(a),
+                    _mm256_permute_ps::<0b01_00_11_10>(b),
+                ),
+                _ => Self(
+                    _mm256_permute_ps::<0b10_11_00_01>(a),
+                    _mm256_permute_ps::<0b10_11_00_01>(b),
+                ),
+            }
+        }
+    }
+    #[inline(always)]
     fn at_least(self, other: Self) -> u16 {
         // SAFETY: AVX2 was detected (see `Avx2`).
         unsafe {
             let half = |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b));
+            (half(self.0, other.0) | half(self.1, other.1) << 8) as u16
+        }
+    }
+    #[inline(always)]
+    fn equal(self, other: Self) -> u16 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let half = |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b));
             (half(self.0, other.0) | half(self.1, other.1) << 8) as u16
         }
     }
@@ -191,6 +232,11 @@ impl Floats for Avx2Floats {
             _mm256_store_ps(pointer, self.0);
             _mm256_store_ps(pointer.add(8), self.1);
         }
+    }
+    #[inline(always)]
+    fn first(self) -> f32 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe { _mm256_cvtss_f32(self.0) }
     }
     #[inline(always)]
     fn largest(self) -> f32 {

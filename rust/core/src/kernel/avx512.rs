@@ -1,16 +1,17 @@
 //! The kernel's arithmetic in one AVX-512 register.
 
 use std::arch::x86_64::{
-    __m512, __m512d, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm512_abs_pd, _mm512_add_pd,
-    _mm512_and_epi64, _mm512_castpd_si512, _mm512_castsi512_pd, _mm512_cmp_pd_mask,
-    _mm512_cmp_ps_mask, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_load_pd, _mm512_load_ps,
-    _mm512_mask_sub_pd, _mm512_maskz_mov_pd, _mm512_max_pd, _mm512_max_ps, _mm512_min_pd,
-    _mm512_min_ps, _mm512_permutexvar_pd, _mm512_reduce_max_ps, _mm512_set1_epi64, _mm512_set1_pd,
-    _mm512_set1_ps, _mm512_setr_epi64, _mm512_setzero_pd, _mm512_store_pd, _mm512_store_ps,
-    _mm512_stream_pd,
+    __m512, __m512d, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm512_abs_pd, _mm512_add_pd,
+    _mm512_and_epi64, _mm512_castpd_si512, _mm512_castps_si512, _mm512_castsi512_pd,
+    _mm512_castsi512_ps, _mm512_cmp_pd_mask, _mm512_cmp_ps_mask, _mm512_cvtss_f32, _mm512_fmadd_pd,
+    _mm512_fmadd_ps, _mm512_load_pd, _mm512_load_ps, _mm512_mask_sub_pd, _mm512_maskz_mov_pd,
+    _mm512_max_pd, _mm512_max_ps, _mm512_min_pd, _mm512_min_ps, _mm512_permute_ps,
+    _mm512_permutexvar_pd, _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_epi64,
+    _mm512_set1_pd, _mm512_set1_ps, _mm512_setr_epi64, _mm512_setzero_pd, _mm512_shuffle_f32x4,
+    _mm512_store_pd, _mm512_store_ps, _mm512_stream_pd, _mm512_ternarylogic_epi32,
 };
 
-use super::floats::Floats;
+use super::floats::{Floats, TAG_BITS};
 use super::lanes::Lanes;
 use super::{Row, column, result};
 
@@ -155,14 +156,49 @@ impl Floats for Avx512Floats {
         Self(unsafe { _mm512_min_ps(self.0, other.0) })
     }
     #[inline(always)]
+    fn tagged(self, tag: u32) -> Self {
+        // What is kept of the number, or the tag.
+        const BOTH_OR_THIRD: i32 = 0xEA;
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe {
+            _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<BOTH_OR_THIRD>(
+                _mm512_castps_si512(self.0),
+                _mm512_set1_epi32(-1 << TAG_BITS),
+                _mm512_set1_epi32(tag as i32),
+            ))
+        })
+    }
+    #[inline(always)]
+    fn swapped<const BY: usize>(self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe {
+            match BY {
+                8 => _mm512_shuffle_f32x4::<0b01_00_11_10>(self.0, self.0),
+                4 => _mm512_shuffle_f32x4::<0b10_11_00_01>(self.0, self.0),
+                2 => _mm512_permute_ps::<0b01_00_11_10>(self.0),
+                _ => _mm512_permute_ps::<0b10_11_00_01>(self.0),
+            }
+        })
+    }
+    #[inline(always)]
     fn at_least(self, other: Self) -> u16 {
         // SAFETY: AVX-512F was detected (see `Avx512`).
         unsafe { _mm512_cmp_ps_mask::<_CMP_GE_OQ>(self.0, other.0) }
     }
     #[inline(always)]
+    fn equal(self, other: Self) -> u16 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0) }
+    }
+    #[inline(always)]
     fn store(self, to: &mut Row) {
         // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is 64 bytes aligned to 64.
         unsafe { _mm512_store_ps(to.0.as_mut_ptr().cast(), self.0) }
+    }
+    #[inline(always)]
+    fn first(self) -> f32 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_cvtss_f32(self.0) }
     }
     #[inline(always)]
     fn largest(self) -> f32 {

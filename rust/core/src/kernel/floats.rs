@@ -16,12 +16,23 @@ pub(super) trait Floats: Copy {
     fn larger(self, other: Self) -> Self;
     /// The smaller in each lane.
     fn smaller(self, other: Self) -> Self;
+    /// The lowest [`TAG_BITS`] bits of every lane replaced, which changes a number by less than 2^-18 of itself.
+    fn tagged(self, tag: u32) -> Self;
+    /// Every lane exchanged with the one that is `BY` further: 8, 4, 2 or 1.
+    fn swapped<const BY: usize>(self) -> Self;
     /// Which lanes are at least those of `other`: bit `c` for lane `c`.
     fn at_least(self, other: Self) -> u16;
+    /// Which lanes equal those of `other`: bit `c` for lane `c`.
+    fn equal(self, other: Self) -> u16;
     fn store(self, to: &mut Row);
+    /// The first lane.
+    fn first(self) -> f32;
     /// The largest of all lanes.
     fn largest(self) -> f32;
 }
+
+/// How many bits of a number a tag takes.
+pub(super) const TAG_BITS: u32 = 5;
 
 /// Plain Rust.
 #[derive(Clone, Copy)]
@@ -58,13 +69,31 @@ impl Floats for Scalar16 {
         self.zip(other, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
+    fn tagged(self, tag: u32) -> Self {
+        let bits = |lane: f32| lane.to_bits() >> TAG_BITS << TAG_BITS | tag;
+        Self(self.0.map(|lane| f32::from_bits(bits(lane))))
+    }
+    #[inline(always)]
+    fn swapped<const BY: usize>(self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane ^ BY]))
+    }
+    #[inline(always)]
     fn at_least(self, other: Self) -> u16 {
         let lanes = self.0.into_iter().zip(other.0).rev();
         lanes.fold(0, |bits, (a, b)| bits << 1 | u16::from(a >= b))
     }
     #[inline(always)]
+    fn equal(self, other: Self) -> u16 {
+        let lanes = self.0.into_iter().zip(other.0).rev();
+        lanes.fold(0, |bits, (a, b)| bits << 1 | u16::from(a == b))
+    }
+    #[inline(always)]
     fn store(self, to: &mut Row) {
         *to = bytemuck::cast(self.0);
+    }
+    #[inline(always)]
+    fn first(self) -> f32 {
+        self.0[0]
     }
     #[inline(always)]
     fn largest(self) -> f32 {

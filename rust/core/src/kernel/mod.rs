@@ -20,6 +20,7 @@ mod losses;
 pub(crate) mod math;
 mod on_lanes;
 mod pages;
+mod ranking;
 mod rules;
 mod scalar;
 mod scenarios;

@@ -4,6 +4,7 @@ use super::fetch::fetch_ahead;
 use super::floats::{Floats, Scalar16};
 use super::lanes::Lanes;
 use super::losses::{LossTable, charge};
+use super::ranking::{MOST_RANKS, MOST_ROWS, Ranking, TAG_ERROR};
 use super::scalar::Scalar;
 use super::sieve::{LANES_A_WORD, Sieve, at_least, group_maxima, of_rank, ones};
 use super::{BlockUnits, Row, RowId, Simd, Units};
@@ -189,7 +190,7 @@ impl<'a> Scan<'a> {
                 let charges = self.charges::<L, R>(legs, charge_mask);
                 let error = self.sieve.error(rows.len(), &charges);
                 let sifted = match error {
-                    Some(error) => self.sifted::<F, R>(legs, error),
+                    Some(error) => self.sifted::<F, R>(legs, error, charges[charge::REACH]),
                     None => Sifted::Nothing,
                 };
                 (charges, sifted)
@@ -374,7 +375,7 @@ impl<'a> Scan<'a> {
         sum.to_row().0
     }
 
-    /// What losses in f32, which may be off by `error`, leave to be summed in f64.
+    /// What losses in f32, off by no more than `error` from ones no larger by size than `reach`, leave to be summed in f64.
     ///
     /// Where no loss is off by more than `error`, neither is the `rank`-th largest. So what lies further than twice that above
     /// or below the `rank`-th largest in f32 is surely above or below the true one.
@@ -382,13 +383,25 @@ impl<'a> Scan<'a> {
     /// # Safety
     /// Every row is a row of the table.
     #[inline(always)]
-    unsafe fn sifted<F: Floats, R: RowId>(&mut self, legs: Legs<'_, R>, error: f32) -> Sifted {
+    unsafe fn sifted<F: Floats, R: RowId>(
+        &mut self,
+        legs: Legs<'_, R>,
+        error: f32,
+        reach: f64,
+    ) -> Sifted {
         // Twice the error, and what comparing in f32 rounds.
         let apart = 2.5 * error;
         // SAFETY: the caller's promise.
         unsafe {
             let Legs { rows, quantities } = legs;
             (self.sieve).losses::<F, R>(rows, quantities, &mut self.coarse);
+        }
+        if let Measure::Quantile { rank } = self.measure
+            && rank <= MOST_RANKS
+            && self.coarse.len() <= MOST_ROWS
+            && let Some(sifted) = self.ranked::<F>(rank, error, reach)
+        {
+            return sifted;
         }
         let top = group_maxima::<F>(&self.coarse, &mut self.groups);
         if top + apart <= 0.0 {
@@ -417,6 +430,36 @@ impl<'a> Scan<'a> {
         }
         // SAFETY: the caller's promise.
         unsafe { self.several(legs) }
+    }
+
+    /// The one scenario that can be the quantile, and the one that can be the worst, where ranking shows them.
+    ///
+    /// A tag changes a loss by less than [`TAG_ERROR`] of itself, and no loss in f32 is above `reach` by more than `error`.
+    /// So with its tag it is off by `error + TAG_ERROR * reach` and a 2^-18th of `error`. Two are surely in order where they
+    /// are further apart than twice that; the half more covers that 2^-18th, tags of numbers too small for f32 to hold in
+    /// full, and the rounding of what is compared. A loss that a lane has lost is no larger than the least that it keeps.
+    #[inline(always)]
+    fn ranked<F: Floats>(&self, rank: usize, error: f32, reach: f64) -> Option<Sifted> {
+        let apart = 2.5 * (error + (TAG_ERROR * reach) as f32);
+        let ranking = Ranking::<F>::of(&self.coarse, &self.sieve.limit);
+        let largest = &ranking.largest;
+        let (top, at_rank) = (largest[0], largest[rank - 1]);
+        let above = if rank == 1 {
+            f32::INFINITY
+        } else {
+            largest[rank - 2]
+        };
+        // One branch for all, which is nearly always the same.
+        let decided = (above - at_rank > apart)
+            & (at_rank - largest[rank] > apart)
+            & (top - largest[1] > apart)
+            & (at_rank - apart > 0.0)
+            & !ranking.hides(at_rank - apart);
+        if !decided {
+            return None;
+        }
+        let (scenario, worst) = (ranking.scenario(at_rank), ranking.scenario(top));
+        Some(Sifted::One { scenario, worst })
     }
 
     /// The one scenario found that can be what is asked for, if there is one alone; at most sixteen were found.
