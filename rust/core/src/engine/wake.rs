@@ -190,19 +190,26 @@ impl Wake {
         (standing, changes): (&mut Standing, &mut Changes),
     ) -> Option<usize> {
         let most = SOME + judging.accounts.len() / 8;
-        if self.levels.is_behind() || self.crowd.unpacked() + self.waiting.len() > most {
-            return None;
-        }
         let markets = [before, judging.market];
         let moved = most_moved(&self.table, model.universe(), markets, &self.highest);
         let mut numbers = (self.crowd).outspent(&moved, &self.table, &mut self.reserves);
-        numbers.extend(self.waiting.iter().chain(self.alone.accounts()));
+        numbers.extend(self.alone.accounts());
         numbers.sort_unstable();
         numbers.dedup();
         if numbers.len() > most {
             return None;
         }
         self.table.accrue(model, judging.market);
+        let is_behind = self.levels.is_behind();
+        if is_behind || numbers.len() + self.waiting.len() > most {
+            numbers
+                .iter()
+                .for_each(|&account| self.waiting.add(account));
+            let pace = Pace::of(judging.accounts.len(), self.levels.live());
+            let with = (pace, is_behind);
+            return Some(self.judge_waiting(judging, model, with, (standing, changes)));
+        }
+        numbers.extend(self.waiting.iter());
         self.judge_many(judging, model, (&numbers, false), &mut |judged| {
             standing.note(judged.number, &judged.verdicts, changes);
         });

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::Interest;
 use super::account::{Account, Cash, Position, Terms, entry_price, too_large};
 use super::block::LedgerBlock;
-use super::money::{self, ContractValue, QUANTITY_DECIMALS, Round};
+use super::money::{self, ContractValue, QUANTITY_DECIMALS};
 use super::venue::{Pool, VenueMoves};
 use crate::book::{BLOCK, Block, Book, BookedPosition};
 use crate::error::Result;
-use crate::exact::{Given, Number, Rational};
+use crate::exact::Given;
 use crate::ids::Ids;
 use crate::pool::{self, Stop};
 use crate::universe::Universe;
@@ -218,11 +218,14 @@ impl Accounts {
             return Ok(());
         }
         let funding = &self.accrued.funding[position.instrument as usize];
-        let exact = |touched: u32| Rational::given(funding[touched as usize].as_ref());
+        let cumulative = |touched: u32| funding[touched as usize].as_ref();
         let spec = &self.universe.specs()[position.instrument as usize];
-        let owed = spec.funding_value(exact(terms.touched) - exact(position.touched))
-            * money::exact(position.quantity, QUANTITY_DECIMALS);
-        let paid = money::units(&owed, self.decimals(terms.settlement), Round::Up);
+        let paid = money::funding(
+            position.quantity,
+            spec.contract_multiplier.as_ref(),
+            (cumulative(position.touched), cumulative(terms.touched)),
+            self.decimals(terms.settlement),
+        );
         let paid = paid.ok_or_else(|| too_large("funding"))?;
         let now = self.interest_now(terms.settlement);
         account.pay_funding(at, paid, terms, (now, venue))

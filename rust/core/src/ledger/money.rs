@@ -281,8 +281,65 @@ pub(crate) fn part(amount: i128, part: i128, whole: i128) -> i128 {
     }
 }
 
+/// What contracts of a multiplier owe where the cumulative funding went so far, rounded up; `None` if it is too large to be
+/// booked.
+pub(crate) fn funding(
+    quantity: i128,
+    multiplier: GivenRef<'_>,
+    (from, to): (GivenRef<'_>, GivenRef<'_>),
+    decimals: u32,
+) -> Option<i128> {
+    let short = || {
+        let (from, to) = (Short::of(from)?, Short::of(to)?);
+        let multiplier = Short::of(multiplier)?;
+        let places = from.places.max(to.places);
+        let at = |short: Short| (short.digits).checked_mul(checked_power(places - short.places)?);
+        let moved = at(to)?.checked_sub(at(from)?)?;
+        let contracts = quantity.checked_mul(multiplier.digits)?;
+        let owed = contracts.checked_mul(moved)?;
+        let places = QUANTITY_DECIMALS + multiplier.places + places;
+        match checked_power(decimals.abs_diff(places))? {
+            scale if decimals >= places => owed.checked_mul(scale),
+            scale => Some(divided(owed, scale, Round::Up)),
+        }
+    };
+    match short() {
+        Some(owed) => bookable(owed),
+        None => units(
+            &funding_exactly(quantity, multiplier, (from, to)),
+            decimals,
+            Round::Up,
+        ),
+    }
+}
+
+fn funding_exactly(
+    quantity: i128,
+    multiplier: GivenRef<'_>,
+    (from, to): (GivenRef<'_>, GivenRef<'_>),
+) -> Rational {
+    let moved = Rational::given(to) - Rational::given(from);
+    exact(quantity, QUANTITY_DECIMALS) * Rational::given(multiplier) * moved
+}
+
 /// What an amount has grown to, or a debt, rounded down either way; `None` if it is too large to be booked.
 pub(crate) fn grown(amount: i128, from: GivenRef<'_>, to: GivenRef<'_>) -> Option<i128> {
+    let short = || {
+        let (from, to) = (Short::of(from)?, Short::of(to)?);
+        let scale = checked_power(from.places.abs_diff(to.places))?;
+        let (up, down) = if from.places > to.places {
+            (scale, 1)
+        } else {
+            (1, scale)
+        };
+        let numerator = amount.checked_mul(to.digits)?.checked_mul(up)?;
+        let denominator = from.digits.checked_mul(down)?;
+        (denominator > 0).then(|| divided(numerator, denominator, Round::Down))
+    };
+    short().map_or_else(|| grown_exactly(amount, from, to), bookable)
+}
+
+fn grown_exactly(amount: i128, from: GivenRef<'_>, to: GivenRef<'_>) -> Option<i128> {
     let exact = Rational::from_integer(amount.into()) * Rational::given(to) / Rational::given(from);
     exact.floor().to_integer().to_i128().and_then(bookable)
 }
@@ -326,6 +383,12 @@ mod tests {
         ]
     }
 
+    /// Of few digits, or of as many as an f64 has.
+    fn figure() -> impl Strategy<Value = f64> {
+        let few = (1..10_000_000_i64).prop_map(|parts| parts as f64 / 1e5);
+        prop_oneof![few, 1e-9..1e6_f64]
+    }
+
     proptest! {
         #[test]
         fn products_in_128_bits_are_exact(
@@ -338,6 +401,27 @@ mod tests {
             let round = if up { Round::Up } else { Round::Down };
             let [fast, slow] = value(quantity, cents as f64 / 100.0, multiplier, reciprocal, round);
             prop_assert_eq!(fast, slow);
+        }
+
+        #[test]
+        fn funding_and_interest_in_128_bits_are_exact(
+            quantity in -1_000_000_000_000_000_i128..1_000_000_000_000_000,
+            // Few digits, or as many as an f64 has.
+            figures in prop::array::uniform2(figure()),
+            multiplier in prop::sample::select(vec![1.0, 0.001, 100.0, 0.000_1]),
+            falls: bool,
+            decimals in 0..=18_u32,
+        ) {
+            let [from, to] = figures.map(Given::from);
+            let (from, to) = (from.as_ref(), to.as_ref());
+            let slow = grown_exactly(quantity, from, to);
+            prop_assert_eq!(grown(quantity, from, to), slow);
+            // Cumulative funding may be below 0.
+            let from = Given::from(if falls { -figures[0] } else { figures[0] });
+            let multiplier = Given::from(multiplier);
+            let terms = (multiplier.as_ref(), (from.as_ref(), to));
+            let slow = units(&funding_exactly(quantity, terms.0, terms.1), decimals, Round::Up);
+            prop_assert_eq!(funding(quantity, terms.0, terms.1, decimals), slow);
         }
 
         #[test]
