@@ -103,7 +103,7 @@ pub(crate) fn variables(universe: &Universe) -> usize {
 pub(super) const LARGEST_RISE: f64 = 0.125;
 
 /// More than f64 can err in slopes and distances, relative to their parts.
-const SAFETY: f64 = 1e-9;
+pub(super) const SAFETY: f64 = 1e-9;
 
 /// What rounding can move a price or a level by, relative to it.
 const BLUR: f64 = 4.0 * f64::EPSILON;
@@ -209,6 +209,7 @@ impl Boxes {
             wanted += slope.want;
         }
         if self.stays(slack, wanted, before) {
+            debug_assert!(self.gives_out_no_more_than_there_is());
             return;
         }
         let given_out = if wanted > 0.0 { GIVEN_OUT } else { 0.0 };
@@ -221,6 +222,14 @@ impl Boxes {
             };
             self.watches.push(slope.watch(budget));
         }
+        debug_assert!(self.gives_out_no_more_than_there_is());
+    }
+
+    /// Whether intervals and reserve together are no more than the slack.
+    fn gives_out_no_more_than_there_is(&self) -> bool {
+        let pairs = self.slopes.iter().zip(&self.watches);
+        let used: f64 = pairs.filter_map(|(slope, watch)| slope.used(watch)).sum();
+        used + self.reserve <= self.aim.slack * (1.0 + SAFETY)
     }
 
     /// Leaves all intervals where they are but those that a price has met, which get their part of what is left.

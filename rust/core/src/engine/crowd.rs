@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::account_set::AccountSet;
 use super::accrual::MOST;
-use super::boxes::downwards;
+use super::boxes::{SAFETY, downwards};
 use super::kept::Kept;
 use super::standing::Standing;
 use super::table::LiveTable;
@@ -232,9 +232,6 @@ fn outspent<R: RowId>(packed: &Packed<R>, table: BlockTable<'_>, reserves: &mut 
 
 /// A block, the reserves of its accounts, and where those are put whose is used up.
 type Task<'a, R> = ((&'a Arc<BlockUnits<R>>, &'a mut [f32]), &'a mut Vec<u32>);
-
-/// More than the sum of a few legs is off by, relative to it.
-const SAFETY: f64 = 1e-9;
 
 /// A look at one block.
 struct Look<'a> {
