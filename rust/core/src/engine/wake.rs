@@ -194,6 +194,8 @@ impl Wake {
         let moved = most_moved(&self.table, model.universe(), markets, &self.highest);
         let mut numbers = (self.crowd).outspent(&moved, &self.table, &mut self.reserves);
         numbers.extend(self.alone.accounts());
+        // Those who wait have no box, and are judged in any case.
+        numbers.retain(|&account| !self.waiting.has(account));
         numbers.sort_unstable();
         numbers.dedup();
         if numbers.len() > most {
