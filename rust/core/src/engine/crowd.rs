@@ -3,7 +3,7 @@
 //!
 //! Where prices jump, to find in the levels whom they wake takes longer than to look at all. Legs of accounts that change
 //! are replaced where they lie, many at a time; those that have no room there are strangers, judged one by one until
-//! everybody is packed anew, which interest and funding do.
+//! everybody is packed anew, which other rules do, and payments where there are very many of them.
 
 use std::cell::RefCell;
 use std::ops::Range;

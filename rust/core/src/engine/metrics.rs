@@ -43,7 +43,8 @@ impl Latency {
 pub struct Metrics {
     /// Events that were done, by kind.
     pub events: BTreeMap<&'static str, Latency>,
-    /// Accounts that were judged again after events of any kind: those that these touched, those that ticks woke, or all.
+    /// Accounts that were judged again after events of any kind: those that these touched, those that ticks woke,
+    /// those whom payments can have moved, or all.
     pub rejudged: u64,
     /// Those of them that ticks woke; all, under a model without levels.
     pub woken: u64,
