@@ -47,7 +47,14 @@ fn cases() -> impl Strategy<Value = Case> {
         Just(513)
     ];
     let scenarios = prop_oneof![1..20_usize, 20..100_usize, 100..=600_usize, full];
-    let scales = prop_oneof![8 => Just(1.0), 1 => Just(1e-160), 1 => Just(1e60), 1 => Just(1e-40)];
+    // The last is more than f64 can add up.
+    let scales = prop_oneof![
+        8 => Just(1.0),
+        1 => Just(1e-160),
+        1 => Just(1e60),
+        1 => Just(1e-40),
+        1 => Just(1e306),
+    ];
     (scenarios, 1..20_usize, scales)
         .prop_flat_map(|(scenarios, legs, scale)| {
             let row = prop::collection::vec(loss(), scenarios);
@@ -97,7 +104,7 @@ fn right(case: &Case, unit: &[(u16, f64)]) -> (f64, u32) {
             (sum, scenario as u32)
         })
         .collect();
-    losses.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap().then(a.1.cmp(&b.1)));
+    losses.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let worst = if losses[0].0 > 0.0 {
         losses[0].1
     } else {
@@ -154,7 +161,8 @@ proptest! {
             for (unit, found) in case.units.iter().zip(scanned(&case, simd)) {
                 let (loss, worst) = right(&case, unit);
                 prop_assert_eq!(found.loss.to_bits(), loss.to_bits(), "{:?}: {} {}", simd, found.loss, loss);
-                prop_assert_eq!(found.worst, worst);
+                // An infinite loss, which is an error later, is that of many.
+                prop_assert!(found.worst == worst || loss == f64::INFINITY);
             }
         }
     }

@@ -1,14 +1,16 @@
 //! The kernel's arithmetic in two AVX2 registers of four columns.
 
 use std::arch::x86_64::{
-    __m256, __m256d, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm_cvtss_f32, _mm_max_ps,
-    _mm_max_ss, _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_pd, _mm256_and_pd, _mm256_and_ps,
-    _mm256_andnot_pd, _mm256_castpd_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
-    _mm256_cmp_pd, _mm256_cmp_ps, _mm256_cvtss_f32, _mm256_extractf128_ps, _mm256_fmadd_pd,
-    _mm256_fmadd_ps, _mm256_load_pd, _mm256_load_ps, _mm256_max_pd, _mm256_max_ps, _mm256_min_pd,
-    _mm256_min_ps, _mm256_movemask_pd, _mm256_movemask_ps, _mm256_or_ps, _mm256_permute_ps,
-    _mm256_permute2f128_ps, _mm256_permute4x64_pd, _mm256_set1_epi32, _mm256_set1_pd,
-    _mm256_set1_ps, _mm256_setzero_pd, _mm256_store_pd, _mm256_store_ps, _mm256_stream_si256,
+    __m256, __m256d, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm_cvtsd_f64, _mm_cvtss_f32,
+    _mm_max_pd, _mm_max_ps, _mm_max_sd, _mm_max_ss, _mm_movehdup_ps, _mm_movehl_ps,
+    _mm_unpackhi_pd, _mm256_add_pd, _mm256_and_pd, _mm256_and_ps, _mm256_andnot_pd,
+    _mm256_castpd_si256, _mm256_castpd256_pd128, _mm256_castps256_ps128, _mm256_castsi256_ps,
+    _mm256_cmp_pd, _mm256_cmp_ps, _mm256_cvtss_f32, _mm256_extractf128_pd, _mm256_extractf128_ps,
+    _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_load_pd, _mm256_load_ps, _mm256_max_pd, _mm256_max_ps,
+    _mm256_min_pd, _mm256_min_ps, _mm256_movemask_pd, _mm256_movemask_ps, _mm256_or_ps,
+    _mm256_permute_ps, _mm256_permute2f128_ps, _mm256_permute4x64_pd, _mm256_set1_epi32,
+    _mm256_set1_pd, _mm256_set1_ps, _mm256_setzero_pd, _mm256_store_pd, _mm256_store_ps,
+    _mm256_stream_si256,
 };
 
 use super::Row;
@@ -55,6 +57,36 @@ impl Lanes for Avx2 {
                 _mm256_add_pd(self.0, other.0),
                 _mm256_add_pd(self.1, other.1),
             )
+        }
+    }
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            Self(
+                _mm256_max_pd(self.0, other.0),
+                _mm256_max_pd(self.1, other.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn largest(self) -> f64 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let four = _mm256_max_pd(self.0, self.1);
+            let two = _mm_max_pd(
+                _mm256_castpd256_pd128(four),
+                _mm256_extractf128_pd::<1>(four),
+            );
+            _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)))
+        }
+    }
+    #[inline(always)]
+    fn at_least(self, other: Self) -> u8 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let half = |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GE_OQ>(a, b));
+            (half(self.0, other.0) | half(self.1, other.1) << 4) as u8
         }
     }
     #[inline(always)]

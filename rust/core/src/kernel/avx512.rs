@@ -6,9 +6,10 @@ use std::arch::x86_64::{
     _mm512_castsi512_ps, _mm512_cmp_pd_mask, _mm512_cmp_ps_mask, _mm512_cvtss_f32, _mm512_fmadd_pd,
     _mm512_fmadd_ps, _mm512_load_pd, _mm512_load_ps, _mm512_mask_sub_pd, _mm512_maskz_mov_pd,
     _mm512_max_pd, _mm512_max_ps, _mm512_min_pd, _mm512_min_ps, _mm512_permute_ps,
-    _mm512_permutexvar_pd, _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_epi64,
-    _mm512_set1_pd, _mm512_set1_ps, _mm512_setr_epi64, _mm512_setzero_pd, _mm512_shuffle_f32x4,
-    _mm512_store_pd, _mm512_store_ps, _mm512_stream_pd, _mm512_ternarylogic_epi32,
+    _mm512_permutexvar_pd, _mm512_reduce_max_pd, _mm512_reduce_max_ps, _mm512_set1_epi32,
+    _mm512_set1_epi64, _mm512_set1_pd, _mm512_set1_ps, _mm512_setr_epi64, _mm512_setzero_pd,
+    _mm512_shuffle_f32x4, _mm512_store_pd, _mm512_store_ps, _mm512_stream_pd,
+    _mm512_ternarylogic_epi32,
 };
 
 use super::floats::{Floats, TAG_BITS};
@@ -49,6 +50,21 @@ impl Lanes for Avx512 {
     fn add(self, other: Self) -> Self {
         // SAFETY: AVX-512F was detected (see `Avx512`).
         Self(unsafe { _mm512_add_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_max_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn largest(self) -> f64 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_reduce_max_pd(self.0) }
+    }
+    #[inline(always)]
+    fn at_least(self, other: Self) -> u8 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_cmp_pd_mask::<_CMP_GE_OQ>(self.0, other.0) }
     }
     #[inline(always)]
     fn broadcast_net(self) -> Self {

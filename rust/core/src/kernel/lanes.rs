@@ -13,6 +13,12 @@ pub(super) trait Lanes: Copy {
     /// `self * factor + addend`, rounded once.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     fn add(self, other: Self) -> Self;
+    /// The larger in each lane, of two numbers.
+    fn larger(self, other: Self) -> Self;
+    /// The largest of all lanes, if all are numbers.
+    fn largest(self) -> f64;
+    /// Which lanes are at least those of `other`: bit `c` for lane `c`.
+    fn at_least(self, other: Self) -> u8;
     /// The column [`column::NET`] in every lane.
     fn broadcast_net(self) -> Self;
     /// The column [`column::BOUND`] in every lane.

@@ -1,8 +1,9 @@
 //! What one contract loses in every scenario: the table that the scenario kernel contracts.
 
+use super::few::{Alone, MOST_LANES};
 use super::math::RealRow;
 use super::scenarios::Measure;
-use super::sieve::{Sieve, SieveRow, SieveRows};
+use super::sieve::{Sieve, SieveRows};
 use super::{LaneWork, Row, Simd, on_lanes};
 
 /// Columns of the row of charges that goes before the losses of a table row.
@@ -35,7 +36,15 @@ pub struct LossTable {
     pub(super) rows: Vec<Row>,
     pub(super) lanes: usize,
     pub(super) scenarios: usize,
-    sieve: Option<Sieve>,
+    beside: Option<Beside>,
+}
+
+/// What stands beside the losses of a table that is scanned.
+#[derive(Clone, Debug)]
+pub(super) enum Beside {
+    /// Of every row what it loses alone: for the worst of few scenarios.
+    Alone(Vec<Alone>),
+    Sieve(Sieve),
 }
 
 impl LossTable {
@@ -47,23 +56,29 @@ impl LossTable {
             rows: vec![Row::default(); rows * (1 + lanes)],
             lanes,
             scenarios,
-            sieve: None,
+            beside: None,
         }
     }
 
     /// The same, to be scanned for a measure.
     #[must_use]
     pub fn scanned(rows: usize, scenarios: usize, measure: Measure) -> Self {
+        let table = Self::new(rows, scenarios);
+        let beside = if measure == Measure::Worst && (1..=MOST_LANES).contains(&table.lanes) {
+            Beside::Alone(vec![Alone::default(); rows])
+        } else {
+            Beside::Sieve(Sieve::new(rows, scenarios))
+        };
         Self {
-            sieve: Some(Sieve::new(rows, scenarios, measure)),
-            ..Self::new(rows, scenarios)
+            beside: Some(beside),
+            ..table
         }
     }
 
     /// # Panics
     /// If the table was not made to be scanned.
-    pub(super) fn sieve(&self) -> &Sieve {
-        self.sieve.as_ref().expect("a table that is scanned")
+    pub(super) fn beside(&self) -> &Beside {
+        self.beside.as_ref().expect("a table that is scanned")
     }
 
     /// Number of scenarios.
@@ -110,7 +125,11 @@ impl LossTable {
             rows: &mut self.rows,
             lanes: self.lanes,
             scenarios: self.scenarios,
-            sieve: self.sieve.as_mut().map(Sieve::rows_mut),
+            beside: match &mut self.beside {
+                None => BesideRows::Nothing,
+                Some(Beside::Alone(alone)) => BesideRows::Alone(alone),
+                Some(Beside::Sieve(sieve)) => BesideRows::Sieve(sieve.rows_mut()),
+            },
         }
     }
 }
@@ -121,7 +140,15 @@ pub struct LossRows<'a> {
     rows: &'a mut [Row],
     lanes: usize,
     scenarios: usize,
-    sieve: Option<SieveRows<'a>>,
+    beside: BesideRows<'a>,
+}
+
+/// What stands beside table rows that are to be set.
+#[derive(Debug)]
+enum BesideRows<'a> {
+    Nothing,
+    Alone(&'a mut [Alone]),
+    Sieve(SieveRows<'a>),
 }
 
 impl LossRows<'_> {
@@ -133,7 +160,11 @@ impl LossRows<'_> {
             rows: take(&mut self.rows, count * (1 + self.lanes)),
             lanes: self.lanes,
             scenarios: self.scenarios,
-            sieve: self.sieve.as_mut().map(|sieve| sieve.take_rows(count)),
+            beside: match &mut self.beside {
+                BesideRows::Nothing => BesideRows::Nothing,
+                BesideRows::Alone(alone) => BesideRows::Alone(take(alone, count)),
+                BesideRows::Sieve(sieve) => BesideRows::Sieve(sieve.take_rows(count)),
+            },
         }
     }
 }
@@ -157,7 +188,7 @@ impl<'a> Iterator for LossRows<'a> {
             charges: &mut charges.0,
             lanes,
             scenarios: self.scenarios,
-            sieve: first.sieve.map(SieveRows::first),
+            beside: first.beside,
         })
     }
 
@@ -176,7 +207,7 @@ pub struct LossRow<'a> {
     /// Eight losses each; what is beyond the last scenario must stay 0.
     pub lanes: &'a mut [Row],
     scenarios: usize,
-    sieve: Option<SieveRow<'a>>,
+    beside: BesideRows<'a>,
 }
 
 impl LossRow<'_> {
@@ -190,9 +221,12 @@ impl LossRow<'_> {
     pub fn close(&mut self, bound: impl FnOnce(&[f64; 8]) -> f64) {
         self.charges[charge::REACH] = largest(self.lanes);
         self.charges[charge::BOUND] = bound(self.charges);
-        if let Some(sieve) = &mut self.sieve {
-            let losses: &[f64] = bytemuck::cast_slice(self.lanes);
-            sieve.set(self.charges, &losses[..self.scenarios]);
+        let losses: &[f64] = bytemuck::cast_slice(self.lanes);
+        let losses = &losses[..self.scenarios];
+        match &mut self.beside {
+            BesideRows::Nothing => {}
+            BesideRows::Alone(alone) => alone[0] = Alone::of(losses),
+            BesideRows::Sieve(sieve) => sieve.set_first(self.charges, losses),
         }
     }
 }

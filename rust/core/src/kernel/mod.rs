@@ -12,6 +12,7 @@ mod avx512;
 mod block;
 mod csr;
 mod fetch;
+mod few;
 mod float_state;
 mod floats;
 mod lanes;

@@ -50,6 +50,19 @@ impl Lanes for Scalar {
         self.zip(other, |a, b| a + b)
     }
     #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn largest(self) -> f64 {
+        (self.0.into_iter()).fold(f64::NEG_INFINITY, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn at_least(self, other: Self) -> u8 {
+        let lanes = self.0.into_iter().zip(other.0).rev();
+        lanes.fold(0, |bits, (a, b)| bits << 1 | u8::from(a >= b))
+    }
+    #[inline(always)]
     fn broadcast_net(self) -> Self {
         Self([self.0[column::NET]; 8])
     }

@@ -1,9 +1,10 @@
 //! Legs times scenarios: the worst loss of a unit, or its largest few.
 
 use super::fetch::fetch_ahead;
+use super::few::Few;
 use super::floats::{Floats, Scalar16};
 use super::lanes::Lanes;
-use super::losses::{LossTable, charge};
+use super::losses::{Beside, LossTable, charge};
 use super::ranking::{MOST_RANKS, MOST_ROWS, Ranking, TAG_ERROR};
 use super::scalar::Scalar;
 use super::sieve::{LANES_A_WORD, Sieve, at_least, group_maxima, of_rank, ones};
@@ -63,42 +64,76 @@ pub fn scan_block<R: RowId>(
     measure: Measure,
     (whole, parts): (&mut [UnitRisk], &mut [UnitRisk]),
 ) {
-    let mut scan = Scan::new(table, measure);
-    scan_units(simd, &block.whole, &mut scan, whole);
-    scan_units(simd, &block.parts, &mut scan, parts);
-}
-
-/// The risk of every unit, in order.
-fn scan_units<R: RowId>(simd: Simd, units: &Units<R>, scan: &mut Scan<'_>, out: &mut [UnitRisk]) {
-    let rows = scan.sieve.rows.len() / scan.sieve.width;
-    assert!(
-        units.row_bound <= rows && rows == scan.table.len(),
-        "the table has too few rows"
-    );
-    assert!(simd.available(), "this machine has no {}", simd.name());
-    match simd {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `available` was asserted above.
-        Simd::Avx512 => unsafe { units_avx512(units, scan, out) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        Simd::Avx2 => unsafe { units_avx2(units, scan, out) },
-        _ => scan.units::<Scalar, Scalar16, R>(units, out),
+    match table.beside() {
+        Beside::Alone(alone) => {
+            assert_eq!(measure, Measure::Worst, "what the table was made for");
+            let mut scan = Few { table, alone };
+            scan_units(simd, &block.whole, &mut scan, whole);
+            scan_units(simd, &block.parts, &mut scan, parts);
+        }
+        Beside::Sieve(sieve) => {
+            let mut scan = Scan::new(table, sieve, measure);
+            scan_units(simd, &block.whole, &mut scan, whole);
+            scan_units(simd, &block.parts, &mut scan, parts);
+        }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,popcnt")]
-fn units_avx512<R: RowId>(units: &Units<R>, scan: &mut Scan<'_>, out: &mut [UnitRisk]) {
-    use super::avx512::{Avx512, Avx512Floats};
-    scan.units::<Avx512, Avx512Floats, R>(units, out);
+/// A way to the risk of units.
+pub(super) trait Scanner {
+    /// How many table rows there are.
+    fn rows(&self) -> usize;
+
+    /// The risk of every unit, in order.
+    ///
+    /// # Safety
+    /// The units name no row beyond those that there are.
+    unsafe fn units<L: Lanes, F: Floats, R: RowId>(
+        &mut self,
+        units: &Units<R>,
+        out: &mut [UnitRisk],
+    );
 }
 
+/// The risk of every unit, in order.
+fn scan_units<R: RowId>(
+    simd: Simd,
+    units: &Units<R>,
+    scan: &mut impl Scanner,
+    out: &mut [UnitRisk],
+) {
+    assert!(units.row_bound <= scan.rows(), "the table has too few rows");
+    assert!(simd.available(), "this machine has no {}", simd.name());
+    // SAFETY: both were asserted above.
+    unsafe {
+        match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => units_avx512(units, scan, out),
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => units_avx2(units, scan, out),
+            _ => scan.units::<Scalar, Scalar16, R>(units, out),
+        }
+    }
+}
+
+/// # Safety
+/// As [`Scanner::units`], on a machine that has the set.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,popcnt")]
+unsafe fn units_avx512<R: RowId>(units: &Units<R>, scan: &mut impl Scanner, out: &mut [UnitRisk]) {
+    use super::avx512::{Avx512, Avx512Floats};
+    // SAFETY: the caller's promise.
+    unsafe { scan.units::<Avx512, Avx512Floats, R>(units, out) };
+}
+
+/// # Safety
+/// As above.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn units_avx2<R: RowId>(units: &Units<R>, scan: &mut Scan<'_>, out: &mut [UnitRisk]) {
+unsafe fn units_avx2<R: RowId>(units: &Units<R>, scan: &mut impl Scanner, out: &mut [UnitRisk]) {
     use super::avx2::{Avx2, Avx2Floats};
-    scan.units::<Avx2, Avx2Floats, R>(units, out);
+    // SAFETY: the caller's promise.
+    unsafe { scan.units::<Avx2, Avx2Floats, R>(units, out) };
 }
 
 /// One pass over units, and the memory that it uses again from unit to unit.
@@ -144,9 +179,29 @@ enum Sifted {
     Nothing,
 }
 
+impl Scanner for Scan<'_> {
+    fn rows(&self) -> usize {
+        let sifted = self.sieve.rows.len() / self.sieve.width;
+        sifted.min(self.table.len())
+    }
+
+    #[inline(always)]
+    unsafe fn units<L: Lanes, F: Floats, R: RowId>(
+        &mut self,
+        units: &Units<R>,
+        out: &mut [UnitRisk],
+    ) {
+        self.pending.clear();
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.sift::<L, F, R>(units, out);
+            self.settle_pending(units, out);
+        }
+    }
+}
+
 impl<'a> Scan<'a> {
-    fn new(table: &'a LossTable, measure: Measure) -> Self {
-        let sieve = table.sieve();
+    fn new(table: &'a LossTable, sieve: &'a Sieve, measure: Measure) -> Self {
         let lanes = sieve.width - 1;
         let (rank, _) = measure.rank();
         // Twice as many groups as ranks, so that few of the largest share one.
@@ -163,29 +218,22 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The risk of every unit.
-    #[inline(always)]
-    fn units<L: Lanes, F: Floats, R: RowId>(&mut self, units: &Units<R>, out: &mut [UnitRisk]) {
-        self.pending.clear();
-        match (self.measure, self.coarse.len()) {
-            (Measure::Worst, 1) => self.sift_few::<L, F, R, 1>(units, out),
-            (Measure::Worst, 2) => self.sift_few::<L, F, R, 2>(units, out),
-            (Measure::Worst, 3) => self.sift_few::<L, F, R, 3>(units, out),
-            (Measure::Worst, 4) => self.sift_few::<L, F, R, 4>(units, out),
-            _ => self.sift::<L, F, R>(units, out),
-        }
-        self.settle_pending(units, out);
-    }
-
     /// Finds out which scenarios can matter, and sums them where that is not one alone.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
     #[inline(always)]
-    fn sift<L: Lanes, F: Floats, R: RowId>(&mut self, units: &Units<R>, out: &mut [UnitRisk]) {
+    unsafe fn sift<L: Lanes, F: Floats, R: RowId>(
+        &mut self,
+        units: &Units<R>,
+        out: &mut [UnitRisk],
+    ) {
         let charge_mask = L::operand_mask(&charge::ABSOLUTE);
         let mut first_leg = 0;
         for (unit, ((_, rows, quantities), out)) in units.iter().zip(&mut *out).enumerate() {
             let legs = Legs { rows, quantities };
             fetch_ahead(quantities);
-            // SAFETY: `scan_units` compared the tables with `row_bound`.
+            // SAFETY: the caller's promise.
             let (charges, sifted) = unsafe {
                 let charges = self.charges::<L, R>(legs, charge_mask);
                 let error = self.sieve.error(rows.len(), &charges);
@@ -219,120 +267,12 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The same for the worst of at most 64 scenarios, in `N` registers: all there is to know is the largest.
-    #[inline(always)]
-    fn sift_few<L: Lanes, F: Floats, R: RowId, const N: usize>(
-        &mut self,
-        units: &Units<R>,
-        out: &mut [UnitRisk],
-    ) {
-        let charge_mask = L::operand_mask(&charge::ABSOLUTE);
-        let limit = F::load(&self.sieve.limit);
-        let (mut unit, mut first_leg) = (0, 0);
-        for run in &units.runs {
-            let slots = run.slots as usize;
-            let legs = first_leg..first_leg + slots * run.units as usize;
-            if slots == 1 {
-                let out = &mut out[unit..][..legs.len()];
-                self.single_legs::<L, R>(&units.rows[legs.clone()], &units.quantities[legs], out);
-                unit += run.units as usize;
-                first_leg += run.units as usize;
-                continue;
-            }
-            let rows = units.rows[legs.clone()].chunks_exact(slots);
-            let quantities = units.quantities[legs].chunks_exact(slots);
-            for (rows, quantities) in rows.zip(quantities) {
-                fetch_ahead(rows);
-                fetch_ahead(quantities);
-                let (mut charges, mut sums) = (L::zero(), [F::splat(0.0); N]);
-                for (row, &quantity) in rows.iter().zip(quantities) {
-                    let place = row.index() * (1 + N);
-                    // SAFETY: `scan_units` compared the tables with `row_bound`, and the sieve has `N` rows of losses.
-                    let table = unsafe { self.sieve.rows.get_unchecked(place..place + 1 + N) };
-                    let operand = L::splat(quantity).and(charge_mask);
-                    charges = operand.mul_add(L::load(&table[0]), charges);
-                    let quantity = F::splat(quantity as f32);
-                    for (sum, losses) in sums.iter_mut().zip(&table[1..]) {
-                        *sum = quantity.mul_add(F::load(losses), *sum);
-                    }
-                }
-                sums[N - 1] = sums[N - 1].smaller(limit);
-                let mut top = sums[0];
-                for &sum in &sums[1..] {
-                    top = top.larger(sum);
-                }
-                let top = top.largest();
-                let charges = charges.to_row().0;
-                let error = self.sieve.error(slots, &charges);
-                // Without a bound nothing is left out.
-                let apart = error.map_or(f32::NAN, |error| 2.5 * error);
-                let least = F::splat(top - apart);
-                let mut bits = 0;
-                for (number, sum) in sums.iter().enumerate() {
-                    bits |= u64::from(sum.at_least(least)) << (16 * number);
-                }
-                let [a, b, c, d, ..] = charges;
-                let risk = &mut out[unit];
-                *risk = UnitRisk {
-                    loss: 0.0,
-                    worst: NO_SCENARIO,
-                    charges: [a, b, c, d],
-                };
-                let scenario = bits.trailing_zeros();
-                if bits.is_power_of_two() {
-                    risk.worst = scenario;
-                    self.pending.push(Pending {
-                        unit: unit as u32,
-                        scenario,
-                        first_leg: first_leg as u32,
-                        legs: run.slots,
-                    });
-                } else if error.is_none() || top + apart > 0.0 {
-                    let legs = Legs { rows, quantities };
-                    // SAFETY: as above.
-                    let (loss, worst) = unsafe { self.in_full::<L, R>(legs) };
-                    risk.loss = positive(loss);
-                    risk.worst = worst;
-                }
-                unit += 1;
-                first_leg += slots;
-            }
-        }
-    }
-
-    /// The worst of units of one leg, which only its side decides.
-    #[inline(always)]
-    fn single_legs<L: Lanes, R: RowId>(
-        &self,
-        rows: &[R],
-        quantities: &[f64],
-        out: &mut [UnitRisk],
-    ) {
-        let charge_mask = L::operand_mask(&charge::ABSOLUTE);
-        for ((row, &quantity), out) in rows.iter().zip(quantities).zip(out) {
-            let alone = &self.sieve.alone[row.index()];
-            let side = usize::from(quantity < 0.0);
-            let charges = &self.sieve.rows[row.index() * self.sieve.width];
-            let operand = L::splat(quantity).and(charge_mask);
-            let charges = operand.mul_add(L::load(charges), L::zero());
-            let [a, b, c, d, ..] = charges.to_row().0;
-            let loss = quantity.abs() * alone.loss[side];
-            *out = UnitRisk {
-                loss,
-                // A product may be too small for f64.
-                worst: if loss > 0.0 {
-                    alone.worst[side]
-                } else {
-                    NO_SCENARIO
-                },
-                charges: [a, b, c, d],
-            };
-        }
-    }
-
     /// Sums the losses that sifting left, together: each waits for memory, and none for another.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
     #[inline(always)]
-    fn settle_pending<R: RowId>(&self, units: &Units<R>, out: &mut [UnitRisk]) {
+    unsafe fn settle_pending<R: RowId>(&self, units: &Units<R>, out: &mut [UnitRisk]) {
         for &Pending {
             unit,
             scenario,
@@ -349,7 +289,7 @@ impl<'a> Scan<'a> {
                 (scenario as usize) < self.table.scenarios,
                 "no such scenario"
             );
-            // SAFETY: `scan_units` compared the tables with `row_bound`.
+            // SAFETY: the caller's promise.
             let loss = unsafe { self.exact(legs, scenario) };
             let out = &mut out[unit as usize];
             out.loss = positive(loss);
@@ -571,7 +511,7 @@ impl<'a> Scan<'a> {
 /// So many scenarios more than asked for are summed one by one before all are summed at once.
 const MANY: usize = 24;
 
-fn positive(loss: f64) -> f64 {
+pub(super) fn positive(loss: f64) -> f64 {
     if loss > 0.0 { loss } else { 0.0 }
 }
 

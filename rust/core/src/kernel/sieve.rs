@@ -6,7 +6,6 @@
 
 use super::floats::Floats;
 use super::losses::{charge, take};
-use super::scenarios::{Measure, NO_SCENARIO};
 use super::{Row, RowId};
 
 /// Losses in f32, sixteen scenarios to a [`Row`], after a row of [`charge`] columns.
@@ -17,43 +16,14 @@ pub(super) struct Sieve {
     pub(super) width: usize,
     /// The largest number in each lane of the last row of losses: infinite, or minus infinity beyond the last scenario.
     pub(super) limit: Row,
-    /// Of each table row, if asked for.
-    pub(super) alone: Vec<Alone>,
-}
-
-/// The worst that can happen to one contract alone, at least 0.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Alone {
-    /// Long, short.
-    pub(super) loss: [f64; 2],
-    /// The scenarios.
-    pub(super) worst: [u32; 2],
-}
-
-impl Alone {
-    fn of(losses: &[f64]) -> Self {
-        let mut alone = Self {
-            loss: [0.0; 2],
-            worst: [NO_SCENARIO; 2],
-        };
-        for (scenario, &loss) in losses.iter().enumerate() {
-            for (side, loss) in [loss, -loss].into_iter().enumerate() {
-                if loss > alone.loss[side] {
-                    alone.loss[side] = loss;
-                    alone.worst[side] = scenario as u32;
-                }
-            }
-        }
-        alone
-    }
 }
 
 /// Losses and quantities below this cannot sum up to what f32 does not hold.
 const LARGE: f64 = (1_u128 << 100) as f64;
 
 impl Sieve {
-    /// No losses yet; of every row alone where a measure is the worst.
-    pub(super) fn new(count: usize, scenarios: usize, measure: Measure) -> Self {
+    /// No losses yet.
+    pub(super) fn new(count: usize, scenarios: usize) -> Self {
         let lanes = scenarios.div_ceil(16);
         let width = 1 + lanes;
         let mut rows = vec![Row::default(); count * width];
@@ -68,12 +38,10 @@ impl Sieve {
                 f32::NEG_INFINITY
             }
         });
-        let is_worst = measure == Measure::Worst;
         Self {
             rows,
             width,
             limit: bytemuck::cast(limit),
-            alone: vec![Alone::default(); if is_worst { count } else { 0 }],
         }
     }
 
@@ -82,7 +50,6 @@ impl Sieve {
         SieveRows {
             rows: &mut self.rows,
             width: self.width,
-            alone: &mut self.alone,
         }
     }
 
@@ -169,7 +136,6 @@ impl Sieve {
 pub(super) struct SieveRows<'a> {
     rows: &'a mut [Row],
     width: usize,
-    alone: &'a mut [Alone],
 }
 
 impl<'a> SieveRows<'a> {
@@ -178,30 +144,14 @@ impl<'a> SieveRows<'a> {
         Self {
             rows: take(&mut self.rows, count * self.width),
             width: self.width,
-            alone: take(&mut self.alone, count),
         }
     }
 
-    /// The first of them.
-    pub(super) fn first(self) -> SieveRow<'a> {
-        SieveRow {
-            rows: &mut self.rows[..self.width],
-            alone: self.alone.first_mut(),
-        }
-    }
-}
-
-/// A table row in f32, to be set.
-#[derive(Debug)]
-pub(super) struct SieveRow<'a> {
-    rows: &'a mut [Row],
-    alone: Option<&'a mut Alone>,
-}
-
-impl SieveRow<'_> {
-    /// Rounds what the table says.
-    pub(super) fn set(&mut self, charges: &[f64; 8], losses: &[f64]) {
-        let (own, lanes) = self.rows.split_first_mut().expect("a row of charges");
+    /// Rounds what the table says of the first of them.
+    pub(super) fn set_first(&mut self, charges: &[f64; 8], losses: &[f64]) {
+        let (own, lanes) = self.rows[..self.width]
+            .split_first_mut()
+            .expect("a row of charges");
         own.0[..charge::REACH].copy_from_slice(&charges[..charge::REACH]);
         // A loss that f32 may not hold is out of reach of any bound, whatever the quantity.
         own.0[charge::REACH] = if charges[charge::REACH] < LARGE {
@@ -214,9 +164,6 @@ impl SieveRow<'_> {
             for (lane, &loss) in lanes.iter_mut().zip(losses) {
                 *lane = loss as f32;
             }
-        }
-        if let Some(alone) = &mut self.alone {
-            **alone = Alone::of(losses);
         }
     }
 }

@@ -1,0 +1,214 @@
+//! The worst of few scenarios: a unit's losses stay in registers, in f64, until the largest is known.
+//!
+//! A sieve would read half the bytes, but what it leaves has to be summed again: of 16 scenarios that takes nearly twice as
+//! long, of 48 a tenth longer.
+
+use super::fetch::fetch_ahead;
+use super::floats::Floats;
+use super::lanes::Lanes;
+use super::losses::{LossTable, charge, take};
+use super::scenarios::{NO_SCENARIO, Scanner, UnitRisk, positive};
+use super::{Row, RowId, Units};
+
+/// Rows of eight losses that registers can hold and sum up.
+pub(super) const MOST_LANES: usize = 8;
+
+/// The worst that can happen to one contract alone, at least 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Alone {
+    /// Long, short.
+    loss: [f64; 2],
+    /// The scenarios.
+    worst: [u32; 2],
+}
+
+impl Alone {
+    pub(super) fn of(losses: &[f64]) -> Self {
+        let mut alone = Self {
+            loss: [0.0; 2],
+            worst: [NO_SCENARIO; 2],
+        };
+        for (scenario, &loss) in losses.iter().enumerate() {
+            for (side, loss) in [loss, -loss].into_iter().enumerate() {
+                if loss > alone.loss[side] {
+                    alone.loss[side] = loss;
+                    alone.worst[side] = scenario as u32;
+                }
+            }
+        }
+        alone
+    }
+}
+
+/// A table of few scenarios, scanned for the worst.
+pub(super) struct Few<'a> {
+    pub(super) table: &'a LossTable,
+    /// Of each row of the table.
+    pub(super) alone: &'a [Alone],
+}
+
+impl Scanner for Few<'_> {
+    fn rows(&self) -> usize {
+        self.alone.len().min(self.table.len())
+    }
+
+    #[inline(always)]
+    unsafe fn units<L: Lanes, F: Floats, R: RowId>(
+        &mut self,
+        units: &Units<R>,
+        out: &mut [UnitRisk],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.table.lanes {
+                1 => self.worst::<L, R, 1>(units, out),
+                2 => self.worst::<L, R, 2>(units, out),
+                3 => self.worst::<L, R, 3>(units, out),
+                4 => self.worst::<L, R, 4>(units, out),
+                5 => self.worst::<L, R, 5>(units, out),
+                6 => self.worst::<L, R, 6>(units, out),
+                7 => self.worst::<L, R, 7>(units, out),
+                MOST_LANES => self.worst::<L, R, MOST_LANES>(units, out),
+                _ => unreachable!("few scenarios"),
+            }
+        }
+    }
+}
+
+impl Few<'_> {
+    /// The risk of every unit, with `N` rows of losses.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn worst<L: Lanes, R: RowId, const N: usize>(
+        &self,
+        units: &Units<R>,
+        mut out: &mut [UnitRisk],
+    ) {
+        let absolute = L::operand_mask(&charge::ABSOLUTE);
+        let (mut rows, mut quantities) = (units.rows.as_slice(), units.quantities.as_slice());
+        for run in &units.runs {
+            let slots = run.slots as usize;
+            let legs = slots * run.units as usize;
+            let (mine, others) = rows.split_at(legs);
+            rows = others;
+            let (my_quantities, others) = quantities.split_at(legs);
+            quantities = others;
+            let out = take(&mut out, run.units as usize);
+            // SAFETY: the caller's promise.
+            unsafe {
+                if slots == 1 {
+                    for ((&row, &quantity), out) in mine.iter().zip(my_quantities).zip(out) {
+                        *out = self.of_leg::<L, R, N>(row, quantity, absolute);
+                    }
+                    continue;
+                }
+                let rows = mine.chunks_exact(slots);
+                let quantities = my_quantities.chunks_exact(slots);
+                for ((rows, quantities), out) in rows.zip(quantities).zip(out) {
+                    *out = self.of_unit::<L, R, N>(rows, quantities, absolute);
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn of_unit<L: Lanes, R: RowId, const N: usize>(
+        &self,
+        rows: &[R],
+        quantities: &[f64],
+        absolute: L,
+    ) -> UnitRisk {
+        fetch_ahead(rows);
+        fetch_ahead(quantities);
+        let (mut charges, mut sums) = (L::zero(), [L::zero(); N]);
+        for (row, &quantity) in rows.iter().zip(quantities) {
+            // SAFETY: the caller's promise.
+            let (own, losses) = unsafe { self.row::<R, N>(*row) };
+            let quantity = L::splat(quantity);
+            charges = quantity.and(absolute).mul_add(L::load(own), charges);
+            for (sum, losses) in sums.iter_mut().zip(losses) {
+                *sum = quantity.mul_add(L::load(losses), *sum);
+            }
+        }
+        let mut largest = sums[0];
+        for &sum in &sums[1..] {
+            largest = largest.larger(sum);
+        }
+        let loss = largest.largest();
+        let Row([a, b, c, d, reach, ..]) = charges.to_row();
+        let are_numbers = reach < f64::MAX / 2.0;
+        if !are_numbers {
+            let (loss, worst) = self.beyond_f64(sums.map(L::to_row));
+            return risk(loss, worst, [a, b, c, d]);
+        }
+        let least = L::splat(loss);
+        let mut bits = 0;
+        for (number, sum) in sums.iter().enumerate() {
+            bits |= u64::from(sum.at_least(least)) << (8 * number);
+        }
+        risk(loss, bits.trailing_zeros(), [a, b, c, d])
+    }
+
+    /// The risk of one leg, which only its side decides.
+    ///
+    /// # Safety
+    /// The row is a row of the table.
+    #[inline(always)]
+    unsafe fn of_leg<L: Lanes, R: RowId, const N: usize>(
+        &self,
+        row: R,
+        quantity: f64,
+        absolute: L,
+    ) -> UnitRisk {
+        // SAFETY: the caller's promise.
+        let (own, _) = unsafe { self.row::<R, N>(row) };
+        // SAFETY: as above: there is one for each row.
+        let alone = unsafe { self.alone.get_unchecked(row.index()) };
+        let side = usize::from(quantity < 0.0);
+        let operand = L::splat(quantity).and(absolute);
+        let Row([a, b, c, d, ..]) = operand.mul_add(L::load(own), L::zero()).to_row();
+        let loss = quantity.abs() * alone.loss[side];
+        risk(loss, alone.worst[side], [a, b, c, d])
+    }
+
+    /// The charges and losses of a row.
+    ///
+    /// # Safety
+    /// The row is a row of the table, which has `N` rows of losses in each.
+    #[inline(always)]
+    unsafe fn row<R: RowId, const N: usize>(&self, row: R) -> (&Row, &[Row; N]) {
+        let place = row.index() * (1 + N);
+        // SAFETY: the caller's promise.
+        let row = unsafe { self.table.rows.get_unchecked(place..place + 1 + N) };
+        let (own, losses) = row.split_first().expect("a row of charges");
+        (own, losses.try_into().expect("as many as were taken"))
+    }
+
+    /// The largest loss and its scenario, where sums may be infinite or no numbers, which sort as `total_cmp` does.
+    #[cold]
+    #[inline(never)]
+    fn beyond_f64<const N: usize>(&self, sums: [Row; N]) -> (f64, u32) {
+        let losses: &[f64] = bytemuck::cast_slice(&sums);
+        let mut largest = (losses[0], 0);
+        for (&loss, scenario) in losses[..self.table.scenarios].iter().zip(0..) {
+            if loss.total_cmp(&largest.0).is_gt() {
+                largest = (loss, scenario);
+            }
+        }
+        largest
+    }
+}
+
+#[inline(always)]
+fn risk(loss: f64, scenario: u32, charges: [f64; 4]) -> UnitRisk {
+    UnitRisk {
+        loss: positive(loss),
+        // A product may be too small for f64.
+        worst: if loss > 0.0 { scenario } else { NO_SCENARIO },
+        charges,
+    }
+}
