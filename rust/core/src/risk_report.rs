@@ -225,7 +225,6 @@ pub(crate) struct RiskOfBook<'a> {
 
 impl Beside for RiskOfBook<'_> {
     fn charge(&self, block: usize, alone: bool, charges: &mut Vec<Row>) {
-        charges.clear();
         if alone {
             let mut out = locked(&self.isolated[block]);
             self.fill(block, alone, &mut out);
@@ -328,6 +327,11 @@ impl<'a> RiskOfBook<'a> {
             return false;
         }
         let factor = self.scan.model.parameters.initial_factor;
+        if units.whole.len() < worst.len() {
+            // Accounts without positions.
+            charges.clear();
+        }
+        // What is there already is written over.
         charges.resize(worst.len(), Row::default());
         self.scan.each_whole(units, |at, risk| {
             // A number of no scenario is -1, as bits.
@@ -346,6 +350,7 @@ impl<'a> RiskOfBook<'a> {
     fn finish(&self, block: usize, alone: bool, rows: &mut [Row], charges: &mut Vec<Row>) {
         let factor = self.scan.model.parameters.initial_factor;
         let ordered = self.book.blocks()[block].has_orders();
+        charges.clear();
         charges.reserve(rows.len());
         for (at, Row(risk)) in rows.iter_mut().enumerate() {
             let requirement = risk[risk_column::REQUIREMENT];

@@ -60,8 +60,8 @@ impl<'a> RiskScan<'a> {
             whole.resize(units.whole.len(), UnitRisk::default());
             let out = (whole.as_mut_slice(), &mut [][..]);
             scan_block(Simd::current(), units, &set.losses, set.measure, out);
-            for ((facts, ..), risk) in units.whole.iter().zip(&*whole) {
-                then(facts.target as usize, risk);
+            for (target, risk) in units.whole.targets().zip(&*whole) {
+                then(target, risk);
             }
         });
     }

@@ -102,6 +102,11 @@ impl<R: RowId> Units<R> {
         first
     }
 
+    /// Which row of the output each unit writes.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = usize> {
+        self.facts.iter().map(|facts| facts.target as usize)
+    }
+
     /// Every unit with its rows and quantities; spare legs point to row 0.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (UnitFacts<R>, &[R], &[f64])> {
         let runs = self.runs.iter();
