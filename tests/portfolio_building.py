@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +17,19 @@ from reference_scenarios import ScenarioSet
 
 Model: TypeAlias = "xm.PortfolioMargin | xm.HistoricalVaR"
 Inputs: TypeAlias = "tuple[Model, xm.Book, xm.Market]"
+
+
+def bare(priced: PortfolioVenue) -> PortfolioVenue:
+    """Return the venue with nothing but positions' scan risk: no charges, no orders, nothing isolated or moving."""
+    venue = priced.venue
+    assert venue.positions is not None
+    positions = {name: cells for name, cells in venue.positions.items() if name != "isolated_margin"}
+    charges: dict[str, Any] = {"short_option_minimum": 0.0, "margin_floor": 0.0, "initial_factor": 1.0}
+    charges["in_scenario"] = {}
+    if isinstance(priced.terms, PortfolioRules):
+        charges["concentration"] = {}
+    bare_venue = replace(venue, positions=positions, orders=None)
+    return replace(priced, venue=bare_venue).with_terms(**charges)
 
 
 def build(priced: PortfolioVenue) -> Inputs:

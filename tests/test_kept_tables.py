@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import compress
 from random import Random
 from typing import Any
 
@@ -14,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xmfast as xm
-from portfolio_building import Model, build, model_of, risk_columns_of
-from portfolio_venues import PortfolioVenue, portfolio_venues
+from portfolio_building import Model, bare, build, model_of, risk_columns_of
+from portfolio_venues import KINDS, PortfolioVenue, portfolio_venues, random_portfolio_venue
 
 TIMES = ("2026-11-23T12:00:00", "2026-11-23T12:05:00", "2026-11-24T07:45:00", "2026-11-25T00:00:00")
 FIGURES = (
@@ -31,16 +32,25 @@ FIGURES = (
 )
 
 
-def moved(priced: PortfolioVenue, random: Random) -> PortfolioVenue:
+LARGE = (0.97, 1.0, 1.03, 1.4)
+SMALL = (0.97, 0.999, 1.0, 1.00001, 1.0004, 1.02)
+
+
+def moved(priced: PortfolioVenue, random: Random, by: Sequence[float] = LARGE) -> PortfolioVenue:
     """Return the venue after a few figures of its market have moved; often it is one alone."""
     for name in random.sample(FIGURES, random.choice((0, 1, 1, 2, 9))):
         owner: Any = priced.venue if hasattr(priced.venue, name) else priced
         figures = getattr(owner, name)
         ids = random.sample(sorted(figures), min(len(figures), random.choice((1, 1, 2, 20))))
-        figures = figures | {key: figures[key] * random.choice((0.97, 1.0, 1.03, 1.4)) for key in ids}
+        figures = figures | {key: figures[key] * random.choice(by) for key in ids}
         changed = replace(owner, **{name: figures})
         priced = changed if owner is priced else replace(priced, venue=changed)
     return replace(priced, time=random.choice(TIMES)) if random.random() < 0.3 else priced
+
+
+def market_of(market: xm.Market, now: PortfolioVenue) -> xm.Market:
+    prices = {name: getattr(now.venue if hasattr(now.venue, name) else now, name) for name in FIGURES}
+    return market.with_prices(time=now.time, **prices)
 
 
 def attempted(what: Callable[..., Any], *inputs: Any) -> Any:
@@ -87,8 +97,7 @@ def test_a_model_that_was_used_before_says_what_a_new_one_says(priced: Portfolio
     for _ in range(6):
         now = moved(random.choice(seen[-2:]), random)
         seen.append(now)
-        prices = {name: getattr(now.venue if hasattr(now.venue, name) else now, name) for name in FIGURES}
-        now_market = market.with_prices(time=now.time, **prices)
+        now_market = market_of(market, now)
         now_book = random.choice((book, book, other))
         fresh = model_of(model.universe, venue.collateral, priced.terms)
         report = attempted(model.evaluate, now_book, now_market)
@@ -101,6 +110,94 @@ def test_a_model_that_was_used_before_says_what_a_new_one_says(priced: Portfolio
             held = [*held, (report, found)][-random.choice((1, 1, 4)) :]
     for report, found in held:
         assert_same(figures_of(report), found)
+
+
+def untiered(collateral: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return the first tier of every asset, in which gains count in full."""
+    first = [floor == 0.0 for floor in collateral.get("amount_floor", [0.0] * len(collateral["asset"]))]
+    plain = {name: list(compress(cells, first)) for name, cells in collateral.items()}
+    return {name: cells for name, cells in plain.items() if name != "unrealized_gain_share"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(12))
+def test_flags_of_a_book_that_is_asked_about_again(kind: str, seed: int) -> None:
+    """From the second call on they come from how far from the edge accounts were, as far as that says enough."""
+    random = Random(seed)
+    priced = random_portfolio_venue(seed, kind, accounts=400, assets=3, instruments=8, mean_positions=3.0)
+    priced = replace(priced, venue=replace(priced.venue, collateral=untiered(priced.venue.collateral)))
+    now = start = bare(priced)
+    model, book, market = build(now)
+    fresh = model_of(model.universe, now.venue.collateral, now.terms)
+    fell = 0
+    last: Any = None
+    for step in range(30):
+        # Now and then back to where it was; the first two calls make the reserves.
+        now = moved(start if random.random() < 0.3 else now, random, SMALL) if step > 1 else start
+        now_market = market_of(market, now)
+        expected = attempted(lambda at: fresh.evaluate(book, at).liquidatable.tolist(), now_market)
+        assert attempted(lambda at: model.liquidatable(book, at).tolist(), now_market) == expected
+        fell += last is not None and expected != last
+        last = expected
+    assert fell > 0
+
+
+HELD = {"deposit": (1.0, "ETH-USD"), "loan": (-1.0, "ETH-USD"), "netted": (1.0, "ETH-BTC"), "owed": (-1.0, "ETH-BTC")}
+
+
+@pytest.mark.parametrize("held", HELD)
+@pytest.mark.parametrize("stressed", [None, [0.0, 0.5]])
+@pytest.mark.parametrize("moving", ["BTC", "ETH", "mark"])
+def test_flags_of_accounts_all_along_the_edge(held: str, stressed: list[float] | None, moving: str) -> None:
+    """One asset apart from positions or netted with them, owned or owed; one set or two, either may be the worse."""
+    universe = xm.Universe.from_frames(
+        {"asset": ["USD", "BTC"]},
+        {
+            "instrument": ["ETH-USD", "ETH-BTC"],
+            "kind": ["perpetual"] * 2,
+            "underlying": ["ETH"] * 2,
+            "settlement": ["USD", "BTC"],
+        },
+    )
+    coins, instrument = HELD[held]
+    accounts = np.arange(401)
+    balances = {
+        "account": np.repeat(accounts, 2),
+        "asset": ["USD", "BTC"] * 401,
+        "balance": np.column_stack((-coins * 100.0 + 0.3 * (accounts - 200), np.full(401, coins))).ravel(),
+    }
+    positions = {
+        "account": accounts,
+        "instrument": [instrument] * 401,
+        "quantity": np.full(401, 1.0 if instrument == "ETH-USD" else 0.1),
+        "entry_price": np.full(401, 10.0),
+    }
+    book = xm.Book.from_frames(universe, balances, positions)
+    haircut, liability = [0.0, 0.1], [1.0, 1.1]
+    weights = {
+        "asset": ["USD", "BTC"],
+        "initial_haircut": haircut,
+        "maintenance_haircut": haircut,
+        "initial_liability_weight": liability,
+        "maintenance_liability_weight": liability,
+    }
+    model, fresh = (
+        xm.HistoricalVaR(
+            universe, weights, returns={"ETH": [-0.1, 0.2]}, stressed_returns=stressed and {"ETH": stressed}
+        )
+        for _ in range(2)
+    )
+    seen = set()
+    for step in (0, 0, 1, 2, -1, -5, 10, -20, 20, 3, 0):
+        by = {name: 1.0 + 0.01 * step * (name == moving) for name in ("BTC", "ETH", "mark")}
+        index = {"BTC": 100.0 * by["BTC"], "ETH": 10.0 * by["ETH"]}
+        mark = 10.0 * by["mark"]
+        now = xm.Market(universe, index_price=index, mark_price={"ETH-USD": mark, "ETH-BTC": mark})
+        expected = fresh.evaluate(book, now).liquidatable
+        np.testing.assert_array_equal(model.liquidatable(book, now), expected)
+        seen.add(int(expected.sum()))
+    assert all(0 < count < 401 for count in seen)
+    assert len(seen) > 5 or moving == "ETH"
 
 
 def test_risk_arrays_are_views_that_stay_what_they_are() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portfolio_building import build, reference_of, report_of
+from portfolio_building import bare, build, reference_of, report_of
 from portfolio_venues import PortfolioVenue, portfolio_venues
 from reference_history import HistoryRules
 from reference_portfolio import PortfolioRules
@@ -30,19 +30,6 @@ def law_was_met(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     name = request.node.name.split("[")[0]
     assert met[name] > 0, f"{name}: no example met its condition"
-
-
-def bare(priced: PortfolioVenue) -> PortfolioVenue:
-    """Return the venue with nothing but positions' scan risk: no charges, no orders, nothing isolated or moving."""
-    venue = priced.venue
-    assert venue.positions is not None
-    positions = {name: cells for name, cells in venue.positions.items() if name != "isolated_margin"}
-    charges: dict[str, Any] = {"short_option_minimum": 0.0, "margin_floor": 0.0, "initial_factor": 1.0}
-    charges["in_scenario"] = {}
-    if isinstance(priced.terms, PortfolioRules):
-        charges["concentration"] = {}
-    bare_venue = replace(venue, positions=positions, orders=None)
-    return replace(priced, venue=bare_venue).with_terms(**charges)
 
 
 def tolerance(*priced: PortfolioVenue) -> float:

@@ -125,18 +125,25 @@ impl<R: RowId> Units<R> {
     fn only(&self, renamed: impl Fn(u32) -> Option<u32>) -> Self {
         let (mut runs, mut facts): (Vec<Run>, _) = (Vec::new(), Vec::new());
         let (mut rows, mut quantities) = (Vec::new(), Vec::new());
-        for (unit, unit_rows, unit_quantities) in self.iter() {
-            let Some(target) = renamed(unit.target) else {
-                continue;
-            };
-            let slots = unit_rows.len() as u32;
-            match runs.last_mut() {
-                Some(run) if run.slots == slots => run.units += 1,
-                _ => runs.push(Run { slots, units: 1 }),
+        let (mut of_runs, mut first_leg) = (self.facts.as_slice(), 0);
+        for &Run { slots, units } in &self.runs {
+            let (mine, others) = of_runs.split_at(units as usize);
+            of_runs = others;
+            let before = facts.len();
+            for (unit, &fact) in mine.iter().enumerate() {
+                if let Some(target) = renamed(fact.target) {
+                    let start = first_leg + unit * slots as usize;
+                    let legs = start..start + slots as usize;
+                    rows.extend_from_slice(&self.rows[legs.clone()]);
+                    quantities.extend_from_slice(&self.quantities[legs]);
+                    facts.push(UnitFacts { target, ..fact });
+                }
             }
-            rows.extend_from_slice(unit_rows);
-            quantities.extend_from_slice(unit_quantities);
-            facts.push(UnitFacts { target, ..unit });
+            let left = (facts.len() - before) as u32;
+            if left > 0 {
+                runs.push(Run { slots, units: left });
+            }
+            first_leg += slots as usize * units as usize;
         }
         Self::new(runs, rows, quantities, facts, Charges::default())
     }

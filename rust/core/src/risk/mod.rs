@@ -21,6 +21,7 @@ use options::OptionShocks;
 
 use crate::error::{Error, Place, Result, finite};
 use crate::exact::Given;
+use crate::flags::KeptReserves;
 use crate::model::CrossMargin;
 use crate::risk_layout::{MovingAssets, RiskGroup};
 use crate::universe::Universe;
@@ -70,6 +71,8 @@ pub struct RiskParameters {
 pub struct RiskModel {
     moving: Option<MovingAssets>,
     kept: KeptTables,
+    /// What [`crate::liquidatable`] knows of the last book that it was asked of.
+    pub(crate) reserves: KeptReserves,
     /// By set.
     option_shocks: Vec<OptionShocks>,
     /// What collateral counts; it charges no position.
@@ -125,6 +128,7 @@ impl RiskModel {
         Ok(Self {
             moving,
             kept: KeptTables::default(),
+            reserves: KeptReserves::default(),
             option_shocks: option_shocks.collect::<Result<_>>()?,
             collateral,
             parameters,

@@ -1,7 +1,10 @@
 //! Who is liquidatable under portfolio risk, and nothing else: a bound settles most accounts, the others are evaluated.
 //!
 //! No portfolio loses more than its positions would if each met its own worst scenario. That is margin by the size of
-//! positions, one contraction of the kind that cross margin is; scenarios are summed only where it does not suffice.
+//! positions, one contraction of the kind that cross margin is; scenarios are summed only where it does not suffice. Of
+//! a book that is asked about again and again, [`reserves`] settle who was far enough from the edge.
+
+mod reserves;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -24,6 +27,8 @@ use crate::risk_report::{RiskInputs, RiskOfBook};
 use crate::risk_scan::{RiskScan, charge_row, risk_column};
 use crate::settle::Subject;
 use crate::table::{LegKind, Rows};
+pub(crate) use reserves::KeptReserves;
+use reserves::{Reserves, Seen, share_out};
 
 /// More than all roundings of a bound, relative to it.
 const ROUNDED_UP: f64 = 1e-9;
@@ -60,8 +65,8 @@ pub fn liquidatable(
     };
     let mut flags = vec![false; book.accounts().len()];
     match &inputs.layout.blocks {
-        LayoutBlocks::Narrow(packed) => work.run(&packed.pools, &mut flags, &mut *stop)?,
-        LayoutBlocks::Wide(packed) => work.run(&packed.pools, &mut flags, &mut *stop)?,
+        LayoutBlocks::Narrow(packed) => work.flag(&packed.pools, &mut flags, &mut *stop)?,
+        LayoutBlocks::Wide(packed) => work.flag(&packed.pools, &mut flags, &mut *stop)?,
     }
     match work.bad.load(Ordering::Relaxed) {
         usize::MAX => work.decide_near(&mut flags, stop)?,
@@ -111,6 +116,34 @@ struct Kept {
     open: Vec<u32>,
     risk: Vec<Row>,
     charges: Vec<Row>,
+    /// Result rows; empty where nobody asks.
+    rows: Vec<Row>,
+}
+
+impl Kept {
+    fn open_all(&mut self, accounts: usize) {
+        self.open.clear();
+        self.open.extend(0..accounts as u32);
+    }
+}
+
+/// A block to be flagged.
+struct Task<'a, R> {
+    number: usize,
+    units: &'a BlockUnits<R>,
+    flags: &'a mut [bool],
+}
+
+fn tasks<'a, R>(
+    blocks: &'a [Arc<BlockUnits<R>>],
+    flags: &'a mut [bool],
+) -> impl ExactSizeIterator<Item = Task<'a, R>> {
+    let blocks = blocks.iter().zip(flags.chunks_mut(BLOCK)).enumerate();
+    blocks.map(|(number, (units, flags))| Task {
+        number,
+        units,
+        flags,
+    })
 }
 
 struct Flags<'a> {
@@ -130,38 +163,121 @@ struct Flags<'a> {
 }
 
 impl Flags<'_> {
-    fn run<R: RowId>(
+    /// Flags every account, from what is kept of the book as far as that suffices, and keeps what may do so next time.
+    fn flag<R: RowId>(
         &self,
         blocks: &[Arc<BlockUnits<R>>],
         flags: &mut [bool],
         stop: Stop<'_>,
     ) -> Result<()> {
-        let tasks = blocks.iter().zip(flags.chunks_mut(BLOCK)).enumerate();
-        let settle = |(number, (units, flags)): (usize, (&Arc<BlockUnits<R>>, &mut [bool]))| {
+        let (kept, book) = (&self.scan.model.reserves, &self.inputs.layout.isolated);
+        let seen = if self.is_smooth() {
+            kept.take(book)
+        } else {
+            Seen::Never
+        };
+        let next = match seen {
+            Seen::Never => {
+                self.run(
+                    blocks,
+                    flags,
+                    |task, kept| self.leave_open(task, kept),
+                    stop,
+                )?;
+                None
+            }
+            // Whoever asks twice of one book may ask again.
+            Seen::Once => self.look_at_all(blocks, flags, stop)?,
+            Seen::Often(mut reserves) => {
+                let moved = reserves.moved(self.inputs);
+                let settle = |task: &mut Task<'_, R>, kept: &mut Kept| {
+                    reserves.settle(task.number, moved, task.flags, &mut kept.open);
+                    self.left_open.fetch_add(kept.open.len(), Ordering::Relaxed);
+                };
+                self.run(blocks, flags, settle, stop)?;
+                let left_open = self.left_open.load(Ordering::Relaxed);
+                reserves.outlast(left_open).then_some(reserves)
+            }
+        };
+        kept.keep(book, next);
+        Ok(())
+    }
+
+    /// Whether health moves no faster than what it is made of: no brackets, tiers or charges.
+    fn is_smooth(&self) -> bool {
+        self.is_bounded() && self.inputs.table.rules.is_none() && self.scan.model.is_scan_alone()
+    }
+
+    /// Flags every account as an evaluation does, and notes how far from the edge it is.
+    fn look_at_all<R: RowId>(
+        &self,
+        blocks: &[Arc<BlockUnits<R>>],
+        flags: &mut [bool],
+        stop: Stop<'_>,
+    ) -> Result<Option<Reserves>> {
+        let Some(mut reserves) = Reserves::new(self.inputs, flags.len()) else {
+            self.run(
+                blocks,
+                flags,
+                |task, kept| self.leave_open(task, kept),
+                stop,
+            )?;
+            return Ok(None);
+        };
+        let scales = reserves.sum_up();
+        let tasks = tasks(blocks, flags).zip(reserves.shares.chunks_mut(BLOCK));
+        let look = |(mut task, shares): (Task<'_, R>, &mut [f32])| {
             KEPT.with_borrow_mut(|kept| {
-                kept.signs.resize(BLOCK, 0);
-                if self.bound_helps() {
-                    self.leave_open(units, flags.len(), kept);
-                } else {
-                    kept.open.clear();
-                    kept.open.extend(0..flags.len() as u32);
-                }
-                self.settle_open(number, units, flags, kept);
+                let accounts = task.flags.len();
+                kept.open_all(accounts);
+                kept.rows.resize(accounts, Row::default());
+                self.settle_open(&mut task, kept);
+                let (rows, scratch) = (&kept.rows, &mut kept.scratch);
+                share_out(task.units, (&scales.0, &scales.1), scratch, rows, shares);
             });
         };
-        pool::for_each(tasks, settle, stop)
+        pool::for_each(tasks, look, stop)?;
+        Ok(Some(reserves))
+    }
+
+    /// Flags the accounts of every block: those that `settle` leaves open as an evaluation does.
+    fn run<R: RowId>(
+        &self,
+        blocks: &[Arc<BlockUnits<R>>],
+        flags: &mut [bool],
+        settle: impl Fn(&mut Task<'_, R>, &mut Kept) + Sync,
+        stop: Stop<'_>,
+    ) -> Result<()> {
+        let flag = |mut task: Task<'_, R>| {
+            KEPT.with_borrow_mut(|kept| {
+                kept.rows.clear();
+                settle(&mut task, kept);
+                self.settle_open(&mut task, kept);
+            });
+        };
+        pool::for_each(tasks(blocks, flags), flag, stop)
     }
 
     /// Whether it settled enough of the accounts so far to be worth its time. The answers do not depend on it.
     fn bound_helps(&self) -> bool {
         let seen = self.seen.load(Ordering::Relaxed);
         let left_open = self.left_open.load(Ordering::Relaxed);
-        // What is held in assets that move is no position, and the bound knows positions alone.
-        self.scan.model.moving().is_none() && (seen < 2 * BLOCK || left_open < seen - seen / MANY)
+        self.is_bounded() && (seen < 2 * BLOCK || left_open < seen - seen / MANY)
+    }
+
+    /// Whether there is a bound: what is held in assets that move is no position, and it knows positions alone.
+    fn is_bounded(&self) -> bool {
+        self.scan.model.moving().is_none()
     }
 
     /// Finds the accounts of a block that the bound does not prove healthy; all, if those are nearly all.
-    fn leave_open<R: RowId>(&self, units: &BlockUnits<R>, accounts: usize, kept: &mut Kept) {
+    fn leave_open<R: RowId>(&self, task: &Task<'_, R>, kept: &mut Kept) {
+        let accounts = task.flags.len();
+        if !self.bound_helps() {
+            kept.open_all(accounts);
+            return;
+        }
+        kept.signs.resize(accounts, 0);
         let table = BlockTable {
             charges: self.floor.get(..accounts).unwrap_or_default(),
             rows: self.bound,
@@ -172,7 +288,13 @@ impl Flags<'_> {
             signs: &mut kept.signs,
         };
         // A bound may be infinite where the requirement is not: such an account stays open.
-        contract_block(Simd::current(), units, table, &mut kept.scratch, results);
+        contract_block(
+            Simd::current(),
+            task.units,
+            table,
+            &mut kept.scratch,
+            results,
+        );
         kept.open.clear();
         let negative = |&slot: &u32| kept.signs[slot as usize] & HEALTH != 0;
         kept.open.extend((0..accounts as u32).filter(negative));
@@ -184,31 +306,26 @@ impl Flags<'_> {
         self.seen.fetch_add(accounts, Ordering::Relaxed);
         self.left_open.fetch_add(kept.open.len(), Ordering::Relaxed);
         if kept.open.len() > accounts - accounts / MANY {
-            kept.open.clear();
-            kept.open.extend(0..accounts as u32);
+            kept.open_all(accounts);
         }
     }
 
     /// Decides those as an evaluation does.
-    fn settle_open<R: RowId>(
-        &self,
-        number: usize,
-        units: &BlockUnits<R>,
-        flags: &mut [bool],
-        kept: &mut Kept,
-    ) {
+    fn settle_open<R: RowId>(&self, task: &mut Task<'_, R>, kept: &mut Kept) {
         let Kept {
             scratch,
             signs,
             open,
             risk,
             charges,
+            rows,
         } = kept;
         if open.is_empty() {
             return;
         }
-        let (accounts, count) = (flags.len(), open.len());
+        let (number, accounts, count) = (task.number, task.flags.len(), open.len());
         risk.resize(count, Row::default());
+        signs.resize(count, 0);
         let mut first = 0;
         for (set, layout) in self.inputs.layouts.iter().enumerate() {
             match &layout.blocks {
@@ -228,7 +345,7 @@ impl Flags<'_> {
             let requirement = risk[risk_column::REQUIREMENT];
             charge_row(requirement, requirement, risk[risk_column::BOUND], 1.0)
         }));
-        let units = only(units, open, accounts);
+        let units = only(task.units, open, accounts);
         let table = BlockTable {
             charges,
             ..self.collateral()
@@ -239,7 +356,7 @@ impl Flags<'_> {
             contract_block(Simd::current(), units.get(), table, scratch, results)
         };
         let account = |place: usize| number * BLOCK + open[place] as usize;
-        if !contract(&mut []) {
+        if !contract(rows) {
             let mut rows = vec![Row::default(); count];
             contract(&mut rows);
             let finite = |Row(row): &Row| row.iter().all(|figure| figure.is_finite());
@@ -254,7 +371,7 @@ impl Flags<'_> {
             near.extend(mine);
         }
         for (&slot, signs) in open.iter().zip(&*signs) {
-            flags[slot as usize] = signs & HEALTH != 0;
+            task.flags[slot as usize] = signs & HEALTH != 0;
         }
     }
 
