@@ -7,11 +7,13 @@ mod losses;
 mod moving;
 mod options;
 mod renew;
+mod reserves;
 mod rows;
 mod scenarios;
 
 pub(crate) use account::{AccountRisk, Group, combine, settle_risk};
 pub use losses::{MadeFor, RiskTable, SetLosses};
+pub(crate) use reserves::{KeptReserves, Priced, Reserves, Seen, share_out};
 pub use scenarios::{ScenarioSet, Shocks, VolatilityShock};
 
 use std::sync::Arc;
@@ -21,7 +23,6 @@ use options::OptionShocks;
 
 use crate::error::{Error, Place, Result, finite};
 use crate::exact::Given;
-use crate::flags::KeptReserves;
 use crate::model::CrossMargin;
 use crate::risk_layout::{MovingAssets, RiskGroup};
 use crate::universe::Universe;

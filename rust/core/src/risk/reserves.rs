@@ -8,16 +8,15 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::RiskTable;
 use crate::book::BLOCK;
 use crate::kernel::{
     BlockResults, BlockTable, BlockUnits, Row, RowId, Scratch, Simd, charge, column,
     contract_block, result,
 };
-use crate::layout::IsolatedPosition;
-use crate::risk::RiskTable;
+use crate::layout::{IsolatedPosition, Layout};
 use crate::risk_layout::loss_row;
-use crate::risk_report::RiskInputs;
-use crate::table::{LegKind, Rows};
+use crate::table::{LegKind, Rows, Table};
 
 /// A scale is at least so many times what f64 makes of its row's figures.
 const MADE_OF_ERRORS: f64 = 1e6;
@@ -47,7 +46,7 @@ impl Clone for KeptReserves {
 }
 
 /// What is kept of a book.
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// Nothing: it was not asked about.
     Never,
     /// That it was asked about.
@@ -57,7 +56,7 @@ pub(super) enum Seen {
 
 impl KeptReserves {
     /// Takes what is kept of a book.
-    pub(super) fn take(&self, of: &Arc<Vec<IsolatedPosition>>) -> Seen {
+    pub(crate) fn take(&self, of: &Arc<Vec<IsolatedPosition>>) -> Seen {
         // A lock that is held (or was, when this process was forked) is no reason to wait.
         match self.0.try_lock().ok().and_then(|mut kept| kept.take()) {
             Some(kept) if Arc::ptr_eq(&kept.of, of) => {
@@ -68,7 +67,7 @@ impl KeptReserves {
     }
 
     /// Keeps reserves, or that a book was asked about.
-    pub(super) fn keep(&self, of: &Arc<Vec<IsolatedPosition>>, reserves: Option<Reserves>) {
+    pub(crate) fn keep(&self, of: &Arc<Vec<IsolatedPosition>>, reserves: Option<Reserves>) {
         if let Ok(mut kept) = self.0.try_lock() {
             let of = Arc::clone(of);
             *kept = Some(Kept { of, reserves });
@@ -76,43 +75,55 @@ impl KeptReserves {
     }
 }
 
+/// What health is made of at a market.
+#[derive(Clone, Copy)]
+pub(crate) struct Priced<'a> {
+    /// Which rows legs read.
+    pub(crate) layout: &'a Layout,
+    pub(crate) kinds: Rows,
+    pub(crate) table: &'a Table,
+    pub(crate) risk: &'a Arc<RiskTable>,
+}
+
+impl Priced<'_> {
+    /// Rows that some leg reads, each with the instrument that it is a position in.
+    fn rows(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
+        let rows = self.layout.used.rows.iter();
+        rows.map(|&row| match self.kinds.kind(row) {
+            Some(LegKind::Position(position)) => (row, Some(position.instrument)),
+            _ => (row, None),
+        })
+    }
+}
+
 /// Tables as they were, and how far each account was from the edge.
 #[derive(Debug)]
-pub(super) struct Reserves {
+pub(crate) struct Reserves {
     rows: Vec<Row>,
     weights: Vec<Row>,
     risk: Arc<RiskTable>,
     /// By row.
     scales: Vec<f64>,
     /// By account, health as a share of the sum of its scales; no number where nothing is known.
-    pub(super) shares: Vec<f32>,
+    pub(crate) shares: Vec<f32>,
     /// How many accounts were looked at since then, one by one.
     looked_at: usize,
 }
 
 impl Reserves {
     /// What can be known of a book's accounts, and nothing of any yet; none if a row may count for more than f64 holds.
-    pub(super) fn new(inputs: &RiskInputs<'_>, accounts: usize) -> Option<Self> {
-        let net = Net::of(&inputs.table.weights);
-        let mut scales = vec![0.0; inputs.table.rows.len()];
-        for (row, instrument) in used(inputs) {
-            let largest = |table: &RiskTable, instrument: usize| {
-                let sets = table.sets.iter();
-                let charges = sets.map(|set| set.losses.charges(loss_row(instrument)));
-                charges.fold(0.0, |most, charges| {
-                    larger(
-                        most,
-                        charges[charge::REACH] + of_error(charges[charge::BOUND]),
-                    )
-                })
-            };
-            let loss = instrument.map_or(0.0, |instrument| largest(&inputs.risk_table, instrument));
-            scales[row] = net.scale(&inputs.table.rows[row]) + loss;
+    pub(crate) fn new(priced: Priced<'_>, accounts: usize) -> Option<Self> {
+        let Priced { table, risk, .. } = priced;
+        let net = Net::of(&table.weights);
+        let mut scales = vec![0.0; table.rows.len()];
+        for (row, instrument) in priced.rows() {
+            let loss = instrument.map_or(0.0, |instrument| largest_loss(risk, instrument));
+            scales[row] = net.scale(&table.rows[row]) + loss;
         }
         (scales.iter().all(|scale| scale.is_finite())).then(|| Self {
-            rows: inputs.table.rows.clone(),
-            weights: inputs.table.weights.clone(),
-            risk: Arc::clone(&inputs.risk_table),
+            rows: table.rows.clone(),
+            weights: table.weights.clone(),
+            risk: Arc::clone(risk),
             scales,
             shares: vec![f32::NAN; accounts],
             looked_at: 0,
@@ -120,7 +131,7 @@ impl Reserves {
     }
 
     /// Rows whose maintenance margin is their scale, to sum them up with, and weights of nothing.
-    pub(super) fn sum_up(&self) -> (Vec<Row>, Vec<Row>) {
+    pub(crate) fn sum_up(&self) -> (Vec<Row>, Vec<Row>) {
         let margin = |&scale: &f64| {
             let mut row = Row::default();
             row.0[column::MAINTENANCE_MARGIN] = scale;
@@ -130,22 +141,18 @@ impl Reserves {
         (rows, vec![Row::default(); self.weights.len()])
     }
 
-    /// By which share of its scale a row has moved since, at most.
-    pub(super) fn moved(&self, inputs: &RiskInputs<'_>) -> f64 {
-        let net = Net::of(&inputs.table.weights);
-        let turns = self.weights.iter().zip(&inputs.table.weights);
-        let turned = Net::of(
-            &turns
-                .map(|(then, now)| apart(then, now))
-                .collect::<Vec<_>>(),
-        );
+    /// By which share of its scale a row has moved since, at most; infinity where that is not known.
+    pub(crate) fn moved(&self, priced: Priced<'_>) -> f64 {
+        let Priced { table, risk, .. } = priced;
+        if self.weights != table.weights {
+            return f64::INFINITY;
+        }
+        let net = Net::of(&table.weights);
         let mut most = 0.0;
-        for (row, instrument) in used(inputs) {
-            let (then, now) = (&self.rows[row], &inputs.table.rows[row]);
-            let mut moved = net.scale(&apart(then, now)) + turned.of_net(then.0[column::NET]);
-            if let Some(instrument) = instrument {
-                moved += losses_apart(&self.risk, &inputs.risk_table, instrument);
-            }
+        for (row, instrument) in priced.rows() {
+            let losses =
+                instrument.map_or(0.0, |instrument| losses_apart(&self.risk, risk, instrument));
+            let moved = net.scale(&apart(&self.rows[row], &table.rows[row])) + losses;
             if moved == 0.0 {
                 continue;
             }
@@ -159,7 +166,7 @@ impl Reserves {
     }
 
     /// Flags the accounts of a block that are surely where they were; the slots of the others are left open, ascending.
-    pub(super) fn settle(&self, block: usize, moved: f64, flags: &mut [bool], open: &mut Vec<u32>) {
+    pub(crate) fn settle(&self, block: usize, moved: f64, flags: &mut [bool], open: &mut Vec<u32>) {
         open.clear();
         let shares = &self.shares[block * BLOCK..][..flags.len()];
         for ((slot, &share), flag) in (0..).zip(shares).zip(flags) {
@@ -174,23 +181,14 @@ impl Reserves {
     /// Notes that so many accounts were left open; whether the reserves are worth keeping.
     ///
     /// They are renewed when as many were looked at one by one as a look at all would have cost.
-    pub(super) fn outlast(&mut self, left_open: usize) -> bool {
+    pub(crate) fn outlast(&mut self, left_open: usize) -> bool {
         self.looked_at += left_open;
         self.looked_at <= self.shares.len()
     }
 }
 
-/// Of how many rows health is made, each with the instrument that it is a position in.
-fn used(inputs: &RiskInputs<'_>) -> impl Iterator<Item = (usize, Option<usize>)> {
-    let kinds = Rows::of(inputs.model.universe());
-    (inputs.layout.used.rows.iter()).map(move |&row| match kinds.kind(row) {
-        Some(LegKind::Position(position)) => (row, Some(position.instrument)),
-        _ => (row, None),
-    })
-}
-
 /// How far each account of a block is from the edge: its health, as a share of the sum of its scales.
-pub(super) fn share_out<R: RowId>(
+pub(crate) fn share_out<R: RowId>(
     units: &BlockUnits<R>,
     (rows, weights): (&[Row], &[Row]),
     scratch: &mut Scratch,
@@ -220,6 +218,18 @@ pub(super) fn share_out<R: RowId>(
             f32::NAN
         };
     }
+}
+
+/// What one contract may lose at most, and what that is off by.
+fn largest_loss(table: &RiskTable, instrument: usize) -> f64 {
+    let sets = table.sets.iter();
+    let charges = sets.map(|set| set.losses.charges(loss_row(instrument)));
+    charges.fold(0.0, |most, charges| {
+        larger(
+            most,
+            charges[charge::REACH] + of_error(charges[charge::BOUND]),
+        )
+    })
 }
 
 /// By how much a loss in one contract has moved at most, and what that is off by.
@@ -263,11 +273,8 @@ impl Net {
 
     /// How much one unit of a row can matter to health.
     fn scale(self, row: &Row) -> f64 {
-        size(row) + of_error(row.0[column::BOUND]) + self.of_net(row.0[column::NET])
-    }
-
-    fn of_net(self, net: f64) -> f64 {
-        (self.weight + of_error(self.error)) * net.abs()
+        let of_net = self.weight + of_error(self.error);
+        size(row) + of_error(row.0[column::BOUND]) + of_net * row.0[column::NET].abs()
     }
 }
 

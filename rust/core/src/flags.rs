@@ -2,9 +2,7 @@
 //!
 //! No portfolio loses more than its positions would if each met its own worst scenario. That is margin by the size of
 //! positions, one contraction of the kind that cross margin is; scenarios are summed only where it does not suffice. Of
-//! a book that is asked about again and again, [`reserves`] settle who was far enough from the edge.
-
-mod reserves;
+//! a book that is asked about again and again, [`Reserves`] settle who was far enough from the edge.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -21,14 +19,12 @@ use crate::layout::LayoutBlocks;
 use crate::market::Market;
 use crate::pool::{self, Stop};
 use crate::report::Evaluation;
-use crate::risk::RiskModel;
+use crate::risk::{Priced, Reserves, RiskModel, Seen, share_out};
 use crate::risk_layout::RiskBlocks;
 use crate::risk_report::{RiskInputs, RiskOfBook};
 use crate::risk_scan::{RiskScan, charge_row, risk_column};
 use crate::settle::Subject;
 use crate::table::{LegKind, Rows};
-pub(crate) use reserves::KeptReserves;
-use reserves::{Reserves, Seen, share_out};
 
 /// More than all roundings of a bound, relative to it.
 const ROUNDED_UP: f64 = 1e-9;
@@ -189,7 +185,7 @@ impl Flags<'_> {
             // Whoever asks twice of one book may ask again.
             Seen::Once => self.look_at_all(blocks, flags, stop)?,
             Seen::Often(mut reserves) => {
-                let moved = reserves.moved(self.inputs);
+                let moved = reserves.moved(self.priced());
                 let settle = |task: &mut Task<'_, R>, kept: &mut Kept| {
                     reserves.settle(task.number, moved, task.flags, &mut kept.open);
                     self.left_open.fetch_add(kept.open.len(), Ordering::Relaxed);
@@ -201,6 +197,15 @@ impl Flags<'_> {
         };
         kept.keep(book, next);
         Ok(())
+    }
+
+    fn priced(&self) -> Priced<'_> {
+        Priced {
+            layout: self.inputs.layout,
+            kinds: Rows::of(self.inputs.model.universe()),
+            table: &self.inputs.table,
+            risk: &self.inputs.risk_table,
+        }
     }
 
     /// Whether health moves no faster than what it is made of: no brackets, tiers or charges.
@@ -215,7 +220,7 @@ impl Flags<'_> {
         flags: &mut [bool],
         stop: Stop<'_>,
     ) -> Result<Option<Reserves>> {
-        let Some(mut reserves) = Reserves::new(self.inputs, flags.len()) else {
+        let Some(mut reserves) = Reserves::new(self.priced(), flags.len()) else {
             self.run(
                 blocks,
                 flags,
