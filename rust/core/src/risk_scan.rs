@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use crate::kernel::{
-    BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Simd, UnitFacts, UnitRisk, charge, column,
-    scan_block, worst_of_pools,
+    BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Simd, UnitFacts, UnitRisk, Units, charge,
+    column, scan_units, worst_of_pools,
 };
 use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine};
 use crate::risk_layout::is_position;
@@ -53,17 +53,18 @@ impl<'a> RiskScan<'a> {
     pub(crate) fn each_whole<R: RowId>(
         &self,
         units: &BlockUnits<R>,
-        mut then: impl FnMut(usize, &UnitRisk),
+        mut then: impl FnMut(usize, UnitRisk),
     ) {
         let set = &self.table.sets[0];
-        UNIT_RISKS.with_borrow_mut(|(whole, _)| {
-            whole.resize(units.whole.len(), UnitRisk::default());
-            let out = (whole.as_mut_slice(), &mut [][..]);
-            scan_block(Simd::current(), units, &set.losses, set.measure, out);
-            for (target, risk) in units.whole.targets().zip(&*whole) {
-                then(target, risk);
-            }
-        });
+        let facts = units.whole.facts();
+        let risks = |unit: usize, risk| then(facts[unit].target as usize, risk);
+        scan_units(
+            Simd::current(),
+            &units.whole,
+            &set.losses,
+            set.measure,
+            risks,
+        );
     }
 
     /// Raises the risk rows of a block to what one set of scenarios requires.
@@ -90,15 +91,13 @@ impl<'a> RiskScan<'a> {
             out.fill(risk_row(&nothing, nothing.requirement()));
         }
         UNIT_RISKS.with_borrow_mut(|(whole, parts)| {
-            whole.resize(units.whole.len(), UnitRisk::default());
-            parts.resize(units.parts.len(), UnitRisk::default());
-            scan_block(
-                Simd::current(),
-                units,
-                &set.losses,
-                set.measure,
-                (whole, parts),
-            );
+            let scan = |units: &Units<R>, risks: &mut Vec<UnitRisk>| {
+                risks.clear();
+                let then = |_, risk| risks.push(risk);
+                scan_units(Simd::current(), units, &set.losses, set.measure, then);
+            };
+            scan(&units.whole, whole);
+            scan(&units.parts, parts);
             let group = |key: usize, risk: &UnitRisk, has_position: bool, losses| Group {
                 key,
                 loss: risk.loss,

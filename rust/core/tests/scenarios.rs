@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 use xmfast_core::kernel::{
-    BlockUnits, Charges, LossTable, Measure, NO_SCENARIO, Run, Simd, UnitFacts, UnitRisk, Units,
-    scan_block,
+    Charges, LossTable, Measure, NO_SCENARIO, Run, Simd, UnitFacts, UnitRisk, Units, scan_units,
 };
 
 /// Table rows that positions may be in, row 0 apart.
@@ -129,26 +128,23 @@ fn scanned(case: &Case, simd: Simd) -> Vec<UnitRisk> {
     }
     let (slots, count) = (case.units[0].len(), case.units.len());
     let legs = || case.units.iter().flatten();
-    let units = |runs, rows: Vec<u16>, quantities, facts| {
-        Units::new(runs, rows, quantities, facts, Charges::default())
-    };
     let run = Run {
         slots: slots as u32,
         units: count as u32,
     };
     let facts = (0..count as u32).map(|target| UnitFacts { target, home: 0 });
-    let block = BlockUnits {
-        whole: units(
-            vec![run],
-            legs().map(|leg| leg.0).collect(),
-            legs().map(|leg| leg.1).collect(),
-            facts.collect(),
-        ),
-        parts: units(Vec::new(), Vec::new(), Vec::new(), Vec::new()),
-        folds: Vec::new(),
-    };
-    let mut out = vec![UnitRisk::default(); count];
-    scan_block(simd, &block, &table, case.measure, (&mut out, &mut []));
+    let units = Units::new(
+        vec![run],
+        legs().map(|leg| leg.0).collect(),
+        legs().map(|leg| leg.1).collect(),
+        facts.collect(),
+        Charges::default(),
+    );
+    let mut out = Vec::new();
+    scan_units(simd, &units, &table, case.measure, |unit, risk| {
+        assert_eq!(unit, out.len());
+        out.push(risk);
+    });
     out
 }
 

@@ -6,7 +6,7 @@
 use super::fetch::fetch_ahead;
 use super::floats::Floats;
 use super::lanes::Lanes;
-use super::losses::{LossTable, charge, take};
+use super::losses::{LossTable, charge};
 use super::scenarios::{NO_SCENARIO, Scanner, UnitRisk, positive};
 use super::{Row, RowId, Units};
 
@@ -56,19 +56,19 @@ impl Scanner for Few<'_> {
     unsafe fn units<L: Lanes, F: Floats, R: RowId>(
         &mut self,
         units: &Units<R>,
-        out: &mut [UnitRisk],
+        then: &mut impl FnMut(usize, UnitRisk),
     ) {
         // SAFETY: the caller's promise.
         unsafe {
             match self.table.lanes {
-                1 => self.worst::<L, R, 1>(units, out),
-                2 => self.worst::<L, R, 2>(units, out),
-                3 => self.worst::<L, R, 3>(units, out),
-                4 => self.worst::<L, R, 4>(units, out),
-                5 => self.worst::<L, R, 5>(units, out),
-                6 => self.worst::<L, R, 6>(units, out),
-                7 => self.worst::<L, R, 7>(units, out),
-                MOST_LANES => self.worst::<L, R, MOST_LANES>(units, out),
+                1 => self.worst::<L, R, 1>(units, then),
+                2 => self.worst::<L, R, 2>(units, then),
+                3 => self.worst::<L, R, 3>(units, then),
+                4 => self.worst::<L, R, 4>(units, then),
+                5 => self.worst::<L, R, 5>(units, then),
+                6 => self.worst::<L, R, 6>(units, then),
+                7 => self.worst::<L, R, 7>(units, then),
+                MOST_LANES => self.worst::<L, R, MOST_LANES>(units, then),
                 _ => unreachable!("few scenarios"),
             }
         }
@@ -76,7 +76,7 @@ impl Scanner for Few<'_> {
 }
 
 impl Few<'_> {
-    /// The risk of every unit, with `N` rows of losses.
+    /// Hands on the risk of every unit, with `N` rows of losses.
     ///
     /// # Safety
     /// Every row is a row of the table.
@@ -84,8 +84,9 @@ impl Few<'_> {
     unsafe fn worst<L: Lanes, R: RowId, const N: usize>(
         &self,
         units: &Units<R>,
-        mut out: &mut [UnitRisk],
+        then: &mut impl FnMut(usize, UnitRisk),
     ) {
+        let mut unit = 0;
         let absolute = L::operand_mask(&charge::ABSOLUTE);
         let (mut rows, mut quantities) = (units.rows.as_slice(), units.quantities.as_slice());
         for run in &units.runs {
@@ -95,19 +96,20 @@ impl Few<'_> {
             rows = others;
             let (my_quantities, others) = quantities.split_at(legs);
             quantities = others;
-            let out = take(&mut out, run.units as usize);
             // SAFETY: the caller's promise.
             unsafe {
                 if slots == 1 {
-                    for ((&row, &quantity), out) in mine.iter().zip(my_quantities).zip(out) {
-                        *out = self.of_leg::<L, R, N>(row, quantity, absolute);
+                    for (&row, &quantity) in mine.iter().zip(my_quantities) {
+                        then(unit, self.of_leg::<L, R, N>(row, quantity, absolute));
+                        unit += 1;
                     }
                     continue;
                 }
                 let rows = mine.chunks_exact(slots);
                 let quantities = my_quantities.chunks_exact(slots);
-                for ((rows, quantities), out) in rows.zip(quantities).zip(out) {
-                    *out = self.of_unit::<L, R, N>(rows, quantities, absolute);
+                for (rows, quantities) in rows.zip(quantities) {
+                    then(unit, self.of_unit::<L, R, N>(rows, quantities, absolute));
+                    unit += 1;
                 }
             }
         }

@@ -43,7 +43,7 @@ pub use pages::zero_rows;
 pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,
 };
-pub use scenarios::{Measure, NO_SCENARIO, UnitRisk, scan_block};
+pub use scenarios::{Measure, NO_SCENARIO, UnitRisk, scan_units};
 pub use shares::{Pools, worst_of_pools};
 pub(crate) use units::UnitPlace;
 pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};

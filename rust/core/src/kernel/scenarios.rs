@@ -8,7 +8,7 @@ use super::losses::{Beside, LossTable, charge};
 use super::ranking::{MOST_RANKS, MOST_ROWS, Ranking, TAG_ERROR};
 use super::scalar::Scalar;
 use super::sieve::{LANES_A_WORD, Sieve, at_least, group_maxima, of_rank, ones};
-use super::{BlockUnits, Row, RowId, Simd, Units};
+use super::{Row, RowId, Simd, Units};
 
 /// What is asked of a unit's losses.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,28 +53,25 @@ pub struct UnitRisk {
 /// There is no scenario with a loss.
 pub const NO_SCENARIO: u32 = u32::MAX;
 
-/// The risk of every unit, in order: `whole` units, then `parts`. The table is one made to be scanned for the measure.
+/// Hands on the number and the risk of every unit, in order. The table is one made to be scanned for the measure.
 ///
 /// # Panics
-/// If a row lies outside the table, there are too few outputs, or the machine lacks the path.
-pub fn scan_block<R: RowId>(
+/// If a row lies outside the table, or the machine lacks the path.
+pub fn scan_units<R: RowId>(
     simd: Simd,
-    block: &BlockUnits<R>,
+    units: &Units<R>,
     table: &LossTable,
     measure: Measure,
-    (whole, parts): (&mut [UnitRisk], &mut [UnitRisk]),
+    mut then: impl FnMut(usize, UnitRisk),
 ) {
     match table.beside() {
         Beside::Alone(alone) => {
             assert_eq!(measure, Measure::Worst, "what the table was made for");
-            let mut scan = Few { table, alone };
-            scan_units(simd, &block.whole, &mut scan, whole);
-            scan_units(simd, &block.parts, &mut scan, parts);
+            scan_with(simd, units, &mut Few { table, alone }, &mut then);
         }
         Beside::Sieve(sieve) => {
             let mut scan = Scan::new(table, sieve, measure);
-            scan_units(simd, &block.whole, &mut scan, whole);
-            scan_units(simd, &block.parts, &mut scan, parts);
+            scan_with(simd, units, &mut scan, &mut then);
         }
     }
 }
@@ -84,23 +81,22 @@ pub(super) trait Scanner {
     /// How many table rows there are.
     fn rows(&self) -> usize;
 
-    /// The risk of every unit, in order.
+    /// Hands on the number and the risk of every unit, in order.
     ///
     /// # Safety
     /// The units name no row beyond those that there are.
     unsafe fn units<L: Lanes, F: Floats, R: RowId>(
         &mut self,
         units: &Units<R>,
-        out: &mut [UnitRisk],
+        then: &mut impl FnMut(usize, UnitRisk),
     );
 }
 
-/// The risk of every unit, in order.
-fn scan_units<R: RowId>(
+fn scan_with<R: RowId>(
     simd: Simd,
     units: &Units<R>,
     scan: &mut impl Scanner,
-    out: &mut [UnitRisk],
+    then: &mut impl FnMut(usize, UnitRisk),
 ) {
     assert!(units.row_bound <= scan.rows(), "the table has too few rows");
     assert!(simd.available(), "this machine has no {}", simd.name());
@@ -108,10 +104,10 @@ fn scan_units<R: RowId>(
     unsafe {
         match simd {
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 => units_avx512(units, scan, out),
+            Simd::Avx512 => units_avx512(units, scan, then),
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx2 => units_avx2(units, scan, out),
-            _ => scan.units::<Scalar, Scalar16, R>(units, out),
+            Simd::Avx2 => units_avx2(units, scan, then),
+            _ => scan.units::<Scalar, Scalar16, R>(units, then),
         }
     }
 }
@@ -120,20 +116,28 @@ fn scan_units<R: RowId>(
 /// As [`Scanner::units`], on a machine that has the set.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,popcnt")]
-unsafe fn units_avx512<R: RowId>(units: &Units<R>, scan: &mut impl Scanner, out: &mut [UnitRisk]) {
+unsafe fn units_avx512<R: RowId>(
+    units: &Units<R>,
+    scan: &mut impl Scanner,
+    then: &mut impl FnMut(usize, UnitRisk),
+) {
     use super::avx512::{Avx512, Avx512Floats};
     // SAFETY: the caller's promise.
-    unsafe { scan.units::<Avx512, Avx512Floats, R>(units, out) };
+    unsafe { scan.units::<Avx512, Avx512Floats, R>(units, then) };
 }
 
 /// # Safety
 /// As above.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,popcnt")]
-unsafe fn units_avx2<R: RowId>(units: &Units<R>, scan: &mut impl Scanner, out: &mut [UnitRisk]) {
+unsafe fn units_avx2<R: RowId>(
+    units: &Units<R>,
+    scan: &mut impl Scanner,
+    then: &mut impl FnMut(usize, UnitRisk),
+) {
     use super::avx2::{Avx2, Avx2Floats};
     // SAFETY: the caller's promise.
-    unsafe { scan.units::<Avx2, Avx2Floats, R>(units, out) };
+    unsafe { scan.units::<Avx2, Avx2Floats, R>(units, then) };
 }
 
 /// One pass over units, and the memory that it uses again from unit to unit.
@@ -189,13 +193,16 @@ impl Scanner for Scan<'_> {
     unsafe fn units<L: Lanes, F: Floats, R: RowId>(
         &mut self,
         units: &Units<R>,
-        out: &mut [UnitRisk],
+        then: &mut impl FnMut(usize, UnitRisk),
     ) {
-        self.pending.clear();
+        let mut risks = vec![UnitRisk::default(); units.len()];
         // SAFETY: the caller's promise.
         unsafe {
-            self.sift::<L, F, R>(units, out);
-            self.settle_pending(units, out);
+            self.sift::<L, F, R>(units, &mut risks);
+            self.settle_pending(units, &mut risks);
+        }
+        for (unit, risk) in risks.into_iter().enumerate() {
+            then(unit, risk);
         }
     }
 }

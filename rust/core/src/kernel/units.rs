@@ -102,9 +102,9 @@ impl<R: RowId> Units<R> {
         first
     }
 
-    /// Which row of the output each unit writes.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = usize> {
-        self.facts.iter().map(|facts| facts.target as usize)
+    /// What is known of each unit beside its legs.
+    pub(crate) fn facts(&self) -> &[UnitFacts<R>] {
+        &self.facts
     }
 
     /// Every unit with its rows and quantities; spare legs point to row 0.
