@@ -18,6 +18,7 @@ pub use account::{Cash, OpenOrder, Position};
 pub(crate) use accounts::Accounts;
 pub use limit_price::LimitPrice;
 pub(crate) use many::Changed;
+pub(crate) use money::Sum;
 pub use money::{MOST_DECIMALS, QUANTITY_DECIMALS, Rounding, float_of, whole_units};
 pub(crate) use venue::VenueMoves;
 pub use venue::{Pool, Totals, is_conserved};

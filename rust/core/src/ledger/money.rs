@@ -53,7 +53,7 @@ impl Short {
                 places: 0,
             });
         }
-        for (places, power) in [(8, 1e8), (12, 1e12)] {
+        for (places, power) in [(8, 1e8), (12, 1e12), (16, 1e16), (20, 1e20)] {
             let digits = (given.float * power).round_ties_even();
             if digits.abs() < Self::SURE && digits / power == given.float {
                 return Some(Self {
@@ -88,6 +88,44 @@ fn power(decimals: u32) -> i128 {
 
 fn checked_power(decimals: u32) -> Option<i128> {
     POWERS.get(decimals as usize).copied()
+}
+
+/// A sum of decimals, exact as far as 128 bits go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sum(Short);
+
+impl Sum {
+    /// So many whole units.
+    pub(crate) fn of(amount: i128, decimals: u32) -> Self {
+        Self(Short {
+            digits: amount,
+            places: decimals,
+        })
+    }
+
+    /// The sum and what so many contracts pay of a funding index.
+    pub(crate) fn with_funding(
+        self,
+        quantity: i128,
+        multiplier: GivenRef<'_>,
+        funding: GivenRef<'_>,
+    ) -> Option<Self> {
+        let (multiplier, funding) = (Short::of(multiplier)?, Short::of(funding)?);
+        let one = multiplier.digits.checked_mul(funding.digits)?;
+        let digits = quantity.checked_mul(one)?;
+        let places = QUANTITY_DECIMALS + multiplier.places + funding.places;
+        let scaled =
+            |digits: i128, places: u32, to: u32| digits.checked_mul(checked_power(to - places)?);
+        let to = places.max(self.0.places);
+        let sum = scaled(self.0.digits, self.0.places, to)?;
+        let digits = sum.checked_add(scaled(digits, places, to)?)?;
+        checked_power(to).map(|_| Self(Short { digits, places: to }))
+    }
+
+    /// The nearest f64.
+    pub(crate) fn float(self) -> f64 {
+        exact(self.0.digits, self.0.places).float()
+    }
 }
 
 /// An amount that is small enough to be booked.
