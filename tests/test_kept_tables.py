@@ -125,7 +125,8 @@ def test_flags_of_a_book_that_is_asked_about_again(kind: str, seed: int) -> None
     """From the second call on they come from how far from the edge accounts were, as far as that says enough."""
     random = Random(seed)
     priced = random_portfolio_venue(seed, kind, accounts=400, assets=3, instruments=8, mean_positions=3.0)
-    priced = replace(priced, venue=replace(priced.venue, collateral=untiered(priced.venue.collateral)))
+    collateral: Any = priced.venue.collateral
+    priced = replace(priced, venue=replace(priced.venue, collateral=untiered(collateral)))
     now = start = bare(priced)
     model, book, market = build(now)
     fresh = model_of(model.universe, now.venue.collateral, now.terms)
@@ -181,11 +182,9 @@ def test_flags_of_accounts_all_along_the_edge(held: str, stressed: list[float] |
         "initial_liability_weight": liability,
         "maintenance_liability_weight": liability,
     }
+    stress = None if stressed is None else {"ETH": stressed}
     model, fresh = (
-        xm.HistoricalVaR(
-            universe, weights, returns={"ETH": [-0.1, 0.2]}, stressed_returns=stressed and {"ETH": stressed}
-        )
-        for _ in range(2)
+        xm.HistoricalVaR(universe, weights, returns={"ETH": [-0.1, 0.2]}, stressed_returns=stress) for _ in range(2)
     )
     seen = set()
     for step in (0, 0, 1, 2, -1, -5, 10, -20, 20, 3, 0):

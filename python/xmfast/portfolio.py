@@ -66,8 +66,8 @@ class ScenarioModel(InProcess):
         """Say for every account whether it is liquidatable, and nothing else: quicker than :meth:`evaluate`.
 
         A bound settles most accounts of a healthy book: no portfolio loses more than its positions would if each met
-        its own worst scenario. The others are evaluated. The second call for one book evaluates all and remembers how far
-        each account is from the edge; later ones look only at those that prices may have moved over it since (not
+        its own worst scenario. The others are evaluated. The second call for one book evaluates all and remembers how
+        far each account is from the edge; later ones look only at those that prices may have moved over it since (not
         where there are brackets, tiers, shares of gains, charges or ``in_scenario``). Every flag is that of the report.
 
         Parameters
