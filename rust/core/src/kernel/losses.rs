@@ -36,14 +36,14 @@ pub struct LossTable {
     pub(super) rows: Vec<Row>,
     pub(super) lanes: usize,
     pub(super) scenarios: usize,
-    beside: Option<Beside>,
+    prepared: Option<Prepared>,
 }
 
-/// What stands beside the losses of a table that is scanned.
+/// What is kept beside the losses of a table that is scanned.
 #[derive(Clone, Debug)]
-pub(super) enum Beside {
-    /// Of every row what it loses alone: for the worst of few scenarios.
-    Alone(Vec<Alone>),
+pub(super) enum Prepared {
+    /// For the worst of few scenarios: what every row loses alone.
+    Few(Vec<Alone>),
     Sieve(Sieve),
 }
 
@@ -56,7 +56,7 @@ impl LossTable {
             rows: vec![Row::default(); rows * (1 + lanes)],
             lanes,
             scenarios,
-            beside: None,
+            prepared: None,
         }
     }
 
@@ -64,21 +64,21 @@ impl LossTable {
     #[must_use]
     pub fn scanned(rows: usize, scenarios: usize, measure: Measure) -> Self {
         let table = Self::new(rows, scenarios);
-        let beside = if measure == Measure::Worst && (1..=MOST_LANES).contains(&table.lanes) {
-            Beside::Alone(vec![Alone::default(); rows])
+        let prepared = if measure == Measure::Worst && (1..=MOST_LANES).contains(&table.lanes) {
+            Prepared::Few(vec![Alone::default(); rows])
         } else {
-            Beside::Sieve(Sieve::new(rows, scenarios))
+            Prepared::Sieve(Sieve::new(rows, scenarios))
         };
         Self {
-            beside: Some(beside),
+            prepared: Some(prepared),
             ..table
         }
     }
 
     /// # Panics
     /// If the table was not made to be scanned.
-    pub(super) fn beside(&self) -> &Beside {
-        self.beside.as_ref().expect("a table that is scanned")
+    pub(super) fn prepared(&self) -> &Prepared {
+        self.prepared.as_ref().expect("a table that is scanned")
     }
 
     /// Number of scenarios.
@@ -125,10 +125,10 @@ impl LossTable {
             rows: &mut self.rows,
             lanes: self.lanes,
             scenarios: self.scenarios,
-            beside: match &mut self.beside {
-                None => BesideRows::Nothing,
-                Some(Beside::Alone(alone)) => BesideRows::Alone(alone),
-                Some(Beside::Sieve(sieve)) => BesideRows::Sieve(sieve.rows_mut()),
+            prepared: match &mut self.prepared {
+                None => PreparedRows::Nothing,
+                Some(Prepared::Few(alone)) => PreparedRows::Few(alone),
+                Some(Prepared::Sieve(sieve)) => PreparedRows::Sieve(sieve.rows_mut()),
             },
         }
     }
@@ -140,14 +140,14 @@ pub struct LossRows<'a> {
     rows: &'a mut [Row],
     lanes: usize,
     scenarios: usize,
-    beside: BesideRows<'a>,
+    prepared: PreparedRows<'a>,
 }
 
-/// What stands beside table rows that are to be set.
+/// The same of table rows that are to be set.
 #[derive(Debug)]
-enum BesideRows<'a> {
+enum PreparedRows<'a> {
     Nothing,
-    Alone(&'a mut [Alone]),
+    Few(&'a mut [Alone]),
     Sieve(SieveRows<'a>),
 }
 
@@ -160,10 +160,10 @@ impl LossRows<'_> {
             rows: take(&mut self.rows, count * (1 + self.lanes)),
             lanes: self.lanes,
             scenarios: self.scenarios,
-            beside: match &mut self.beside {
-                BesideRows::Nothing => BesideRows::Nothing,
-                BesideRows::Alone(alone) => BesideRows::Alone(take(alone, count)),
-                BesideRows::Sieve(sieve) => BesideRows::Sieve(sieve.take_rows(count)),
+            prepared: match &mut self.prepared {
+                PreparedRows::Nothing => PreparedRows::Nothing,
+                PreparedRows::Few(alone) => PreparedRows::Few(take(alone, count)),
+                PreparedRows::Sieve(sieve) => PreparedRows::Sieve(sieve.take_rows(count)),
             },
         }
     }
@@ -188,7 +188,7 @@ impl<'a> Iterator for LossRows<'a> {
             charges: &mut charges.0,
             lanes,
             scenarios: self.scenarios,
-            beside: first.beside,
+            prepared: first.prepared,
         })
     }
 
@@ -207,7 +207,7 @@ pub struct LossRow<'a> {
     /// Eight losses each; what is beyond the last scenario must stay 0.
     pub lanes: &'a mut [Row],
     scenarios: usize,
-    beside: BesideRows<'a>,
+    prepared: PreparedRows<'a>,
 }
 
 impl LossRow<'_> {
@@ -223,10 +223,10 @@ impl LossRow<'_> {
         self.charges[charge::BOUND] = bound(self.charges);
         let losses: &[f64] = bytemuck::cast_slice(self.lanes);
         let losses = &losses[..self.scenarios];
-        match &mut self.beside {
-            BesideRows::Nothing => {}
-            BesideRows::Alone(alone) => alone[0] = Alone::of(losses),
-            BesideRows::Sieve(sieve) => sieve.set_first(self.charges, losses),
+        match &mut self.prepared {
+            PreparedRows::Nothing => {}
+            PreparedRows::Few(alone) => alone[0] = Alone::of(losses),
+            PreparedRows::Sieve(sieve) => sieve.set_first(self.charges, losses),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::fetch::fetch_ahead;
 use super::few::Few;
 use super::floats::{Floats, Scalar16};
 use super::lanes::Lanes;
-use super::losses::{Beside, LossTable, charge};
+use super::losses::{LossTable, Prepared, charge};
 use super::ranking::{MOST_RANKS, MOST_ROWS, Ranking, TAG_ERROR};
 use super::scalar::Scalar;
 use super::sieve::{LANES_A_WORD, Sieve, at_least, group_maxima, of_rank, ones};
@@ -64,12 +64,12 @@ pub fn scan_units<R: RowId>(
     measure: Measure,
     mut then: impl FnMut(usize, UnitRisk),
 ) {
-    match table.beside() {
-        Beside::Alone(alone) => {
+    match table.prepared() {
+        Prepared::Few(alone) => {
             assert_eq!(measure, Measure::Worst, "what the table was made for");
             scan_with(simd, units, &mut Few { table, alone }, &mut then);
         }
-        Beside::Sieve(sieve) => {
+        Prepared::Sieve(sieve) => {
             let mut scan = Scan::new(table, sieve, measure);
             scan_with(simd, units, &mut scan, &mut then);
         }
