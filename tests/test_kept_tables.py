@@ -199,6 +199,39 @@ def test_flags_of_accounts_all_along_the_edge(held: str, stressed: list[float] |
     assert len(seen) > 5 or moving == "ETH"
 
 
+def test_figures_that_no_float_holds_are_an_error_every_time() -> None:
+    universe = xm.Universe.from_frames(
+        {"asset": ["USD", "BTC"]},
+        {"instrument": ["A"], "kind": ["perpetual"], "underlying": ["A"], "settlement": ["USD"]},
+    )
+    collateral = {
+        "asset": ["USD", "BTC"],
+        "initial_haircut": [0.0, 0.0],
+        "maintenance_haircut": [0.0, 0.0],
+        "initial_liability_weight": [1.0, 1000.0],
+        "maintenance_liability_weight": [1.0, 1.0],
+    }
+    positions = {"account": ["b"], "instrument": ["A"], "quantity": [1.0], "entry_price": [10.0]}
+
+    def market(price: float) -> xm.Market:
+        return xm.Market(universe, index_price={"BTC": price}, mark_price={"A": 10.0})
+
+    for owed, prices, fails in (
+        (-1e306, (10.0,) * 6, (True,) * 6),
+        (-1.7e305, (1.0, 1.0, 1.0, 1.02, 1.1, 1.0), (False, False, False, False, True, False)),
+    ):
+        book = xm.Book.from_frames(universe, {"account": ["a"], "asset": ["BTC"], "balance": [owed]}, positions)
+        model = xm.PortfolioMargin(universe, collateral, scenarios=xm.Scenarios([-0.1, 0.1]))
+        for price, fail in zip(prices, fails, strict=True):
+            if fail:
+                with pytest.raises(xm.RangeError):
+                    model.evaluate(book, market(price))
+                with pytest.raises(xm.RangeError):
+                    model.liquidatable(book, market(price))
+            else:
+                assert model.liquidatable(book, market(price)).tolist() == [True, True]
+
+
 def test_risk_arrays_are_views_that_stay_what_they_are() -> None:
     universe = xm.Universe.from_frames(
         {"asset": ["USD", "BTC"]},

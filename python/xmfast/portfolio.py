@@ -67,8 +67,9 @@ class ScenarioModel(InProcess):
 
         A bound settles most accounts of a healthy book: no portfolio loses more than its positions would if each met
         its own worst scenario. The others are evaluated. The second call for one book evaluates all and remembers how
-        far each account is from the edge; later ones look only at those that prices may have moved over it since (not
-        where there are brackets, tiers, shares of gains, charges or ``in_scenario``). Every flag is that of the report.
+        far each account is from the edge; later ones look only at accounts that prices may have moved across since.
+        That takes a model without tiers, shares of gains, charges and ``in_scenario``, and a book without orders and
+        leverage caps. Every flag is that of the report.
 
         Parameters
         ----------

@@ -173,29 +173,43 @@ impl Flags<'_> {
             Seen::Never
         };
         let next = match seen {
-            Seen::Never => {
-                self.run(
-                    blocks,
-                    flags,
-                    |task, kept| self.leave_open(task, kept),
-                    stop,
-                )?;
-                None
-            }
-            // Whoever asks twice of one book may ask again.
-            Seen::Once => self.look_at_all(blocks, flags, stop)?,
-            Seen::Often(mut reserves) => {
+            Seen::Known(mut reserves) => {
                 let moved = reserves.moved(self.priced());
                 let settle = |task: &mut Task<'_, R>, kept: &mut Kept| {
                     reserves.settle(task.number, moved, task.flags, &mut kept.open);
-                    self.left_open.fetch_add(kept.open.len(), Ordering::Relaxed);
+                    if kept.open.len() > task.flags.len() / MANY {
+                        // So large a move that the bound may know more.
+                        self.leave_open(task, kept);
+                    } else {
+                        self.left_open.fetch_add(kept.open.len(), Ordering::Relaxed);
+                    }
                 };
                 self.run(blocks, flags, settle, stop)?;
                 let left_open = self.left_open.load(Ordering::Relaxed);
                 reserves.outlast(left_open).then_some(reserves)
             }
+            seen => {
+                // Whoever asks twice of one book may ask again.
+                let is_second = matches!(seen, Seen::Before);
+                let unknown = || Reserves::new(self.priced(), flags.len());
+                match is_second.then(unknown).flatten() {
+                    Some(reserves) => Some(self.look_at_all(reserves, blocks, flags, stop)?),
+                    None => {
+                        self.run(
+                            blocks,
+                            flags,
+                            |task, kept| self.leave_open(task, kept),
+                            stop,
+                        )?;
+                        None
+                    }
+                }
+            }
         };
-        kept.keep(book, next);
+        // Of figures that f64 cannot hold there is an error every time.
+        if self.bad.load(Ordering::Relaxed) == usize::MAX {
+            kept.keep(book, next);
+        }
         Ok(())
     }
 
@@ -208,7 +222,7 @@ impl Flags<'_> {
         }
     }
 
-    /// Whether health moves no faster than what it is made of: no brackets, tiers or charges.
+    /// Whether health moves no faster than what it is made of: no tiers, shares of gains, orders, leverage caps or charges.
     fn is_smooth(&self) -> bool {
         self.is_bounded() && self.inputs.table.rules.is_none() && self.scan.model.is_scan_alone()
     }
@@ -216,19 +230,11 @@ impl Flags<'_> {
     /// Flags every account as an evaluation does, and notes how far from the edge it is.
     fn look_at_all<R: RowId>(
         &self,
+        mut reserves: Reserves,
         blocks: &[Arc<BlockUnits<R>>],
         flags: &mut [bool],
         stop: Stop<'_>,
-    ) -> Result<Option<Reserves>> {
-        let Some(mut reserves) = Reserves::new(self.priced(), flags.len()) else {
-            self.run(
-                blocks,
-                flags,
-                |task, kept| self.leave_open(task, kept),
-                stop,
-            )?;
-            return Ok(None);
-        };
+    ) -> Result<Reserves> {
         let scales = reserves.sum_up();
         let tasks = tasks(blocks, flags).zip(reserves.shares.chunks_mut(BLOCK));
         let look = |(mut task, shares): (Task<'_, R>, &mut [f32])| {
@@ -242,7 +248,7 @@ impl Flags<'_> {
             });
         };
         pool::for_each(tasks, look, stop)?;
-        Ok(Some(reserves))
+        Ok(reserves)
     }
 
     /// Flags the accounts of every block: those that `settle` leaves open as an evaluation does.
@@ -280,6 +286,7 @@ impl Flags<'_> {
         let accounts = task.flags.len();
         if !self.bound_helps() {
             kept.open_all(accounts);
+            self.left_open.fetch_add(accounts, Ordering::Relaxed);
             return;
         }
         kept.signs.resize(accounts, 0);

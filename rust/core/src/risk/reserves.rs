@@ -18,14 +18,17 @@ use crate::layout::{IsolatedPosition, Layout};
 use crate::risk_layout::loss_row;
 use crate::table::{LegKind, Rows, Table};
 
-/// A scale is at least so many times what f64 makes of its row's figures.
+/// A scale is at least so many times what f64 can be off by in its row.
 const MADE_OF_ERRORS: f64 = 1e6;
 
-/// More than what f64 is off by in the sum of scales and in health, then and now, as a share of the sum.
+/// More than what f64 is off by in the sum of scales and in health, then and now, and f32 in a share, as a share of the sum.
 const LOST: f64 = 1e-5;
 
 /// A smaller sum of scales may be made of what underflow has lost.
 const LEAST: f64 = 1e-100;
+
+/// Of an account with a larger figure nothing is known: one that f64 does not hold after a move is an error.
+const LARGEST: f64 = 1e250;
 
 /// What a model keeps of one book.
 #[derive(Debug, Default)]
@@ -50,8 +53,8 @@ pub(crate) enum Seen {
     /// Nothing: it was not asked about.
     Never,
     /// That it was asked about.
-    Once,
-    Often(Reserves),
+    Before,
+    Known(Reserves),
 }
 
 impl KeptReserves {
@@ -60,7 +63,7 @@ impl KeptReserves {
         // A lock that is held (or was, when this process was forked) is no reason to wait.
         match self.0.try_lock().ok().and_then(|mut kept| kept.take()) {
             Some(kept) if Arc::ptr_eq(&kept.of, of) => {
-                kept.reserves.map_or(Seen::Once, Seen::Often)
+                kept.reserves.map_or(Seen::Before, Seen::Known)
             }
             _ => Seen::Never,
         }
@@ -104,7 +107,8 @@ pub(crate) struct Reserves {
     risk: Arc<RiskTable>,
     /// By row.
     scales: Vec<f64>,
-    /// By account, health as a share of the sum of its scales; no number where nothing is known.
+    /// By account, health as a share of the sum of its scales; no number where nothing is known, infinite where there is
+    /// nothing that could move.
     pub(crate) shares: Vec<f32>,
     /// How many accounts were looked at since then, one by one.
     looked_at: usize,
@@ -144,6 +148,7 @@ impl Reserves {
     /// By which share of its scale a row has moved since, at most; infinity where that is not known.
     pub(crate) fn moved(&self, priced: Priced<'_>) -> f64 {
         let Priced { table, risk, .. } = priced;
+        // Haircuts are of the model, and there are no tiers; if weights ever moved, that would be no move of a row.
         if self.weights != table.weights {
             return f64::INFINITY;
         }
@@ -209,10 +214,13 @@ pub(crate) fn share_out<R: RowId>(
     };
     // What is not finite makes a share that is no number.
     contract_block(Simd::current(), units, table, scratch, results);
-    for ((share, Row(health)), Row(sum)) in shares.iter_mut().zip(healths).zip(sums) {
-        let (health, sum) = (health[result::HEALTH], sum[column::MAINTENANCE_MARGIN]);
+    for ((share, Row(figures)), Row(sum)) in shares.iter_mut().zip(healths).zip(sums) {
+        let (health, sum) = (figures[result::HEALTH], sum[column::MAINTENANCE_MARGIN]);
         let known = (health.abs() / sum) * (1.0 - LOST) - LOST;
-        *share = if known > 0.0 && sum > LEAST {
+        let are_small = figures.iter().all(|figure| figure.abs() < LARGEST);
+        *share = if health == 0.0 && sum == 0.0 && are_small {
+            f32::INFINITY
+        } else if known > 0.0 && sum > LEAST && are_small {
             known.copysign(health) as f32
         } else {
             f32::NAN
