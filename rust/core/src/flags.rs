@@ -56,6 +56,7 @@ pub fn liquidatable(
         },
         seen: AtomicUsize::new(0),
         left_open: AtomicUsize::new(0),
+        judged: AtomicUsize::new(0),
         bad: AtomicUsize::new(usize::MAX),
         near: Mutex::new(Vec::new()),
     };
@@ -152,6 +153,8 @@ struct Flags<'a> {
     /// Accounts that the bound was asked of, and those that it left open.
     seen: AtomicUsize,
     left_open: AtomicUsize,
+    /// Accounts that were evaluated, where not all were.
+    judged: AtomicUsize,
     /// The first account whose figures f64 cannot hold.
     bad: AtomicUsize,
     /// Accounts whose flag f64 does not prove.
@@ -177,16 +180,17 @@ impl Flags<'_> {
                 let moved = reserves.moved(self.priced());
                 let settle = |task: &mut Task<'_, R>, kept: &mut Kept| {
                     reserves.settle(task.number, moved, task.flags, &mut kept.open);
-                    if kept.open.len() > task.flags.len() / MANY {
+                    if kept.open.len() > task.flags.len() / FEW {
                         // So large a move that the bound may know more.
+                        let unsettled = std::mem::take(&mut kept.open);
                         self.leave_open(task, kept);
-                    } else {
-                        self.left_open.fetch_add(kept.open.len(), Ordering::Relaxed);
+                        kept.open
+                            .retain(|slot| unsettled.binary_search(slot).is_ok());
                     }
                 };
                 self.run(blocks, flags, settle, stop)?;
-                let left_open = self.left_open.load(Ordering::Relaxed);
-                reserves.outlast(left_open).then_some(reserves)
+                let judged = self.judged.load(Ordering::Relaxed);
+                reserves.outlast(judged).then_some(reserves)
             }
             seen => {
                 // Whoever asks twice of one book may ask again.
@@ -263,6 +267,7 @@ impl Flags<'_> {
             KEPT.with_borrow_mut(|kept| {
                 kept.rows.clear();
                 settle(&mut task, kept);
+                self.judged.fetch_add(kept.open.len(), Ordering::Relaxed);
                 self.settle_open(&mut task, kept);
             });
         };
@@ -286,7 +291,6 @@ impl Flags<'_> {
         let accounts = task.flags.len();
         if !self.bound_helps() {
             kept.open_all(accounts);
-            self.left_open.fetch_add(accounts, Ordering::Relaxed);
             return;
         }
         kept.signs.resize(accounts, 0);
@@ -414,6 +418,9 @@ impl Flags<'_> {
 
 /// Where the bound settles less than one in so many, it is not worth its time.
 const MANY: usize = 2;
+
+/// Of a block of which reserves leave more than one account in so many open, the bound is asked as well.
+const FEW: usize = 8;
 
 /// The units of all accounts of a block, or of some.
 enum Chosen<'a, R> {
