@@ -109,7 +109,7 @@ thread_local! {
 struct Kept {
     scratch: Scratch,
     signs: Vec<u8>,
-    /// Slots that the bound leaves open.
+    /// Slots that the bound or reserves leave open.
     open: Vec<u32>,
     risk: Vec<Row>,
     charges: Vec<Row>,
