@@ -1,6 +1,6 @@
 //! Times of the live engine without Python: ticks on a hard book, checks of orders, fills.
 //!
-//! `cargo bench -p xmfast-core --bench engine -- [ACCOUNTS]`: a book of the law of `benches/venue.py`, with 16 % of the accounts
+//! `cargo bench -p xmfast-core --bench engine -- [ACCOUNTS]`: the hard book of `benches/live.py`, with 16 % of the accounts
 //! liquidatable and 0.5 % within 0.1 % of gross notional of the edge. That holds for the first million; more are healthy, so
 //! that a larger book has as many near the edge. Of ten million accounts the bench itself keeps nothing but the book, and that
 //! until the engine is open. Then prices jump, one at a time or all at once, beside full evaluations of the same book, and
@@ -22,6 +22,10 @@ const TICKS: usize = 1_000_000;
 const WARM_UP: usize = 20_000;
 /// Accounts of which a part is near the edge or liquidatable.
 const HARD: usize = 1_000_000;
+/// Which parts these are, and how near some are.
+const LIQUIDATABLE: f64 = 0.16;
+const NEAR: f64 = 0.005;
+const WITHIN: f64 = 0.001;
 
 /// A small generator, so that the bench needs no other crate: splitmix64.
 struct Random(u64);
@@ -142,16 +146,9 @@ fn venue(accounts: usize, random: &mut Random) -> Venue {
             entry.push(paid);
         }
     }
-    // The balance that leaves the health that is wanted.
-    let balance = bare.iter().enumerate().map(|(account, (gross, health))| {
-        let part = random.next();
-        let distance = match if account < HARD { part } else { 1.0 } {
-            part if part < 0.005 => 0.001 * (2.0 * random.next() - 1.0),
-            part if part < 0.165 => -0.3 * random.next() - 0.001,
-            _ => 0.001 + (-2.0 + 0.85 * random.normal()).exp(),
-        };
-        digits(distance * gross - health)
-    });
+    let health = wanted_health(&bare, random);
+    let balance = bare.iter().zip(health);
+    let balance = balance.map(|((_, bare), wanted)| digits(wanted - bare));
     let everybody: IdColumn = (0..accounts as i64).collect();
     let frames = Frames {
         positions: Some(Positions {
@@ -182,6 +179,30 @@ fn venue(accounts: usize, random: &mut Random) -> Venue {
         market,
         marks,
     }
+}
+
+/// The health that each account's balance leaves, from gross notional and health without it: leverage is lognormal about 7,
+/// and then everybody's is moved so far that as many are down as there shall be.
+fn wanted_health(bare: &[(f64, f64)], random: &mut Random) -> Vec<f64> {
+    let wealth = |_| (-(7.0_f64.ln() + 0.85 * random.normal())).exp();
+    let wealth: Vec<f64> = bare.iter().map(wealth).collect();
+    let distances = bare.iter().zip(&wealth);
+    let distances = distances.map(|((gross, health), wealth)| wealth + health / gross);
+    let mut distances: Vec<f64> = distances.collect();
+    let mut sorted = distances[..HARD.min(distances.len())].to_vec();
+    let rank = (LIQUIDATABLE * sorted.len() as f64) as usize;
+    let (_, edge, _) = sorted.select_nth_unstable_by(rank, f64::total_cmp);
+    for (account, distance) in distances.iter_mut().enumerate() {
+        *distance = match account < HARD {
+            true if random.next() < NEAR => WITHIN * (2.0 * random.next() - 1.0),
+            true => *distance - *edge + WITHIN.copysign(*distance - *edge),
+            false => WITHIN + wealth[account],
+        };
+    }
+    let healths = distances.iter().zip(bare);
+    healths
+        .map(|(distance, (gross, _))| distance * gross)
+        .collect()
 }
 
 /// The most memory that this process had so far, where the system says it.

@@ -116,6 +116,12 @@ const RATIO_BLUR: f64 = 64.0 * f64::EPSILON;
 /// Part of the slack that is given out; the rest lets most of a box stay when one price leaves it.
 const GIVEN_OUT: f64 = 0.9;
 
+/// Intervals that would get less than this of their part are not worth their while.
+const LEAST_PART: f64 = 0.5;
+
+/// Which intervals give first what others need: those that take more than so many times their part.
+const RICHEST_FIRST: [f64; 3] = [2.0, 1.4, 1.0];
+
 /// How health follows one price: per unit of it, downwards and upwards, towards 0 alone.
 #[derive(Clone, Copy, Debug)]
 struct Slope {
@@ -127,6 +133,8 @@ struct Slope {
     most_rise: f64,
     /// Its part of what is given out.
     want: f64,
+    /// What the interval that was watched before takes from here, if it stays.
+    kept: Option<f64>,
 }
 
 /// The box of a subject on its way: how health follows each price, and then how far each may move.
@@ -208,7 +216,7 @@ impl Boxes {
             slope.want = two_thirds(exposure * table.lively().of(slope.variable));
             wanted += slope.want;
         }
-        if self.stays(slack, wanted, before) {
+        if self.mend(slack, wanted, before) {
             debug_assert!(self.gives_out_no_more_than_there_is());
             return;
         }
@@ -232,38 +240,52 @@ impl Boxes {
         used + self.reserve <= self.aim.slack * (1.0 + SAFETY)
     }
 
-    /// Leaves all intervals where they are but those that a price has met, which get their part of what is left.
-    fn stays(&mut self, slack: f64, wanted: f64, before: &[Watch]) -> bool {
-        let pairs = || self.slopes.iter().zip(before);
-        let same = before.len() == self.slopes.len()
-            && pairs().all(|(slope, watch)| slope.variable == watch.variable);
-        if !same {
+    /// Leaves intervals where they are but those that a price has met, which get their part anew: of what is left over, and
+    /// else of the intervals that take most beyond their part.
+    fn mend(&mut self, slack: f64, wanted: f64, before: &[Watch]) -> bool {
+        let pairs = self.slopes.iter().zip(before);
+        let is_same = before.len() == self.slopes.len()
+            && pairs.fold(true, |same, (slope, watch)| {
+                same & (slope.variable == watch.variable)
+            });
+        if !(is_same && slack > 0.0 && wanted > 0.0) {
             return false;
         }
-        let (mut used, mut met) = (0.0, 0.0);
-        for (slope, watch) in pairs() {
-            match slope.used(watch) {
+        let (mut used, mut wants) = (0.0, 0.0);
+        for (slope, watch) in self.slopes.iter_mut().zip(before) {
+            slope.kept = slope.used(watch);
+            match slope.kept {
                 Some(budget) => used += budget,
-                None => met += slope.want,
+                None => wants += slope.want,
             }
         }
-        let left = (slack - used) * (1.0 - SAFETY);
-        let fair = if wanted > 0.0 {
-            slack * (met / wanted)
-        } else {
-            0.0
-        };
-        // Too little would soon be met again, and so would a box of an account that has grown richer.
-        let enough = left >= 0.5 * fair && used + fair >= 0.25 * slack && slack > 0.0;
-        if !enough {
+        let part = GIVEN_OUT * slack / wanted;
+        // A box of an account that has grown much richer would soon be met again.
+        if !(used + part * wants >= 0.25 * slack && used < f64::INFINITY) {
             return false;
         }
-        let given = left.min(fair);
-        self.reserve = self.reserve.min(left - given);
-        let watches = pairs().map(|(slope, watch)| match slope.used(watch) {
+        let mut free = slack * (1.0 - SAFETY) - used * (1.0 + SAFETY);
+        if free < LEAST_PART * part * wants {
+            for least in RICHEST_FIRST {
+                for slope in &mut self.slopes {
+                    let beyond = |kept: &f64| *kept > least * part * slope.want;
+                    if free < part * wants && slope.kept.as_ref().is_some_and(beyond) {
+                        free += slope.kept.take().unwrap_or(0.0) * (1.0 - SAFETY);
+                        wants += slope.want;
+                    }
+                }
+            }
+        }
+        if free < LEAST_PART * part * wants {
+            return false;
+        }
+        let given = free.min(part * wants);
+        self.reserve = self.reserve.min(free - given);
+        let watches = self.slopes.iter().zip(before);
+        let watches = watches.map(|(slope, watch)| match slope.kept {
             Some(_) => *watch,
             // Where nothing is wanted, 0 / 0 is nothing.
-            None => slope.watch(given * (slope.want / met)),
+            None => slope.watch(given * (slope.want / wants)),
         });
         self.watches.extend(watches);
         true
@@ -350,6 +372,7 @@ impl Gathering<'_> {
                 up,
                 most_rise,
                 want: 0.0,
+                kept: None,
             }),
         }
     }

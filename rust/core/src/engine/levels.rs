@@ -231,18 +231,19 @@ impl Levels {
             let queue = &mut self.queues[SIDES.len() * variable as usize + side as usize];
             let last = side.last_met(now);
             self.met.clear();
-            while self.met.len() < *room
-                && let Some(entry) = queue.pop(last)
-            {
-                self.met.push(entry);
-                self.kept.fetch_place(entry as Subject);
-            }
+            queue.take(last, *room, &mut self.met);
             *room -= self.met.len();
             is_behind |= *room == 0 && queue.may_have(last);
             self.entries -= self.met.len();
+            let first = |count: usize| self.met.iter().take(count).map(|&entry| entry as Subject);
+            first(2 * AHEAD).for_each(|subject| self.kept.fetch_place(subject));
+            first(AHEAD).for_each(|subject| self.kept.fetch(subject));
             for (at, &entry) in self.met.iter().enumerate() {
-                if let Some(&next) = self.met.get(at + 2) {
-                    self.kept.fetch(next as Subject);
+                if let Some(&later) = self.met.get(at + 2 * AHEAD) {
+                    self.kept.fetch_place(later as Subject);
+                }
+                if let Some(&soon) = self.met.get(at + AHEAD) {
+                    self.kept.fetch(soon as Subject);
                 }
                 let subject = entry as Subject;
                 let Some(watch) = self.kept.watch_mut(subject, variable) else {

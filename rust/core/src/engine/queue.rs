@@ -1,10 +1,10 @@
 //! Entries in order, of which only the first are ever needed: a quicksort that stops when nobody asks for more.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+/// So many that came last wait to be put in order together: to add one touches its place and nothing else.
+const FRESH: usize = 32;
 
 /// The front is cut where it grows beyond this.
-const MOST_IN_FRONT: usize = 1024;
+const MOST_IN_FRONT: usize = 512;
 
 /// What is left of it then, and least that a piece is cut into.
 const FRONT: usize = 128;
@@ -17,13 +17,28 @@ struct Piece {
     entries: Vec<u64>,
 }
 
-/// Numbers, of which the least comes first.
-#[derive(Debug, Default)]
+/// Numbers, of which the least come first.
+#[derive(Debug)]
 pub(crate) struct Queue {
-    /// Less than all others.
-    front: BinaryHeap<Reverse<u64>>,
+    /// None is less.
+    floor: u64,
+    /// Those that came last, in no order.
+    fresh: Vec<u64>,
+    /// Of the others the least, descending.
+    front: Vec<u64>,
     /// The last piece comes next; to add to one costs as much as to add to a list.
     pieces: Vec<Piece>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            floor: u64::MAX,
+            fresh: Vec::new(),
+            front: Vec::new(),
+            pieces: Vec::new(),
+        }
+    }
 }
 
 /// A place in a queue, for those who look at all entries one after the other.
@@ -34,54 +49,85 @@ pub(crate) struct Cursor {
 }
 
 impl Queue {
+    #[inline]
     pub(crate) fn push(&mut self, entry: u64) {
-        match self.pieces.iter_mut().find(|piece| piece.floor <= entry) {
-            Some(piece) => piece.entries.push(entry),
-            None => {
-                self.front.push(Reverse(entry));
-                if self.front.len() > MOST_IN_FRONT {
-                    let front = std::mem::take(&mut self.front).into_vec();
-                    self.cut(front.into_iter().map(|Reverse(entry)| entry).collect());
+        self.floor = self.floor.min(entry);
+        self.fresh.push(entry);
+        if self.fresh.len() >= FRESH {
+            self.sort_in();
+        }
+    }
+
+    /// Puts those that came last where they belong.
+    fn sort_in(&mut self) {
+        for entry in self.fresh.drain(..) {
+            match self.pieces.iter_mut().find(|piece| piece.floor <= entry) {
+                Some(piece) => piece.entries.push(entry),
+                None => {
+                    let place = self.front.partition_point(|&other| other > entry);
+                    self.front.insert(place, entry);
                 }
             }
+        }
+        if self.front.len() > MOST_IN_FRONT {
+            let front = std::mem::take(&mut self.front);
+            self.cut(front);
         }
     }
 
     /// Adds many at once.
     pub(crate) fn extend(&mut self, mut entries: Vec<u64>) {
-        entries.extend(self.front.drain().map(|Reverse(entry)| entry));
+        entries.append(&mut self.fresh);
+        entries.append(&mut self.front);
         for piece in self.pieces.drain(..) {
             entries.extend(piece.entries);
         }
         self.cut(entries);
+        self.floor = self.least();
     }
 
-    /// Takes out the least, if it is no more than `last`.
-    pub(crate) fn pop(&mut self, last: u64) -> Option<u64> {
-        loop {
-            if let Some(first) = self.front.peek_mut() {
-                let Reverse(entry) = *first;
-                if entry > last {
-                    return None;
-                }
-                std::collections::binary_heap::PeekMut::pop(first);
-                return Some(entry);
-            }
-            if self.pieces.last()?.floor > last {
-                return None;
-            }
-            let piece = self.pieces.pop()?;
-            self.cut(piece.entries);
+    /// Takes out what is no more than `last`, in no order, and at most so many. Whether more may be left says
+    /// [`Queue::may_have`].
+    pub(crate) fn take(&mut self, last: u64, room: usize, taken: &mut Vec<u64>) {
+        if self.floor > last {
+            return;
         }
+        let most = taken.len().saturating_add(room);
+        self.fresh.retain(|&entry| {
+            let stays = entry > last || taken.len() == most;
+            if !stays {
+                taken.push(entry);
+            }
+            stays
+        });
+        while taken.len() < most {
+            if let Some(&first) = self.front.last() {
+                if first > last {
+                    break;
+                }
+                taken.push(first);
+                self.front.pop();
+            } else if self.pieces.last().is_some_and(|piece| piece.floor <= last) {
+                let piece = self.pieces.pop().expect("there is one");
+                self.cut(piece.entries);
+            } else {
+                break;
+            }
+        }
+        self.floor = self.least();
     }
 
     /// Whether some may be no more than `last`; if not, none is.
     pub(crate) fn may_have(&self, last: u64) -> bool {
-        match (self.front.peek(), self.pieces.last()) {
-            (Some(Reverse(first)), _) => *first <= last,
-            (None, Some(next)) => next.floor <= last,
-            (None, None) => false,
-        }
+        self.floor <= last
+    }
+
+    /// What no entry is less than.
+    fn least(&self) -> u64 {
+        let fresh = self.fresh.iter().copied().min();
+        let next = self.front.last().copied();
+        let next = next.or_else(|| Some(self.pieces.last()?.floor));
+        fresh.into_iter().chain(next).min().unwrap_or(u64::MAX)
     }
 
     /// Makes a front of the least of `entries`, which come before all pieces, and pieces of the rest.
@@ -94,7 +140,8 @@ impl Queue {
             self.push_piece(Piece { floor, entries });
             entries = least;
         }
-        self.front.extend(entries.into_iter().map(Reverse));
+        entries.sort_unstable_by(|a, b| b.cmp(a));
+        self.front = entries;
     }
 
     /// Pieces that are hardly larger than the next one are joined, so that there are few.
@@ -109,7 +156,7 @@ impl Queue {
     }
 
     /// The entry at a place, which moves on if there is none; `None` at the end, from where it starts anew. The front is
-    /// not looked at: what is there will be met.
+    /// not looked at: what is there will be met. Nor is what came last.
     pub(crate) fn look(&self, cursor: &mut Cursor) -> Option<u64> {
         while let Some(piece) = self.pieces.get(cursor.piece) {
             if let Some(&entry) = piece.entries.get(cursor.at) {
@@ -146,7 +193,7 @@ impl Queue {
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
         let pieces = self.pieces.iter().map(|piece| piece.entries.capacity());
-        size_of::<u64>() * (self.front.capacity() + pieces.sum::<usize>())
+        size_of::<u64>() * (self.fresh.capacity() + self.front.capacity() + pieces.sum::<usize>())
     }
 }
 
@@ -160,9 +207,19 @@ mod tests {
         fn a_queue_is_a_sorted_list(
             entries in prop::collection::vec(0..40_000_u64, 0..6_000),
             bulk in 0..3_000_usize,
-            lasts in prop::collection::vec((0..40_000_u64, 0..400_usize, any::<prop::sample::Index>()), 1..30),
+            lasts in prop::collection::vec(
+                (0..40_000_u64, 0..400_usize, any::<prop::sample::Index>(), 1..2_000_usize),
+                1..30,
+            ),
         ) {
             let mut sorted: std::collections::BTreeMap<u64, usize> = std::collections::BTreeMap::new();
+            let forget = |sorted: &mut std::collections::BTreeMap<u64, usize>, entry: u64| {
+                let count = sorted.get_mut(&entry).expect("it is there");
+                *count -= 1;
+                if *count == 0 {
+                    sorted.remove(&entry);
+                }
+            };
             let mut queue = Queue::default();
             let (first, rest) = entries.split_at(bulk.min(entries.len()));
             queue.extend(first.to_vec());
@@ -171,7 +228,7 @@ mod tests {
             }
             let mut rest = rest.iter();
             let mut cursor = Cursor::default();
-            for (last, pushed, steps) in lasts {
+            for (last, pushed, steps, room) in lasts {
                 for &entry in rest.by_ref().take(pushed) {
                     queue.push(entry);
                     *sorted.entry(entry).or_default() += 1;
@@ -180,28 +237,26 @@ mod tests {
                     if let Some(entry) = queue.look(&mut cursor) {
                         if entry % 3 == 0 {
                             queue.remove(cursor);
-                            let count = sorted.get_mut(&entry).expect("it is there");
-                            *count -= 1;
-                            if *count == 0 {
-                                sorted.remove(&entry);
-                            }
+                            forget(&mut sorted, entry);
                         } else {
                             Queue::step(&mut cursor);
                         }
                     }
                 }
-                while let Some(entry) = queue.pop(last) {
-                    let (&least, count) = sorted.iter_mut().next().expect("there is one");
-                    prop_assert_eq!(entry, least);
-                    *count -= 1;
-                    if *count == 0 {
-                        sorted.remove(&least);
-                    }
+                let mut taken = Vec::new();
+                queue.take(last, room, &mut taken);
+                prop_assert!(taken.len() <= room);
+                for &entry in &taken {
+                    prop_assert!(entry <= last);
+                    forget(&mut sorted, entry);
                 }
-                prop_assert!(sorted.keys().next().is_none_or(|&least| least > last));
+                let is_left = sorted.keys().next().is_some_and(|&least| least <= last);
+                prop_assert!(!is_left || taken.len() == room && queue.may_have(last));
             }
-            let rest = std::iter::from_fn(|| queue.pop(u64::MAX)).count();
-            prop_assert_eq!(rest, sorted.values().sum::<usize>());
+            let mut taken = Vec::new();
+            queue.take(u64::MAX, usize::MAX, &mut taken);
+            prop_assert_eq!(taken.len(), sorted.values().sum::<usize>());
+            prop_assert!(!queue.may_have(u64::MAX - 1));
         }
     }
 }
