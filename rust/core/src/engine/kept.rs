@@ -224,7 +224,7 @@ impl Kept {
     pub(crate) fn fetch(&self, subject: Subject) {
         if let Some((pieces, slot)) = self.place(subject) {
             let piece = pieces.get(slot);
-            fetch_all(&piece[..piece.len().min(32)]);
+            fetch_all(&piece[..piece.len().min(48)]);
         }
     }
 
