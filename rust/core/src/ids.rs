@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-use crate::kernel::fetch;
+use crate::kernel::{fetch, with_room};
 
 /// An id as the user knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +35,26 @@ pub struct Ids {
     hasher: RandomState,
     /// Whether they are integers, each by 1 larger than the one before.
     count_up: bool,
+    /// Whether they are integers of which none is 2^31 or more from the first one.
+    are_near: bool,
 }
 
-/// Where the number of an id stands, by the upper half of the id's hash: at the place that it says, or after it.
-///
-/// The hash is kept with the number, so that growing reads no ids, and finding reads one.
+/// Where the number of an id stands: at the place that the id's hash says, or after it.
 #[derive(Clone, Debug, Default)]
 struct Slots {
-    /// Hashes above, numbers increased by 1 below; 0 where none stands. A power of two of them.
+    /// Tags above, numbers increased by 1 below; 0 where none stands. A power of two of them.
     slots: Vec<u64>,
     used: usize,
+}
+
+/// What an id is looked up by.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// The upper half of its hash, which says where.
+    hash: u32,
+    /// What stands with the number, so that finding reads one id at most, and growing none: of integers that are near to
+    /// the first one how far they are, and then finding reads none; of others the hash.
+    tag: u32,
 }
 
 impl Slots {
@@ -58,42 +68,64 @@ impl Slots {
         }
     }
 
-    /// The first number with this hash that is the one.
+    /// The first number with this tag that is the one.
     #[inline]
-    fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut at = self.place(hash);
+    fn find(&self, mark: Mark, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut at = self.place(mark.hash);
         loop {
             let slot = *self.slots.get(at)?;
             if slot == 0 {
                 return None;
             }
-            if (slot >> 32) as u32 == hash && is_it(slot as u32 - 1) {
+            if (slot >> 32) as u32 == mark.tag && is_it(slot as u32 - 1) {
                 return Some(slot as u32 - 1);
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
     }
 
-    fn insert(&mut self, hash: u32, code: u32) {
+    /// Adds a number; `hash` says that of a tag.
+    fn insert(&mut self, mark: Mark, code: u32, hash: impl Fn(u32) -> u32) {
         if 4 * (self.used + 1) > 3 * self.slots.len() {
-            let larger = vec![0; (2 * self.slots.len()).max(8)];
+            let larger = Self::of((2 * self.slots.len()).max(8));
             for slot in std::mem::replace(&mut self.slots, larger) {
                 if slot != 0 {
-                    self.put(slot);
+                    self.put(hash((slot >> 32) as u32), slot);
                 }
             }
         }
         self.used += 1;
-        self.put(u64::from(hash) << 32 | u64::from(code + 1));
+        self.put(mark.hash, slot(mark.tag, code));
     }
 
-    fn put(&mut self, slot: u64) {
-        let mut at = self.place((slot >> 32) as u32);
+    fn of(count: usize) -> Vec<u64> {
+        let mut slots = with_room(count);
+        slots.resize(count, 0);
+        slots
+    }
+
+    fn put(&mut self, hash: u32, slot: u64) {
+        let mut at = self.place(hash);
         while self.slots[at] != 0 {
             at = (at + 1) & (self.slots.len() - 1);
         }
         self.slots[at] = slot;
     }
+}
+
+/// How far an integer is from the first one, if that is less than 2^31.
+fn tag_of(first: i64, id: i64) -> Option<u32> {
+    let from_first = i32::try_from(id.checked_sub(first)?).ok()?;
+    Some(from_first.cast_unsigned())
+}
+
+/// The integer with a tag.
+fn of_tag(first: i64, tag: u32) -> i64 {
+    first.wrapping_add(tag.cast_signed().into())
+}
+
+fn slot(tag: u32, code: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(code + 1)
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +167,7 @@ impl Ids {
     fn of(keys: Keys) -> Self {
         Self {
             count_up: matches!(keys, Keys::Int(_)),
+            are_near: matches!(keys, Keys::Int(_)),
             keys,
             slots: Slots::default(),
             hasher: RandomState::default(),
@@ -176,19 +209,40 @@ impl Ids {
     /// # Panics
     /// If the ids are strings, or if there are more than `u32::MAX`.
     pub fn intern_int(&mut self, id: i64) -> u32 {
+        assert!(!self.is_text(), "an integer among string ids");
+        let known = self.find_marked(self.mark(Id::Int(id)), Id::Int(id));
+        known.unwrap_or_else(|| self.add_int(id))
+    }
+
+    /// Adds an integer that is new.
+    fn add_int(&mut self, id: i64) -> u32 {
         let Keys::Int(keys) = &mut self.keys else {
-            panic!("an integer among string ids")
+            unreachable!("ids of two kinds")
         };
-        let hash = upper(self.hasher.hash_one(id));
-        let known = self.slots.find(hash, |code| keys[code as usize] == id);
-        known.unwrap_or_else(|| {
-            let code = next_code(keys.len());
-            let counted = |first: &i64| first.checked_add(i64::from(code));
-            self.count_up &= keys.first().is_none_or(|first| counted(first) == Some(id));
-            self.slots.insert(hash, code);
-            keys.push(id);
-            code
-        })
+        let code = next_code(keys.len());
+        keys.push(id);
+        let first = keys[0];
+        self.count_up &= first.checked_add(i64::from(code)) == Some(id);
+        if self.are_near && tag_of(first, id).is_none() {
+            self.spread();
+            return code;
+        }
+        let (mark, are_near, hasher) = (self.mark(Id::Int(id)), self.are_near, &self.hasher);
+        self.slots.insert(mark, code, |tag| match are_near {
+            true => upper(hasher.hash_one(of_tag(first, tag))),
+            false => tag,
+        });
+        code
+    }
+
+    /// Tells integers apart by their hashes from now on, because one that came is far from the first one.
+    fn spread(&mut self) {
+        self.are_near = false;
+        self.slots = Slots::default();
+        for code in 0..self.len() {
+            let mark = self.mark(self.get(code));
+            self.slots.insert(mark, code as u32, |tag| tag);
+        }
     }
 
     /// Number of a string id, which is added if new.
@@ -200,11 +254,12 @@ impl Ids {
             panic!("a string among integer ids")
         };
         let hash = upper(self.hasher.hash_one(id));
+        let mark = Mark { hash, tag: hash };
         let is_it = |code: u32| text(arena, ends, code as usize) == id;
-        let known = self.slots.find(hash, is_it);
+        let known = self.slots.find(mark, is_it);
         known.unwrap_or_else(|| {
             let code = next_code(ends.len());
-            self.slots.insert(hash, code);
+            self.slots.insert(mark, code, |tag| tag);
             arena.push_str(id);
             ends.push(arena.len());
             code
@@ -219,7 +274,7 @@ impl Ids {
             let code = usize::try_from(counted).ok()?;
             return (code < keys.len()).then_some(code as u32);
         }
-        self.find_hashed(self.hash(id), id)
+        self.find_marked(self.mark(id), id)
     }
 
     /// Numbers of many ids, as far as they are known. Memory is asked for ahead, so that misses are waited for together.
@@ -228,23 +283,23 @@ impl Ids {
         if self.count_up {
             return found.extend(ids.iter().map(|&id| self.find(id)));
         }
-        let hashed = |&id: &Id<'_>| {
-            let hash = self.hash(id);
-            self.slots.fetch(hash);
-            hash
+        let marked = |&id: &Id<'_>| {
+            let mark = self.mark(id);
+            self.slots.fetch(mark.hash);
+            mark
         };
-        let hashes: Vec<u32> = ids.iter().map(hashed).collect();
-        // The first number with the same hash is nearly always the one.
-        let number = |&hash: &u32| {
-            let code = self.slots.find(hash, |_| true);
+        let marks: Vec<Mark> = ids.iter().map(marked).collect();
+        // The first number with the same tag is nearly always the one.
+        let number = |&mark: &Mark| {
+            let code = self.slots.find(mark, |_| true);
             match (&self.keys, code.map(|code| code as usize)) {
-                (_, None) => (),
-                (Keys::Int(keys), Some(code)) => fetch(&keys[code]),
+                (Keys::Int(keys), Some(code)) if !self.are_near => fetch(&keys[code]),
                 (Keys::Text { ends, .. }, Some(code)) => fetch(&ends[code]),
+                _ => (),
             }
             code
         };
-        found.extend(hashes.iter().map(number));
+        found.extend(marks.iter().map(number));
         if let Keys::Text { arena, ends } = &self.keys {
             for code in found.iter().flatten() {
                 if let Some(last) = ends[*code as usize].checked_sub(1) {
@@ -252,27 +307,40 @@ impl Ids {
                 }
             }
         }
-        for ((&id, &hash), found) in ids.iter().zip(&hashes).zip(found) {
-            *found = self.find_hashed(hash, id);
+        for ((&id, &mark), found) in ids.iter().zip(&marks).zip(found) {
+            *found = self.find_marked(mark, id);
         }
     }
 
-    fn hash(&self, id: Id<'_>) -> u32 {
-        upper(match id {
+    fn mark(&self, id: Id<'_>) -> Mark {
+        let hash = upper(match id {
             Id::Int(id) => self.hasher.hash_one(id),
             Id::Text(id) => self.hasher.hash_one(id),
-        })
+        });
+        let tag = match (&self.keys, id) {
+            (Keys::Int(keys), Id::Int(id)) if self.are_near => {
+                let first = keys.first().copied().unwrap_or(id);
+                tag_of(first, id).unwrap_or_default()
+            }
+            _ => hash,
+        };
+        Mark { hash, tag }
     }
 
     #[inline]
-    fn find_hashed(&self, hash: u32, id: Id<'_>) -> Option<u32> {
+    fn find_marked(&self, mark: Mark, id: Id<'_>) -> Option<u32> {
         match (&self.keys, id) {
             (Keys::Int(keys), Id::Int(id)) => {
-                self.slots.find(hash, |code| keys[code as usize] == id)
+                // One that is not near to the first one is not known.
+                if self.are_near {
+                    tag_of(*keys.first()?, id)?;
+                    return self.slots.find(mark, |_| true);
+                }
+                self.slots.find(mark, |code| keys[code as usize] == id)
             }
             (Keys::Text { arena, ends }, Id::Text(id)) => {
                 let is_it = |code: u32| text(arena, ends, code as usize) == id;
-                self.slots.find(hash, is_it)
+                self.slots.find(mark, is_it)
             }
             _ => None,
         }
@@ -449,9 +517,13 @@ mod tests {
         let scattered: IdColumn = (0..3_000)
             .map(|id: i64| id * id * 77 % 100_003 - 9)
             .collect();
+        let far: IdColumn = (0..3_000).map(|id| (id % 2_000) << (id % 40)).collect();
         let names: Vec<String> = (0..3_000).map(|id| format!("{}", id % 2_000)).collect();
         let texts: IdColumn = names.iter().map(String::as_str).chain([""]).collect();
-        let ints = (-20..4_000).chain([i64::MIN, i64::MAX]).map(Id::Int);
+        // The last one is as far from 0 as the tag of 0 wraps.
+        let ints = (-20..4_000)
+            .chain([i64::MIN, i64::MAX, 1 << 32])
+            .map(Id::Int);
         let ids: Vec<Id<'_>> = ints
             .chain(texts.ids.iter())
             .chain([Id::Text("?")])
@@ -460,6 +532,7 @@ mod tests {
         for known in [
             &counted.ids,
             &scattered.ids,
+            &far.ids,
             &texts.ids,
             &Ids::ints(),
             &Ids::texts(),
@@ -477,6 +550,7 @@ mod tests {
             }
         }
         assert!(counted.ids.count_up && !scattered.ids.count_up);
+        assert!(scattered.ids.are_near && !far.ids.are_near);
     }
 
     #[test]
