@@ -3,8 +3,8 @@
 //! `cargo bench -p xmfast-core --bench engine -- [ACCOUNTS]`: the hard book of `benches/live.py`, with 16 % of the accounts
 //! liquidatable and 0.5 % within 0.1 % of gross notional of the edge. That holds for the first million; more are healthy, so
 //! that a larger book has as many near the edge. Of ten million accounts the bench itself keeps nothing but the book, and that
-//! until the engine is open. Then prices jump, one at a time or all at once, beside full evaluations of the same book, and
-//! funding is paid.
+//! until the engine is open. After ticks come fills of many accounts; then prices jump, one at a time or all at once, beside
+//! full evaluations of the same book, funding is paid, and fills come again: by then hardly anybody has a box.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -322,8 +322,24 @@ fn place(book: &Book, random: &mut Random) -> (u32, u32) {
     (account as u32, held[random.below(held.len())])
 }
 
-/// A million fills of what is held already, of random accounts.
+/// A million fills of what is held already, of random accounts, bought, and as many sold.
 const MANY_FILLS: usize = 1_000_000;
+
+fn fill_rate(engine: &mut Engine, when: &str, marks: &[f64], random: &mut Random) {
+    let book = engine.book().expect("a book");
+    let sides = [1_000_000, -1_000_000].map(|quantity| many_fills(&book, marks, random, quantity));
+    drop(book);
+    for side in &sides {
+        let start = Instant::now();
+        engine.apply(side, &mut never).expect("fills");
+        let rate = MANY_FILLS as f64 / start.elapsed().as_secs_f64();
+        println!(
+            "many fills {when}: {:.2} M a second{}",
+            rate / 1e6,
+            most_memory()
+        );
+    }
+}
 
 fn many_fills(book: &Book, marks: &[f64], random: &mut Random, quantity: i128) -> Event {
     let fill = |_| {
@@ -378,8 +394,10 @@ fn main() {
     drop(book);
     if std::env::var_os("XMFAST_BENCH_NO_TICKS").is_none() {
         tick_latency(&mut engine, &mut marks, &mut random);
+        fill_rate(&mut engine, "after ticks", &marks, &mut random);
         jump_latency(&mut engine, &model, &mut marks, &mut random);
         funding_latency(&mut engine, &marks, &mut random);
+        fill_rate(&mut engine, "after jumps and funding", &marks, &mut random);
     }
 
     let mut criterion = Criterion::default().without_plots();
@@ -415,15 +433,7 @@ fn main() {
     // Of what is held already, bought and sold in turn.
     let book = engine.book().expect("a book");
     let held: Vec<(u32, u32)> = (0..65_536).map(|_| place(&book, &mut random)).collect();
-    let sides =
-        [1_000_000, -1_000_000].map(|quantity| many_fills(&book, &marks, &mut random, quantity));
     drop(book);
-    for side in &sides {
-        let start = Instant::now();
-        engine.apply(side, &mut never).expect("fills");
-        let rate = MANY_FILLS as f64 / start.elapsed().as_secs_f64();
-        println!("many fills: {:.2} M a second{}", rate / 1e6, most_memory());
-    }
     let mut next = held.iter().enumerate().cycle();
     let mut fills = 0;
     criterion.bench_function("fill", |bencher| {

@@ -33,8 +33,8 @@ pub struct Ids {
     keys: Keys,
     slots: Slots,
     hasher: RandomState,
-    /// Whether they are integers, each by 1 larger than the one before.
-    count_up: bool,
+    /// By how much each is larger than the one before, if they are integers and that is the same for all; else 0.
+    step: u64,
     /// Whether they are integers of which none is 2^31 or more from the first one.
     are_near: bool,
 }
@@ -166,7 +166,7 @@ impl Ids {
 
     fn of(keys: Keys) -> Self {
         Self {
-            count_up: matches!(keys, Keys::Int(_)),
+            step: matches!(keys, Keys::Int(_)).into(),
             are_near: matches!(keys, Keys::Int(_)),
             keys,
             slots: Slots::default(),
@@ -222,7 +222,15 @@ impl Ids {
         let code = next_code(keys.len());
         keys.push(id);
         let first = keys[0];
-        self.count_up &= first.checked_add(i64::from(code)) == Some(id);
+        let from_first = id
+            .checked_sub(first)
+            .and_then(|far| u64::try_from(far).ok());
+        match (code, from_first) {
+            (0, _) => (),
+            (1, Some(far)) => self.step = far,
+            (_, Some(far)) if u64::from(code).checked_mul(self.step) == Some(far) => (),
+            _ => self.step = 0,
+        }
         if self.are_near && tag_of(first, id).is_none() {
             self.spread();
             return code;
@@ -269,10 +277,11 @@ impl Ids {
     /// Number of an id, if it is known.
     #[must_use]
     pub fn find(&self, id: Id<'_>) -> Option<u32> {
-        if let (true, Keys::Int(keys), Id::Int(id)) = (self.count_up, &self.keys, id) {
-            let counted = id.checked_sub(*keys.first()?)?;
-            let code = usize::try_from(counted).ok()?;
-            return (code < keys.len()).then_some(code as u32);
+        if let (Keys::Int(keys), Id::Int(id), 1..) = (&self.keys, id, self.step) {
+            let far = u64::try_from(id.checked_sub(*keys.first()?)?).ok()?;
+            let code = far / self.step;
+            let is_one = far.is_multiple_of(self.step) && code < keys.len() as u64;
+            return is_one.then_some(code as u32);
         }
         self.find_marked(self.mark(id), id)
     }
@@ -280,7 +289,7 @@ impl Ids {
     /// Numbers of many ids, as far as they are known. Memory is asked for ahead, so that misses are waited for together.
     pub fn find_many(&self, ids: &[Id<'_>], found: &mut Vec<Option<u32>>) {
         found.clear();
-        if self.count_up {
+        if self.step > 0 {
             return found.extend(ids.iter().map(|&id| self.find(id)));
         }
         let marked = |&id: &Id<'_>| {
@@ -517,6 +526,7 @@ mod tests {
         let scattered: IdColumn = (0..3_000)
             .map(|id: i64| id * id * 77 % 100_003 - 9)
             .collect();
+        let by_sevens: IdColumn = (-2..3_000).map(|id| 7 * id).collect();
         let far: IdColumn = (0..3_000).map(|id| (id % 2_000) << (id % 40)).collect();
         let names: Vec<String> = (0..3_000).map(|id| format!("{}", id % 2_000)).collect();
         let texts: IdColumn = names.iter().map(String::as_str).chain([""]).collect();
@@ -531,6 +541,7 @@ mod tests {
         let mut found = Vec::new();
         for known in [
             &counted.ids,
+            &by_sevens.ids,
             &scattered.ids,
             &far.ids,
             &texts.ids,
@@ -549,7 +560,8 @@ mod tests {
                 assert_eq!(found, known.find(id));
             }
         }
-        assert!(counted.ids.count_up && !scattered.ids.count_up);
+        let steps = [&counted, &by_sevens, &scattered, &far].map(|column| column.ids.step);
+        assert_eq!(steps, [1, 7, 0, 0]);
         assert!(scattered.ids.are_near && !far.ids.are_near);
     }
 
