@@ -120,11 +120,35 @@ fn right(case: &Case, unit: &[(u16, f64)]) -> (f64, u32) {
     (if loss > 0.0 { loss } else { 0.0 }, worst)
 }
 
+/// What the kernel says of the units, which is the same where it knows that nothing is charged.
 fn scanned(case: &Case, simd: Simd) -> Vec<UnitRisk> {
-    let mut table = LossTable::scanned(ROWS + 1, case.losses[0].len(), case.measure);
-    for (mut row, losses) in table.rows_mut().skip(1).zip(&case.losses) {
+    let charged = scanned_by(case, simd, true);
+    assert_eq!(charged, scanned_by(case, simd, false));
+    for (unit, risk) in case.units.iter().zip(&charged) {
+        // No bound is below what a part of the largest loss would round to.
+        let bound_of = |row: u16| {
+            let losses = row.checked_sub(1).map(|row| &case.losses[row as usize]);
+            let largest = losses.into_iter().flatten().map(|loss| loss.abs());
+            bound_of(row).max(f64::EPSILON / 1024.0 * largest.fold(0.0, f64::max))
+        };
+        let bound = unit.iter().fold(0.0, |sum, &(row, quantity)| {
+            quantity.abs().mul_add(bound_of(row), sum)
+        });
+        assert_eq!(risk.charges, [bound, 0.0, 0.0, 0.0]);
+    }
+    charged
+}
+
+fn bound_of(row: u16) -> f64 {
+    0.1 * f64::from(row)
+}
+
+fn scanned_by(case: &Case, simd: Simd, is_charged: bool) -> Vec<UnitRisk> {
+    let scenarios = case.losses[0].len();
+    let mut table = LossTable::scanned(ROWS + 1, scenarios, case.measure, is_charged);
+    for (number, (mut row, losses)) in (1..).zip(table.rows_mut().skip(1).zip(&case.losses)) {
         row.losses().copy_from_slice(losses);
-        row.close(|_| 0.0);
+        row.close(|_| bound_of(number));
     }
     let (slots, count) = (case.units[0].len(), case.units.len());
     let legs = || case.units.iter().flatten();

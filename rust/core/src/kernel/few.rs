@@ -6,7 +6,7 @@
 use super::fetch::fetch_ahead;
 use super::floats::Floats;
 use super::lanes::Lanes;
-use super::losses::{LossTable, charge};
+use super::losses::{LEAST_BOUND, LossTable, charge, take};
 use super::scenarios::{NO_SCENARIO, Scanner, UnitRisk, positive};
 use super::{Row, RowId, Units};
 
@@ -40,16 +40,64 @@ impl Alone {
     }
 }
 
+/// What is kept of each row of a table beside its losses.
+#[derive(Clone, Debug)]
+pub(super) struct FewSums {
+    alone: Vec<Alone>,
+    /// An eighth of what the row of charges takes, and all that is summed of it where nothing is charged.
+    bounds: Vec<f64>,
+    is_charged: bool,
+}
+
+impl FewSums {
+    pub(super) fn new(rows: usize, is_charged: bool) -> Self {
+        Self {
+            alone: vec![Alone::default(); rows],
+            bounds: vec![0.0; rows],
+            is_charged,
+        }
+    }
+
+    pub(super) fn rows_mut(&mut self) -> FewRows<'_> {
+        FewRows {
+            alone: &mut self.alone,
+            bounds: &mut self.bounds,
+        }
+    }
+}
+
+/// The same of rows that are to be set.
+#[derive(Debug)]
+pub(super) struct FewRows<'a> {
+    alone: &'a mut [Alone],
+    bounds: &'a mut [f64],
+}
+
+impl FewRows<'_> {
+    #[inline]
+    pub(super) fn take_rows(&mut self, count: usize) -> Self {
+        Self {
+            alone: take(&mut self.alone, count),
+            bounds: take(&mut self.bounds, count),
+        }
+    }
+
+    pub(super) fn set_first(&mut self, charges: &[f64; 8], losses: &[f64]) {
+        self.alone[0] = Alone::of(losses);
+        self.bounds[0] = charges[charge::BOUND];
+    }
+}
+
 /// A table of few scenarios, scanned for the worst.
 pub(super) struct Few<'a> {
     pub(super) table: &'a LossTable,
-    /// Of each row of the table.
-    pub(super) alone: &'a [Alone],
+    pub(super) sums: &'a FewSums,
 }
 
 impl Scanner for Few<'_> {
     fn rows(&self) -> usize {
-        self.alone.len().min(self.table.len())
+        let FewSums { alone, bounds, .. } = self.sums;
+        alone.len().min(bounds.len()).min(self.table.len())
     }
 
     #[inline(always)]
@@ -60,28 +108,48 @@ impl Scanner for Few<'_> {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.table.lanes {
-                1 => self.worst::<L, R, 1>(units, then),
-                2 => self.worst::<L, R, 2>(units, then),
-                3 => self.worst::<L, R, 3>(units, then),
-                4 => self.worst::<L, R, 4>(units, then),
-                5 => self.worst::<L, R, 5>(units, then),
-                6 => self.worst::<L, R, 6>(units, then),
-                7 => self.worst::<L, R, 7>(units, then),
-                MOST_LANES => self.worst::<L, R, MOST_LANES>(units, then),
-                _ => unreachable!("few scenarios"),
+            if self.sums.is_charged {
+                self.of_few::<L, R, true>(units, then);
+            } else {
+                self.of_few::<L, R, false>(units, then);
             }
         }
     }
 }
 
 impl Few<'_> {
+    /// Hands on the risk of every unit, with sums of all charges or of bound and reach alone.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn of_few<L: Lanes, R: RowId, const CHARGED: bool>(
+        &self,
+        units: &Units<R>,
+        then: &mut impl FnMut(usize, UnitRisk),
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.table.lanes {
+                1 => self.worst::<L, R, 1, CHARGED>(units, then),
+                2 => self.worst::<L, R, 2, CHARGED>(units, then),
+                3 => self.worst::<L, R, 3, CHARGED>(units, then),
+                4 => self.worst::<L, R, 4, CHARGED>(units, then),
+                5 => self.worst::<L, R, 5, CHARGED>(units, then),
+                6 => self.worst::<L, R, 6, CHARGED>(units, then),
+                7 => self.worst::<L, R, 7, CHARGED>(units, then),
+                MOST_LANES => self.worst::<L, R, MOST_LANES, CHARGED>(units, then),
+                _ => unreachable!("few scenarios"),
+            }
+        }
+    }
+
     /// Hands on the risk of every unit, with `N` rows of losses.
     ///
     /// # Safety
     /// Every row is a row of the table.
     #[inline(always)]
-    unsafe fn worst<L: Lanes, R: RowId, const N: usize>(
+    unsafe fn worst<L: Lanes, R: RowId, const N: usize, const CHARGED: bool>(
         &self,
         units: &Units<R>,
         then: &mut impl FnMut(usize, UnitRisk),
@@ -100,7 +168,10 @@ impl Few<'_> {
             unsafe {
                 if slots == 1 {
                     for (&row, &quantity) in mine.iter().zip(my_quantities) {
-                        then(unit, self.of_leg::<L, R, N>(row, quantity, absolute));
+                        then(
+                            unit,
+                            self.of_leg::<L, R, N, CHARGED>(row, quantity, absolute),
+                        );
                         unit += 1;
                     }
                     continue;
@@ -108,7 +179,10 @@ impl Few<'_> {
                 let rows = mine.chunks_exact(slots);
                 let quantities = my_quantities.chunks_exact(slots);
                 for (rows, quantities) in rows.zip(quantities) {
-                    then(unit, self.of_unit::<L, R, N>(rows, quantities, absolute));
+                    then(
+                        unit,
+                        self.of_unit::<L, R, N, CHARGED>(rows, quantities, absolute),
+                    );
                     unit += 1;
                 }
             }
@@ -118,7 +192,7 @@ impl Few<'_> {
     /// # Safety
     /// Every row is a row of the table.
     #[inline(always)]
-    unsafe fn of_unit<L: Lanes, R: RowId, const N: usize>(
+    unsafe fn of_unit<L: Lanes, R: RowId, const N: usize, const CHARGED: bool>(
         &self,
         rows: &[R],
         quantities: &[f64],
@@ -127,11 +201,19 @@ impl Few<'_> {
         fetch_ahead(rows);
         fetch_ahead(quantities);
         let (mut charges, mut sums) = (L::zero(), [L::zero(); N]);
+        let mut bound = 0.0;
         for (row, &quantity) in rows.iter().zip(quantities) {
             // SAFETY: the caller's promise.
             let (own, losses) = unsafe { self.row::<R, N>(*row) };
+            let size = quantity.abs();
             let quantity = L::splat(quantity);
-            charges = quantity.and(absolute).mul_add(L::load(own), charges);
+            if CHARGED {
+                charges = quantity.and(absolute).mul_add(L::load(own), charges);
+            } else {
+                // SAFETY: as above: there is one for each row.
+                let mine = unsafe { *self.sums.bounds.get_unchecked(row.index()) };
+                bound = f64::mul_add(size, mine, bound);
+            }
             for (sum, losses) in sums.iter_mut().zip(losses) {
                 *sum = quantity.mul_add(L::load(losses), *sum);
             }
@@ -141,18 +223,22 @@ impl Few<'_> {
             largest = largest.larger(sum);
         }
         let loss = largest.largest();
-        let Row([a, b, c, d, reach, ..]) = charges.to_row();
-        let are_numbers = reach < f64::MAX / 2.0;
+        let mut charged = [bound, 0.0, 0.0, 0.0];
+        if CHARGED {
+            let Row([a, b, c, d, ..]) = charges.to_row();
+            charged = [a, b, c, d];
+        }
+        let are_numbers = charged[charge::BOUND] < LEAST_BOUND * (f64::MAX / 2.0);
         if !are_numbers {
             let (loss, worst) = self.beyond_f64(sums.map(L::to_row));
-            return risk(loss, worst, [a, b, c, d]);
+            return risk(loss, worst, charged);
         }
         let least = L::splat(loss);
         let mut bits = 0;
         for (number, sum) in sums.iter().enumerate() {
             bits |= u64::from(sum.at_least(least)) << (8 * number);
         }
-        risk(loss, bits.trailing_zeros(), [a, b, c, d])
+        risk(loss, bits.trailing_zeros(), charged)
     }
 
     /// The risk of one leg, which only its side decides.
@@ -160,21 +246,30 @@ impl Few<'_> {
     /// # Safety
     /// The row is a row of the table.
     #[inline(always)]
-    unsafe fn of_leg<L: Lanes, R: RowId, const N: usize>(
+    unsafe fn of_leg<L: Lanes, R: RowId, const N: usize, const CHARGED: bool>(
         &self,
         row: R,
         quantity: f64,
         absolute: L,
     ) -> UnitRisk {
-        // SAFETY: the caller's promise.
-        let (own, _) = unsafe { self.row::<R, N>(row) };
-        // SAFETY: as above: there is one for each row.
-        let alone = unsafe { self.alone.get_unchecked(row.index()) };
-        let side = usize::from(quantity < 0.0);
-        let operand = L::splat(quantity).and(absolute);
-        let Row([a, b, c, d, ..]) = operand.mul_add(L::load(own), L::zero()).to_row();
-        let loss = quantity.abs() * alone.loss[side];
-        risk(loss, alone.worst[side], [a, b, c, d])
+        // SAFETY: the caller's promise; there is one of each for every row.
+        let (alone, bound) = unsafe {
+            let FewSums { alone, bounds, .. } = self.sums;
+            (
+                alone.get_unchecked(row.index()),
+                *bounds.get_unchecked(row.index()),
+            )
+        };
+        let (side, size) = (usize::from(quantity < 0.0), quantity.abs());
+        let mut charged = [f64::mul_add(size, bound, 0.0), 0.0, 0.0, 0.0];
+        if CHARGED {
+            // SAFETY: the caller's promise.
+            let (own, _) = unsafe { self.row::<R, N>(row) };
+            let operand = L::splat(quantity).and(absolute);
+            let Row([a, b, c, d, ..]) = operand.mul_add(L::load(own), L::zero()).to_row();
+            charged = [a, b, c, d];
+        }
+        risk(size * alone.loss[side], alone.worst[side], charged)
     }
 
     /// The charges and losses of a row.

@@ -1,6 +1,6 @@
 //! What one contract loses in every scenario: the table that the scenario kernel contracts.
 
-use super::few::{Alone, MOST_LANES};
+use super::few::{FewRows, FewSums, MOST_LANES};
 use super::math::RealRow;
 use super::scenarios::Measure;
 use super::sieve::{Sieve, SieveRows};
@@ -28,6 +28,10 @@ pub mod charge {
     pub const ABSOLUTE: [bool; 8] = [true, true, false, false, true, true, false, false];
 }
 
+/// The least bound, as a part of the reach: far below any rounding, so that a sum of bounds tells whether sums of losses are
+/// numbers.
+pub(super) const LEAST_BOUND: f64 = f64::EPSILON / 1024.0;
+
 /// Losses of one long contract of every table row in every scenario, weighted, eight scenarios to a [`Row`].
 ///
 /// A table row is a row of [`charge`] columns and `lanes` rows of losses; what is beyond the last scenario is 0.
@@ -42,8 +46,8 @@ pub struct LossTable {
 /// What is kept beside the losses of a table that is scanned.
 #[derive(Clone, Debug)]
 pub(super) enum Prepared {
-    /// For the worst of few scenarios: what every row loses alone.
-    Few(Vec<Alone>),
+    /// For the worst of few scenarios.
+    Few(FewSums),
     Sieve(Sieve),
 }
 
@@ -60,12 +64,13 @@ impl LossTable {
         }
     }
 
-    /// The same, to be scanned for a measure.
+    /// The same, to be scanned for a measure. If it is not charged, all [`charge`] columns but bound and reach add up to
+    /// nothing whatever rows say.
     #[must_use]
-    pub fn scanned(rows: usize, scenarios: usize, measure: Measure) -> Self {
+    pub fn scanned(rows: usize, scenarios: usize, measure: Measure, is_charged: bool) -> Self {
         let table = Self::new(rows, scenarios);
         let prepared = if measure == Measure::Worst && (1..=MOST_LANES).contains(&table.lanes) {
-            Prepared::Few(vec![Alone::default(); rows])
+            Prepared::Few(FewSums::new(rows, is_charged))
         } else {
             Prepared::Sieve(Sieve::new(rows, scenarios))
         };
@@ -127,7 +132,7 @@ impl LossTable {
             scenarios: self.scenarios,
             prepared: match &mut self.prepared {
                 None => PreparedRows::Nothing,
-                Some(Prepared::Few(alone)) => PreparedRows::Few(alone),
+                Some(Prepared::Few(sums)) => PreparedRows::Few(sums.rows_mut()),
                 Some(Prepared::Sieve(sieve)) => PreparedRows::Sieve(sieve.rows_mut()),
             },
         }
@@ -147,7 +152,7 @@ pub struct LossRows<'a> {
 #[derive(Debug)]
 enum PreparedRows<'a> {
     Nothing,
-    Few(&'a mut [Alone]),
+    Few(FewRows<'a>),
     Sieve(SieveRows<'a>),
 }
 
@@ -162,7 +167,7 @@ impl LossRows<'_> {
             scenarios: self.scenarios,
             prepared: match &mut self.prepared {
                 PreparedRows::Nothing => PreparedRows::Nothing,
-                PreparedRows::Few(alone) => PreparedRows::Few(take(alone, count)),
+                PreparedRows::Few(sums) => PreparedRows::Few(sums.take_rows(count)),
                 PreparedRows::Sieve(sieve) => PreparedRows::Sieve(sieve.take_rows(count)),
             },
         }
@@ -220,12 +225,13 @@ impl LossRow<'_> {
     /// Sets the reach, and the bound that `bound` makes of charges with it. Nothing may be set after this.
     pub fn close(&mut self, bound: impl FnOnce(&[f64; 8]) -> f64) {
         self.charges[charge::REACH] = largest(self.lanes);
-        self.charges[charge::BOUND] = bound(self.charges);
+        let least = LEAST_BOUND * self.charges[charge::REACH];
+        self.charges[charge::BOUND] = bound(self.charges).max(least);
         let losses: &[f64] = bytemuck::cast_slice(self.lanes);
         let losses = &losses[..self.scenarios];
         match &mut self.prepared {
             PreparedRows::Nothing => {}
-            PreparedRows::Few(alone) => alone[0] = Alone::of(losses),
+            PreparedRows::Few(sums) => sums.set_first(self.charges, losses),
             PreparedRows::Sieve(sieve) => sieve.set_first(self.charges, losses),
         }
     }

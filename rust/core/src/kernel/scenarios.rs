@@ -65,9 +65,9 @@ pub fn scan_units<R: RowId>(
     mut then: impl FnMut(usize, UnitRisk),
 ) {
     match table.prepared() {
-        Prepared::Few(alone) => {
+        Prepared::Few(sums) => {
             assert_eq!(measure, Measure::Worst, "what the table was made for");
-            scan_with(simd, units, &mut Few { table, alone }, &mut then);
+            scan_with(simd, units, &mut Few { table, sums }, &mut then);
         }
         Prepared::Sieve(sieve) => {
             let mut scan = Scan::new(table, sieve, measure);

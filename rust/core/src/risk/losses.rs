@@ -99,7 +99,8 @@ impl RiskTable {
         let rows = loss_rows(universe, model.moving());
         let sets = model.parameters.sets.iter().map(|set| {
             let mut losses = if made_for.is_scanned {
-                LossTable::scanned(rows, set.len(), set.measure)
+                let is_charged = !model.is_scan_alone();
+                LossTable::scanned(rows, set.len(), set.measure, is_charged)
             } else {
                 LossTable::new(rows, set.len())
             };
