@@ -257,6 +257,11 @@ fn quantiles(mut latencies: Vec<Duration>) -> String {
 /// Prices that jump: one of those that most hold, by two percent mostly; or all of them, by one percent and by what
 /// is their own.
 fn jump_latency(engine: &mut Engine, model: &MarginModel, marks: &mut [f64], random: &mut Random) {
+    // Fills changed the book: the first evaluation packs it anew.
+    let book = engine.book().expect("a book");
+    let evaluated = model.evaluate(&book, engine.market(), &mut never);
+    drop(evaluated.expect("figures"));
+    drop(book);
     for (name, rounds, at_once) in [("one", 2_000, false), ("all", 60, true)] {
         let (mut latencies, mut evaluations) = (Vec::new(), Vec::new());
         for round in 0..rounds {
