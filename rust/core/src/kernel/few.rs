@@ -198,7 +198,6 @@ impl Few<'_> {
         quantities: &[f64],
         absolute: L,
     ) -> UnitRisk {
-        fetch_ahead(rows);
         fetch_ahead(quantities);
         let (mut charges, mut sums) = (L::zero(), [L::zero(); N]);
         let mut bound = 0.0;
