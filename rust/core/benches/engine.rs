@@ -1,6 +1,6 @@
 //! Times of the live engine without Python: ticks on a hard book, checks of orders, fills.
 //!
-//! `cargo bench -p xmfast-core --bench engine -- [ACCOUNTS]`: the hard book of `benches/live.py`, with 16 % of the accounts
+//! `cargo bench -p xmfast-core --bench engine -- [ACCOUNTS]`: the hard book of `benches/live.py` but for coins and ids, with 16 % of the accounts
 //! liquidatable and 0.5 % within 0.1 % of gross notional of the edge. That holds for the first million; more are healthy, so
 //! that a larger book has as many near the edge. Of ten million accounts the bench itself keeps nothing but the book, and that
 //! until the engine is open. After ticks come fills of many accounts; then prices jump, one at a time or all at once, beside

@@ -27,7 +27,7 @@ impl fmt::Display for Id<'_> {
 
 /// Distinct ids, all integers or all strings, each with its number (0, 1, ... in order of first appearance).
 ///
-/// Strings live in one arena and the hash table holds numbers only, so a million ids are three allocations.
+/// Strings live in one arena and the hash table holds numbers and tags, so a million ids are three allocations.
 #[derive(Clone, Debug)]
 pub struct Ids {
     keys: Keys,
@@ -35,7 +35,7 @@ pub struct Ids {
     hasher: RandomState,
     /// By how much each is larger than the one before, if they are integers and that is the same for all; else 0.
     step: u64,
-    /// Whether they are integers of which none is 2^31 or more from the first one.
+    /// Whether they are integers that all have a tag: see [`tag_of`].
     are_near: bool,
 }
 
@@ -113,7 +113,7 @@ impl Slots {
     }
 }
 
-/// How far an integer is from the first one, if that is less than 2^31.
+/// How far an integer is from the first one, if 32 signed bits can say so.
 fn tag_of(first: i64, id: i64) -> Option<u32> {
     let from_first = i32::try_from(id.checked_sub(first)?).ok()?;
     Some(from_first.cast_unsigned())

@@ -116,8 +116,11 @@ const RATIO_BLUR: f64 = 64.0 * f64::EPSILON;
 /// Part of the slack that is given out; the rest lets most of a box stay when one price leaves it.
 const GIVEN_OUT: f64 = 0.9;
 
-/// Intervals that would get less than this of their part are not worth their while.
+/// Less than this of what is wanted is not worth its while.
 const LEAST_PART: f64 = 0.5;
+
+/// Part of the slack that a mended box leaves over, for payments to use up.
+const LEFT_OVER: f64 = 0.05;
 
 /// Which intervals give first what others need: those that take more than so many times their part.
 const RICHEST_FIRST: [f64; 3] = [2.0, 1.4, 1.0];
@@ -265,11 +268,12 @@ impl Boxes {
             return false;
         }
         let mut free = slack * (1.0 - SAFETY) - used * (1.0 + SAFETY);
-        if free < LEAST_PART * part * wants {
+        let enough = |wants: f64| part * wants + LEFT_OVER * slack;
+        if free < LEAST_PART * enough(wants) {
             for least in RICHEST_FIRST {
                 for slope in &mut self.slopes {
                     let beyond = |kept: &f64| *kept > least * part * slope.want;
-                    if free < part * wants && slope.kept.as_ref().is_some_and(beyond) {
+                    if free < enough(wants) && slope.kept.as_ref().is_some_and(beyond) {
                         free += slope.kept.take().unwrap_or(0.0) * (1.0 - SAFETY);
                         wants += slope.want;
                     }

@@ -141,7 +141,9 @@ impl Queue {
             entries = least;
         }
         entries.sort_unstable_by(|a, b| b.cmp(a));
-        self.front = entries;
+        // Not in the memory of a piece, which may be large.
+        self.front.clear();
+        self.front.extend_from_slice(&entries);
     }
 
     /// Pieces that are hardly larger than the next one are joined, so that there are few.

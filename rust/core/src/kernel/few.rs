@@ -118,7 +118,7 @@ impl Scanner for Few<'_> {
 }
 
 impl Few<'_> {
-    /// Hands on the risk of every unit, with sums of all charges or of bound and reach alone.
+    /// Hands on the risk of every unit, with sums of all charges or of the bound alone.
     ///
     /// # Safety
     /// Every row is a row of the table.

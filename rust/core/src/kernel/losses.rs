@@ -64,8 +64,7 @@ impl LossTable {
         }
     }
 
-    /// The same, to be scanned for a measure. If it is not charged, all [`charge`] columns but bound and reach add up to
-    /// nothing whatever rows say.
+    /// The same, to be scanned for a measure. If it is not charged, only the bound of its [`charge`]s is ever summed.
     #[must_use]
     pub fn scanned(rows: usize, scenarios: usize, measure: Measure, is_charged: bool) -> Self {
         let table = Self::new(rows, scenarios);
@@ -226,7 +225,9 @@ impl LossRow<'_> {
     pub fn close(&mut self, bound: impl FnOnce(&[f64; 8]) -> f64) {
         self.charges[charge::REACH] = largest(self.lanes);
         let least = LEAST_BOUND * self.charges[charge::REACH];
-        self.charges[charge::BOUND] = bound(self.charges).max(least);
+        let bound = bound(self.charges);
+        // What is no number stays so, and decides nothing.
+        self.charges[charge::BOUND] = if bound < least { least } else { bound };
         let losses: &[f64] = bytemuck::cast_slice(self.lanes);
         let losses = &losses[..self.scenarios];
         match &mut self.prepared {
