@@ -485,7 +485,10 @@ class Engine(_core.Engine):
         return self._residue()
 
     def state_hash(self) -> str:
-        """Return a fingerprint of everything: after the same events the same on any machine and thread count."""
+        """Return a fingerprint of everything: after the same events the same on any machine and thread count.
+
+        What nobody has asked for yet counts: a replay calls `fallen`, `recovered` and `alerts` where they were called.
+        """
         return self._state_hash()
 
     def metrics(self) -> EngineMetrics:

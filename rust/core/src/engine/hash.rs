@@ -1,4 +1,5 @@
-//! A fingerprint of all that an engine is: replaying the same events gives the same one, on any machine and thread count.
+//! A fingerprint of all that an engine is: replaying the same events gives the same one, on any machine and thread count. Who
+//! fell or recovered and was not asked for yet is part of it, so a replay asks where it was asked.
 
 use std::fmt::Write;
 
