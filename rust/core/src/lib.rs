@@ -90,9 +90,9 @@ pub use model::{
     Bracket, Collateral, CollateralColumns, CrossMargin, HaircutTier, Margin, MarginColumns,
 };
 pub use options::{
-    Averaging, CalendarArbitrage, Greeks, ImpliedStatus, OptionColumns, OptionModel, PriceColumns,
-    ShockSet, ShockedOption, SurfaceColumns, VolatilitySurface, YEAR_NS, implied_volatility,
-    option_greeks, revalue,
+    Averaging, CalendarArbitrage, Gains, Greeks, ImpliedStatus, OptionColumns, OptionModel,
+    PriceColumns, ShockSet, ShockedOption, SurfaceColumns, VolatilitySurface, YEAR_NS,
+    implied_volatility, option_greeks, revalue,
 };
 pub use positions::{PositionFacts, position_facts};
 pub use price_path::{Moves, PricePath, nearest_moves, zero_moves};

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use xmfast_core::pool::never;
 use xmfast_core::{
-    Error, Greeks, OptionColumns, OptionModel, Row, ShockSet, ShockedOption, Simd, option_greeks,
-    revalue,
+    Error, Gains, Greeks, OptionColumns, OptionModel, Row, ShockSet, ShockedOption, Simd,
+    option_greeks, revalue,
 };
 
 /// One option with its rate.
@@ -299,6 +299,9 @@ fn plain_gain(
 
 const FLOOR: f64 = 0.01;
 
+/// By lane.
+const WEIGHTS: [f64; 8] = [1.0, -1.0, 0.35, -0.35, 0.0, -0.0, 1.0, -1.0];
+
 /// One test, because the instruction set is the process's.
 #[test]
 fn scenarios_are_values_after_less_before_on_every_path() {
@@ -330,12 +333,22 @@ fn scenarios_are_values_after_less_before_on_every_path() {
                 })
                 .collect();
             let lanes = price.len().div_ceil(8);
+            let weights = vec![Row(WEIGHTS); lanes];
             let run = |simd, at_once| {
                 assert!(Simd::force(Some(simd)));
                 let mut gains = vec![Row([f64::NAN; 8]); many.len() * lanes];
-                let mut rows: Vec<&mut [Row]> = gains.chunks_mut(lanes).collect();
+                let of_rows = |rows| Gains {
+                    rows,
+                    weights: &weights,
+                    largest: f64::NAN,
+                };
+                let mut rows: Vec<Gains<'_>> = gains.chunks_mut(lanes).map(of_rows).collect();
                 for (many, rows) in many.chunks(at_once).zip(rows.chunks_mut(at_once)) {
                     revalue(many, &sets, FLOOR, rows).expect("in range");
+                }
+                for gains in &rows {
+                    let sizes = gains.rows.iter().flat_map(|row| row.0.map(f64::abs));
+                    assert_eq!(gains.largest, sizes.fold(0.0, f64::max));
                 }
                 gains
             };
@@ -357,7 +370,8 @@ fn scenarios_are_values_after_less_before_on_every_path() {
                 let gains: Vec<f64> = gains.iter().flat_map(|row| row.0).collect();
                 for (scenario, (price, volatility)) in price.iter().zip(&volatility).enumerate() {
                     let inverse = *inverse && !normal;
-                    let expected = plain_gain(option, inverse, price * factor, *volatility, model);
+                    let expected = WEIGHTS[scenario % 8]
+                        * plain_gain(option, inverse, price * factor, *volatility, model);
                     let unit = (2.0 * option.forward).max(option.strike) + 2000.0;
                     let unit = if inverse {
                         10.0 * unit / option.forward
@@ -396,7 +410,12 @@ fn gains(
 ) -> Result<Vec<f64>, Error> {
     let set = ShockSet::new(price, volatility, model)?;
     let mut rows = vec![Row::default(); price.len().div_ceil(8)];
-    revalue(&[option], &[set], FLOOR, &mut [&mut rows])?;
+    let gains = Gains {
+        weights: &vec![Row([1.0; 8]); rows.len()],
+        rows: &mut rows,
+        largest: 0.0,
+    };
+    revalue(&[option], &[set], FLOOR, &mut [gains])?;
     Ok(rows
         .iter()
         .flat_map(|row| row.0)

@@ -148,7 +148,7 @@ fn scanned_by(case: &Case, simd: Simd, is_charged: bool) -> Vec<UnitRisk> {
     let mut table = LossTable::scanned(ROWS + 1, scenarios, case.measure, is_charged);
     for (number, (mut row, losses)) in (1..).zip(table.rows_mut().skip(1).zip(&case.losses)) {
         row.losses().copy_from_slice(losses);
-        row.close(|_| bound_of(number));
+        row.close(None, |_| bound_of(number));
     }
     let (slots, count) = (case.units[0].len(), case.units.len());
     let legs = || case.units.iter().flatten();

@@ -200,9 +200,10 @@ impl RiskModel {
         let _state = FloatState::standard();
         let market = &market.get().0;
         let marks = market.mark_price().floats().iter().enumerate();
+        let speaks_of = self.model.speaks_of();
         // Of what no scenario speaks there is nothing to say.
         let priced: Vec<usize> = marks
-            .filter(|&(row, mark)| !mark.is_nan() && self.model.speaks_of(row))
+            .filter(|&(row, mark)| !mark.is_nan() && speaks_of(row))
             .map(|(row, _)| row)
             .collect();
         let made_for = MadeFor {

@@ -221,9 +221,10 @@ impl LossRow<'_> {
         &mut lanes[..self.scenarios]
     }
 
-    /// Sets the reach, and the bound that `bound` makes of charges with it. Nothing may be set after this.
-    pub fn close(&mut self, bound: impl FnOnce(&[f64; 8]) -> f64) {
-        self.charges[charge::REACH] = largest(self.lanes);
+    /// Sets the reach, which is looked for if it is not known, and the bound that `bound` makes of charges with it. Nothing
+    /// may be set after this.
+    pub fn close(&mut self, reach: Option<f64>, bound: impl FnOnce(&[f64; 8]) -> f64) {
+        self.charges[charge::REACH] = reach.unwrap_or_else(|| largest(self.lanes));
         let least = LEAST_BOUND * self.charges[charge::REACH];
         let bound = bound(self.charges);
         // What is no number stays so, and decides nothing.
@@ -243,19 +244,16 @@ fn largest(lanes: &[Row]) -> f64 {
     struct Largest<'a>(&'a [Row]);
 
     impl LaneWork for Largest<'_> {
-        type Output = Row;
+        type Output = f64;
         #[inline(always)]
-        fn run<R: RealRow>(self) -> Row {
+        fn run<R: RealRow>(self) -> f64 {
             let mut largest = R::splat(0.0);
             for lane in self.0 {
                 largest = largest.at_least(R::from_row(lane).magnitude());
             }
-            let mut row = Row::default();
-            largest.write_row(&mut row);
-            row
+            largest.largest()
         }
     }
 
-    let Row(eight) = on_lanes(Simd::current(), Largest(lanes));
-    eight.into_iter().fold(0.0, f64::max)
+    on_lanes(Simd::current(), Largest(lanes))
 }

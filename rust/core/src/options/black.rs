@@ -1,10 +1,24 @@
 //! Black-76: an option on a forward price that is lognormal at expiry.
 
 use super::greeks::Greeks;
-use crate::kernel::math::{DENSITY_AT_0, Real, exp, mills_ratio, normal_cdf, normal_density};
+use crate::kernel::math::{
+    DENSITY_AT_0, LARGEST_SQUARES, Real, exp, exp_minus_half, normal_cdf, normal_density,
+    tail_fraction,
+};
 
 /// Below it, total volatility counts as this much: d1 and d2 stay finite, and the value is the intrinsic one.
 pub(super) const LEAST_TOTAL_VOLATILITY: f64 = 1e-100;
+
+/// Above it, total volatility counts as this much: what is received is worth all of itself.
+const MOST_TOTAL_VOLATILITY: f64 = 44.0;
+
+/// Further out of the money, in standard deviations, an option is worth nothing.
+const FARTHEST: f64 = 30.0;
+
+const _: () = {
+    let half = 0.5 * MOST_TOTAL_VOLATILITY;
+    assert!(FARTHEST * FARTHEST + half * half <= LARGEST_SQUARES);
+};
 
 /// What a formula needs to know of options, one in each lane.
 #[derive(Clone, Copy)]
@@ -61,32 +75,37 @@ impl<R: Real> Exchange<R> {
         }
     }
 
-    /// The undiscounted value, at least 0:
+    /// The undiscounted value, at least what exercise is worth:
     ///
     /// ```text
     /// d1, d2 = log_moneyness / v +- v / 2                                    v: total volatility
     /// call   = received N(d1) - paid N(d2),   put = paid N(-d2) - received N(-d1)
     /// ```
     ///
-    /// received n(d1) = paid n(d2), and so one exponential serves both tails.
+    /// It is that of the side which is out of the money, and what exercise is worth on the other. received n(d1) = paid n(d2),
+    /// and so one exponential serves both tails. Off by 1e-15 of the larger leg at most.
     #[inline(always)]
     pub(super) fn value(&self, total_volatility: R) -> R {
-        let v = total_volatility.at_least(R::splat(LEAST_TOTAL_VOLATILITY));
-        let (center, half) = (self.log_moneyness / v, v * R::splat(0.5));
-        let exponent = center.mul_add(center, half * half) * R::splat(-0.5);
-        let density = self.mean_density * exp(exponent);
-        let received = expected(self.received, density, (center + half) * self.side);
-        let paid = expected(self.paid, density, (center - half) * self.side);
-        // Far out of the money the difference of two equal tails may round to less than 0.
-        ((received - paid) * self.side).at_least(R::splat(0.0))
+        let zero = R::splat(0.0);
+        let v = total_volatility
+            .at_least(R::splat(LEAST_TOTAL_VOLATILITY))
+            .at_most(R::splat(MOST_TOTAL_VOLATILITY));
+        let half = v * R::splat(0.5);
+        // How far out of the money, in standard deviations.
+        let out = (self.log_moneyness.magnitude() / v).at_most(R::splat(FARTHEST));
+        let density = self.mean_density * exp_minus_half(out.mul_add(out, half * half));
+        // What is received is worth N(near), what is paid N(-far), with the names of the side out of the money.
+        let (near, far) = (half - out, half + out);
+        let (near_tail, near_part) = tail_fraction(near.magnitude());
+        let (far_tail, far_part) = tail_fraction(far);
+        let is_tail = |then: R, otherwise: R| near.if_below(zero, then, otherwise);
+        // Below 0 it is the difference of two tails, above what is received less both.
+        let certain = is_tail(zero, self.received.at_most(self.paid));
+        let near_tail = is_tail(-near_tail, near_tail);
+        let both = far_tail.mul_add(near_part, near_tail * far_part) / (near_part * far_part);
+        let time_value = (-density).mul_add(both, certain).at_least(zero);
+        ((self.received - self.paid) * self.side).at_least(zero) + time_value
     }
-}
-
-/// `amount N(d)`, where `density` is `amount n(d)`.
-#[inline(always)]
-fn expected<R: Real>(amount: R, density: R, d: R) -> R {
-    let tail = density * mills_ratio(d.magnitude());
-    R::splat(0.0).if_below(d, amount - tail, tail)
 }
 
 /// Value and greeks of one unit, discounted.

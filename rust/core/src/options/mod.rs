@@ -13,7 +13,8 @@ mod revalue;
 mod surface;
 
 pub use average::Averaging;
+pub(crate) use average::nanoseconds;
 pub use greeks::{Greeks, OptionColumns, OptionModel, option_greeks};
 pub use implied::{ImpliedStatus, PriceColumns, implied_volatility};
-pub use revalue::{ShockSet, ShockedOption, revalue};
+pub use revalue::{Gains, ShockSet, ShockedOption, revalue};
 pub use surface::{CalendarArbitrage, SurfaceColumns, VolatilitySurface, YEAR_NS};

@@ -46,8 +46,12 @@ impl ShockedOption {
             ("scale", self.scale),
             ("volatility_weight", self.volatility_weight),
         ];
-        for (name, value) in columns {
-            finite(value, || Place::column(FRAME, name).row(row))?;
+        // A product with 0 tells of all at once whether one is not finite.
+        let product = |sum, (_, value): &(&str, f64)| sum + 0.0 * value;
+        if columns.iter().fold(0.0, product) != 0.0 {
+            for (name, value) in columns {
+                finite(value, || Place::column(FRAME, name).row(row))?;
+            }
         }
         for (name, value) in &columns[2..4] {
             if *value < 0.0 {
@@ -184,24 +188,34 @@ fn legs(received: &[Row], paid: &[Row], mean: &[Row]) -> Vec<LegFactors> {
     .collect()
 }
 
+/// Where the gains of an option go.
+#[derive(Debug)]
+pub struct Gains<'a> {
+    /// Eight scenarios to a row.
+    pub rows: &'a mut [Row],
+    /// What each gain is multiplied by, as many rows; 0 beyond the last scenario.
+    pub weights: &'a [Row],
+    /// The largest gain by size; what was there before is written over.
+    pub largest: f64,
+}
+
 /// What one contract of each option gains in each scenario: its value after the shocks less its value before, times
-/// [`ShockedOption::scale`].
+/// [`ShockedOption::scale`], times the weight of the scenario.
 ///
-/// `gains` takes `len.div_ceil(8)` rows for each option, eight scenarios to a row; lanes beyond the last scenario become 0,
-/// as does every scenario without shocks. A shocked volatility is not below `volatility_floor`, unless the volatility
-/// itself is. The bits depend neither on what stands beside an option nor on the instruction set. One thread: who has many
-/// options divides them.
+/// Lanes beyond the last scenario become 0, as does every scenario without shocks, and no 0 has a sign. A shocked volatility
+/// is not below `volatility_floor`, unless the volatility itself is. The bits depend neither on what stands beside an option
+/// nor on the instruction set. One thread: who has many options divides them.
 ///
 /// # Errors
 /// An input out of bounds or a gain that f64 cannot hold; the row is that of the option.
 ///
 /// # Panics
-/// If sets differ in length or model, an option's set does not exist, or `gains` has another length.
+/// If sets differ in length or model, an option's set does not exist, or `gains` has another length, or rows or weights.
 pub fn revalue(
     options: &[ShockedOption],
     sets: &[ShockSet],
     volatility_floor: f64,
-    gains: &mut [&mut [Row]],
+    gains: &mut [Gains<'_>],
 ) -> Result<()> {
     let Some(first) = sets.first() else {
         assert!(options.is_empty(), "options, but no shocks");
@@ -212,10 +226,8 @@ pub fn revalue(
     assert!(sets.iter().all(alike), "sets of shocks differ");
     let lanes = first.scenarios.div_ceil(8);
     assert_eq!(gains.len(), options.len(), "rows of gains");
-    assert!(
-        gains.iter().all(|rows| rows.len() == lanes),
-        "rows of gains"
-    );
+    let fits = |gains: &Gains<'_>| gains.rows.len() == lanes && gains.weights.len() == lanes;
+    assert!(gains.iter().all(fits), "rows of gains");
     for (row, option) in options.iter().enumerate() {
         option.check(row, sets, first.model)?;
     }
@@ -223,47 +235,53 @@ pub fn revalue(
         options,
         sets,
         volatility_floor,
-        gains,
+        gains: &mut *gains,
     };
-    match on_lanes(Simd::current(), work) {
-        None => Ok(()),
-        Some(row) => Err(Error::Value {
-            place: Place::frame(FRAME).row(row),
-            problem: "a gain is beyond the range of f64".into(),
-        }),
+    if on_lanes(Simd::current(), work) {
+        return Ok(());
     }
+    let is_wrong = |gains: &Gains<'_>| {
+        let mut lanes = gains.rows.iter().flat_map(|row| row.0);
+        lanes.any(|gain| !gain.is_finite())
+    };
+    let row = gains.iter().position(is_wrong).expect("it was found");
+    Err(Error::Value {
+        place: Place::frame(FRAME).row(row),
+        problem: "a gain is beyond the range of f64".into(),
+    })
 }
 
 struct Revaluation<'a, 'g> {
     options: &'a [ShockedOption],
     sets: &'a [ShockSet],
     volatility_floor: f64,
-    gains: &'a mut [&'g mut [Row]],
+    gains: &'a mut [Gains<'g>],
 }
 
 impl LaneWork for Revaluation<'_, '_> {
-    /// The first option with a gain that is not finite.
-    type Output = Option<usize>;
+    /// Whether all gains are finite.
+    type Output = bool;
 
     #[inline(always)]
-    fn run<R: RealRow>(self) -> Option<usize> {
-        let mut first_wrong = None;
+    fn run<R: RealRow>(self) -> bool {
+        // NaN in a lane from the first gain on that is not finite.
+        let mut poison = R::splat(0.0);
         let eights = self.options.chunks(8).zip(self.gains.chunks_mut(8));
-        for (eight, (options, gains)) in eights.enumerate() {
+        for (options, gains) in eights {
             // Eight options side by side for what no scenario changes, then eight scenarios of each.
             let bases = Bases::new::<R>(options, self.sets[0].model, self.volatility_floor);
             for (lane, (option, gains)) in options.iter().zip(gains).enumerate() {
                 let set = &self.sets[option.shocks as usize];
-                let finite = match set.model {
-                    OptionModel::Black76 => bases.black::<R>(lane, option, set, gains),
-                    OptionModel::Bachelier => bases.bachelier::<R>(lane, option, set, gains),
+                let gain = Gain::new(&bases, lane, option, poison);
+                poison = match set.model {
+                    OptionModel::Black76 => bases.black::<R>(lane, option, set, gain, gains),
+                    OptionModel::Bachelier => bases.bachelier::<R>(lane, option, set, gain, gains),
                 };
-                if !finite && first_wrong.is_none() {
-                    first_wrong = Some(8 * eight + lane);
-                }
             }
         }
-        first_wrong
+        let mut row = Row::default();
+        poison.write_row(&mut row);
+        row.0.iter().all(|lane| !lane.is_nan())
     }
 }
 
@@ -326,15 +344,16 @@ impl Bases {
         bases
     }
 
-    /// Writes the gains of one option; returns whether all are finite.
+    /// Writes the gains of one option; returns what has come of the poison.
     #[inline(always)]
     fn black<R: RealRow>(
         &self,
         lane: usize,
         option: &ShockedOption,
         set: &ShockSet,
-        gains: &mut [Row],
-    ) -> bool {
+        mut gain: Gain<R>,
+        gains: &mut Gains<'_>,
+    ) -> R {
         let [received, paid, log_moneyness, mean_density] = [
             &self.received,
             &self.paid,
@@ -348,10 +367,8 @@ impl Bases {
         } else {
             &set.linear
         };
-        let mut gain = Gain::<R>::new(self, lane, option);
-        for (((legs, price), volatility), out) in
-            legs.iter().zip(&set.price).zip(&set.volatility).zip(gains)
-        {
+        let shocks = legs.iter().zip(&set.price).zip(&set.volatility);
+        for (((legs, price), volatility), out) in shocks.zip(gains.weighted_rows()) {
             let exchange = Exchange {
                 received: received * R::from_row(&legs.received),
                 paid: paid * R::from_row(&legs.paid),
@@ -362,7 +379,7 @@ impl Bases {
             let value = exchange.value(gain.total_volatility(R::from_row(volatility)));
             gain.write(value, out);
         }
-        gain.all_finite()
+        gain.close(gains)
     }
 
     /// As `black`.
@@ -372,17 +389,25 @@ impl Bases {
         lane: usize,
         option: &ShockedOption,
         set: &ShockSet,
-        gains: &mut [Row],
-    ) -> bool {
+        mut gain: Gain<R>,
+        gains: &mut Gains<'_>,
+    ) -> R {
         let moneyness = R::splat(self.received.0[lane]);
         let side = R::splat(side(option));
-        let mut gain = Gain::<R>::new(self, lane, option);
-        for ((price, volatility), out) in set.price.iter().zip(&set.volatility).zip(gains) {
+        let shocks = set.price.iter().zip(&set.volatility);
+        for ((price, volatility), out) in shocks.zip(gains.weighted_rows()) {
             let moneyness = (moneyness + R::from_row(price)) * side;
             let total = gain.total_volatility(R::from_row(volatility));
             gain.write(bachelier::value(moneyness, total), out);
         }
-        gain.all_finite()
+        gain.close(gains)
+    }
+}
+
+impl Gains<'_> {
+    #[inline(always)]
+    fn weighted_rows(&mut self) -> impl Iterator<Item = (&mut Row, &Row)> {
+        self.rows.iter_mut().zip(self.weights)
     }
 }
 
@@ -399,13 +424,15 @@ struct Gain<R> {
     root_time: R,
     base: R,
     scale: R,
+    /// By size.
+    largest: R,
     /// NaN in a lane from the first gain on that is not finite.
     poison: R,
 }
 
 impl<R: RealRow> Gain<R> {
     #[inline(always)]
-    fn new(bases: &Bases, lane: usize, option: &ShockedOption) -> Self {
+    fn new(bases: &Bases, lane: usize, option: &ShockedOption, poison: R) -> Self {
         Self {
             volatility: R::splat(option.volatility),
             weight: R::splat(option.volatility_weight),
@@ -413,7 +440,8 @@ impl<R: RealRow> Gain<R> {
             root_time: R::splat(bases.root_time.0[lane]),
             base: R::splat(bases.value.0[lane]),
             scale: R::splat(option.scale),
-            poison: R::splat(0.0),
+            largest: R::splat(0.0),
+            poison,
         }
     }
 
@@ -424,16 +452,18 @@ impl<R: RealRow> Gain<R> {
     }
 
     #[inline(always)]
-    fn write(&mut self, value: R, out: &mut Row) {
-        let gain = (value - self.base) * self.scale;
-        self.poison = gain.mul_add(R::splat(0.0), self.poison);
+    fn write(&mut self, value: R, (out, weight): (&mut Row, &Row)) {
+        let zero = R::splat(0.0);
+        // Adding 0 makes -0 and 0 the same.
+        let gain = (value - self.base) * self.scale * R::from_row(weight) + zero;
+        self.poison = gain.mul_add(zero, self.poison);
+        self.largest = self.largest.at_least(gain.magnitude());
         gain.write_row(out);
     }
 
     #[inline(always)]
-    fn all_finite(self) -> bool {
-        let mut row = Row::default();
-        self.poison.write_row(&mut row);
-        row.0.iter().all(|lane| !lane.is_nan())
+    fn close(self, gains: &mut Gains<'_>) -> R {
+        gains.largest = self.largest.largest();
+        self.poison
     }
 }

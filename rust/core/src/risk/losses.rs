@@ -105,7 +105,9 @@ impl RiskTable {
                 LossTable::new(rows, set.len())
             };
             let doubt = losses.rows_mut().nth(doubt_row(universe));
-            doubt.expect("a row of doubt").close(|_| LOST_BY_UNDERFLOW);
+            doubt
+                .expect("a row of doubt")
+                .close(None, |_| LOST_BY_UNDERFLOW);
             SetLosses {
                 group: model.group(set),
                 measure: set.measure,

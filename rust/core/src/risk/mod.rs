@@ -142,12 +142,12 @@ impl RiskModel {
         self.moving.as_ref()
     }
 
-    /// Whether every set has shocks for what an instrument follows.
-    #[must_use]
-    pub fn speaks_of(&self, instrument: usize) -> bool {
-        let underlying = self.universe().specs()[instrument].underlying as usize;
-        let mut sets = self.parameters.sets.iter();
-        sets.all(|set| set.shocks(underlying).is_some())
+    /// Says of an instrument whether every set has shocks for what it follows.
+    pub fn speaks_of(&self) -> impl Fn(usize) -> bool {
+        let (sets, universe) = (&self.parameters.sets, self.universe());
+        let speaks = move |underlying| sets.iter().all(|set| set.shocks(underlying).is_some());
+        let of_all = (0..universe.underlyings().len()).all(speaks);
+        move |instrument| of_all || speaks(universe.specs()[instrument].underlying as usize)
     }
 
     /// Whether a requirement is the scan risk and nothing else.

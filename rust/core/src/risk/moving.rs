@@ -110,7 +110,9 @@ pub(super) fn fill_assets<H: Fn(usize) -> String + Sync>(
                 *loss = -(amount * change) * set.weight[scenario] + 0.0;
                 finite_loss(*loss, scenario, id, String::new)?;
             }
-            row.close(|charges| making.bound(roundings * charges[charge::REACH]));
+            row.close(None, |charges| {
+                making.bound(roundings * charges[charge::REACH])
+            });
         }
     }
     Ok(())

@@ -4,11 +4,11 @@ use super::expiry::{lacks, time_left};
 use super::rows::{InstrumentRows, Making, finite_loss, impossible, shocks_of};
 use super::{RiskModel, ScenarioSet};
 use crate::error::{Error, Place, Result};
-use crate::kernel::math::{RealRow, exp, exp_all, ln};
-use crate::kernel::{LaneWork, Row, Simd, charge, on_lanes};
+use crate::kernel::math::{exp, exp_all, ln};
+use crate::kernel::{Row, charge};
 use crate::options::{
-    Averaging, Greeks, OptionColumns, OptionModel, ShockSet, ShockedOption, YEAR_NS, option_greeks,
-    revalue,
+    Averaging, Gains, Greeks, OptionColumns, OptionModel, ShockSet, ShockedOption, YEAR_NS,
+    nanoseconds, option_greeks, revalue,
 };
 use crate::pool::never;
 use crate::table::Missing;
@@ -52,13 +52,15 @@ impl PaidPerAverage {
         })
     }
 
-    /// Turns gains in the quote into gains in coin.
-    fn convert(&self, forward: f64, shocks: &[f64], gains: &mut [Row]) {
+    /// Turns gains in the quote into losses in coin.
+    fn convert(&self, forward: f64, shocks: &[f64], loss_of_gain: &[Row], gains: &mut [Row]) {
         let now = self.value / (self.fixed + self.open * forward);
         let lanes = gains.iter_mut().flat_map(|row| &mut row.0);
-        for (gain, &shock) in lanes.zip(shocks) {
+        let weights = loss_of_gain.iter().flat_map(|row| row.0);
+        for ((gain, weight), &shock) in lanes.zip(weights).zip(shocks) {
             let price = self.fixed + self.open * (forward * (1.0 + shock));
-            *gain = (self.value + *gain) / price - now;
+            // Adding 0 makes -0 and 0 the same.
+            *gain = ((self.value + *gain) / price - now) * weight + 0.0;
         }
     }
 
@@ -102,7 +104,7 @@ impl OptionShocks {
     }
 }
 
-/// Fills in the losses, and the delta charges, of the options that some instruments begin with.
+/// Fills in the losses, their reach, and the delta charges, of the options that some instruments begin with.
 pub(super) fn fill<H: Fn(usize) -> String>(
     making: &Making<'_, H>,
     rows: &mut [InstrumentRows<'_>],
@@ -142,24 +144,34 @@ pub(super) fn fill<H: Fn(usize) -> String>(
         let paid = PaidPerAverage::of(&average, &options[at]);
         averaged.push((at, paid.map_err(|error| named(error, model, &[held[at]]))?));
     }
-    let mut gains: Vec<&mut [Row]> = rows.iter_mut().map(|rows| &mut *rows.own.lanes).collect();
+    // What is converted is weighed after that.
+    let ones = vec![Row([1.0; 8]); shocks.loss_of_gain.len()];
+    let mut gains: Vec<Gains<'_>> = Vec::with_capacity(count);
+    for rows in &mut *rows {
+        *rows.own.charges = [0.0; 8];
+        gains.push(Gains {
+            rows: rows.own.lanes,
+            weights: &shocks.loss_of_gain,
+            largest: 0.0,
+        });
+    }
+    for (at, _) in &averaged {
+        gains[*at].weights = &ones;
+    }
     revalue(&options, &shocks.sets, set.volatility.floor, &mut gains)
         .map_err(|error| named(error, model, &held))?;
-    for (at, per_average) in &averaged {
-        let shocks = shocks_of(model, set, held[*at], holder)?;
-        per_average.convert(options[*at].forward, &shocks.price, gains[*at]);
+    let largest: Vec<f64> = gains.into_iter().map(|gains| gains.largest).collect();
+    for (rows, reach) in rows.iter_mut().zip(largest) {
+        rows.reach = Some(reach);
     }
-    let weighing = Weighing {
-        rows: &mut *rows,
-        loss_of_gain: &shocks.loss_of_gain,
-    };
-    if !on_lanes(Simd::current(), weighing) {
-        for rows in &mut *rows {
-            let instrument = rows.instrument;
-            let id = || universe.instruments().get(instrument).to_string();
-            for (scenario, &loss) in rows.own.losses().iter().enumerate() {
-                finite_loss(loss, scenario, id, || holder(instrument))?;
-            }
+    for (at, per_average) in &averaged {
+        let (rows, forward) = (&mut rows[*at], options[*at].forward);
+        let prices = &shocks_of(model, set, held[*at], holder)?.price;
+        per_average.convert(forward, prices, &shocks.loss_of_gain, rows.own.lanes);
+        rows.reach = None;
+        let id = || universe.instruments().get(held[*at]).to_string();
+        for (scenario, &loss) in rows.own.losses().iter().enumerate() {
+            finite_loss(loss, scenario, id, || holder(held[*at]))?;
         }
     }
     let charged = |at: &usize| {
@@ -187,35 +199,6 @@ pub(super) fn fill<H: Fn(usize) -> String>(
         }
     }
     Ok(())
-}
-
-/// Turns gains into weighted losses, without any charge; whether all of them are finite.
-struct Weighing<'a, 'r> {
-    rows: &'a mut [InstrumentRows<'r>],
-    loss_of_gain: &'a [Row],
-}
-
-impl LaneWork for Weighing<'_, '_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn run<R: RealRow>(self) -> bool {
-        let zero = R::splat(0.0);
-        // NaN in a lane from the first loss on that is not finite.
-        let mut poison = zero;
-        for rows in self.rows {
-            *rows.own.charges = [0.0; 8];
-            for (lane, weight) in rows.own.lanes.iter_mut().zip(self.loss_of_gain) {
-                // Adding 0 makes -0 and 0 the same.
-                let loss = R::from_row(lane) * R::from_row(weight) + zero;
-                poison = loss.mul_add(zero, poison);
-                loss.write_row(lane);
-            }
-        }
-        let mut lanes = Row::default();
-        poison.write_row(&mut lanes);
-        lanes.0.iter().all(|lane| !lane.is_nan())
-    }
 }
 
 /// Value and greeks of one unit of each option, undiscounted; all of them `inverse`, or none.
@@ -295,7 +278,7 @@ fn prepare<H: Fn(usize) -> String>(making: &Making<'_, H>, instrument: usize) ->
     let strike = spec.strike.ok_or_else(|| lacks("strike"))?;
     let is_call = spec.right.ok_or_else(|| lacks("right"))? == Right::Call;
     let time_left = time_left(model, market, instrument, holder)?;
-    let expiry_years = time_left as f64 / YEAR_NS;
+    let expiry_years = nanoseconds(time_left) / YEAR_NS;
     // Margined daily like a future, it is worth what is paid at expiry.
     let rate = if spec.futures_style {
         0.0

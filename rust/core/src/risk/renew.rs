@@ -124,6 +124,7 @@ impl Part<'_> {
                 InstrumentRows {
                     instrument,
                     own: rows.own.nth(skipped).expect("a row of every instrument"),
+                    reach: None,
                     value: rows.value.nth(skipped),
                 }
             };

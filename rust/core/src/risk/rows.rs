@@ -12,6 +12,8 @@ use crate::market::Market;
 pub(super) struct InstrumentRows<'a> {
     pub(super) instrument: usize,
     pub(super) own: LossRow<'a>,
+    /// The largest of its losses by size, where that is known already.
+    pub(super) reach: Option<f64>,
     /// Of its present value, where that may move apart.
     pub(super) value: Option<LossRow<'a>>,
 }
@@ -46,10 +48,13 @@ impl<H: Fn(usize) -> String + Sync> Making<'_, H> {
         moving::add_present_value(self, rows)?;
         self.charge(instrument, rows.own.charges)?;
         // What a contract adds to any sum, by its size: sums may cancel, their roundings do not.
-        rows.own
-            .close(|charges| self.bound(size(model, instrument, charges)));
+        // What moves beside has changed the losses.
+        let reach = rows.reach.filter(|_| model.moving().is_none());
+        rows.own.close(reach, |charges| {
+            self.bound(size(model, instrument, charges))
+        });
         if let Some(value) = &mut rows.value {
-            value.close(|charges| self.bound(charges[charge::REACH]));
+            value.close(None, |charges| self.bound(charges[charge::REACH]));
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Eight reals in two AVX2 registers.
 
 use std::arch::x86_64::{
-    _CMP_LT_OQ, _mm256_add_epi64, _mm256_add_pd, _mm256_and_pd, _mm256_blendv_pd,
-    _mm256_castpd_si256, _mm256_castsi256_pd, _mm256_cmp_pd, _mm256_div_pd, _mm256_fmadd_pd,
+    _CMP_LT_OQ, _mm_cvtsd_f64, _mm_max_pd, _mm_max_sd, _mm_unpackhi_pd, _mm256_add_epi64,
+    _mm256_add_pd, _mm256_and_pd, _mm256_blendv_pd, _mm256_castpd_si256, _mm256_castpd256_pd128,
+    _mm256_castsi256_pd, _mm256_cmp_pd, _mm256_div_pd, _mm256_extractf128_pd, _mm256_fmadd_pd,
     _mm256_max_pd, _mm256_min_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_set1_pd, _mm256_slli_epi64,
     _mm256_sqrt_pd, _mm256_srli_epi64, _mm256_sub_epi64, _mm256_sub_pd, _mm256_xor_pd,
 };
@@ -136,5 +137,15 @@ impl RealRow for Avx2 {
     #[inline(always)]
     fn write_row(self, row: &mut Row) {
         self.store(row);
+    }
+    #[inline(always)]
+    fn largest(self) -> f64 {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        unsafe {
+            let four = _mm256_max_pd(self.0, self.1);
+            let upper = _mm256_extractf128_pd::<1>(four);
+            let two = _mm_max_pd(_mm256_castpd256_pd128(four), upper);
+            _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)))
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::arch::x86_64::{
     _CMP_LT_OQ, _mm512_add_epi64, _mm512_add_pd, _mm512_and_epi64, _mm512_castpd_si512,
     _mm512_castsi512_pd, _mm512_cmp_pd_mask, _mm512_div_pd, _mm512_fmadd_pd, _mm512_mask_blend_pd,
-    _mm512_max_pd, _mm512_min_pd, _mm512_mul_pd, _mm512_or_epi64, _mm512_set1_pd,
-    _mm512_slli_epi64, _mm512_sqrt_pd, _mm512_srli_epi64, _mm512_sub_epi64, _mm512_sub_pd,
-    _mm512_xor_epi64,
+    _mm512_max_pd, _mm512_min_pd, _mm512_mul_pd, _mm512_or_epi64, _mm512_reduce_max_pd,
+    _mm512_set1_pd, _mm512_slli_epi64, _mm512_sqrt_pd, _mm512_srli_epi64, _mm512_sub_epi64,
+    _mm512_sub_pd, _mm512_xor_epi64,
 };
 
 use super::real::{Real, RealRow, operators};
@@ -119,5 +119,10 @@ impl RealRow for Avx512 {
     #[inline(always)]
     fn write_row(self, row: &mut Row) {
         self.store(row);
+    }
+    #[inline(always)]
+    fn largest(self) -> f64 {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        unsafe { _mm512_reduce_max_pd(self.0) }
     }
 }

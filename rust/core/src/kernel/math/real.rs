@@ -48,6 +48,8 @@ pub(crate) trait Real:
 pub(crate) trait RealRow: Real {
     fn from_row(row: &Row) -> Self;
     fn write_row(self, row: &mut Row);
+    /// The largest of the lanes, none of which is NaN.
+    fn largest(self) -> f64;
 }
 
 impl Real for f64 {

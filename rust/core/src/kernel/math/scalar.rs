@@ -101,4 +101,9 @@ impl RealRow for Scalar {
     fn write_row(self, row: &mut Row) {
         row.0 = self.0;
     }
+    #[inline(always)]
+    fn largest(self) -> f64 {
+        let [first, rest @ ..] = self.0;
+        rest.into_iter().fold(first, Real::at_least)
+    }
 }
