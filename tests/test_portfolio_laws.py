@@ -270,7 +270,11 @@ def test_weights_scale_losses(priced: PortfolioVenue, more: float) -> None:
     before = report_of(priced)
     doubled = report_of(with_set(priced, replace(scenarios, weight=(2 * scenarios.weights).tolist())))
     if priced.rules.offsets in (None, 0.0, 1.0):
-        np.testing.assert_array_equal(doubled.scan_risk, 2 * before.scan_risk)
+        if before.exact_decisions or doubled.exact_decisions:
+            # What is settled exactly is rounded once, a sum for every position.
+            np.testing.assert_allclose(doubled.scan_risk, 2 * before.scan_risk, rtol=1e-14)
+        else:
+            np.testing.assert_array_equal(doubled.scan_risk, 2 * before.scan_risk)
     heavier = report_of(with_set(priced, replace(scenarios, weight=(scenarios.weights + more).tolist())))
     if priced.rules.offsets is None:
         assert (heavier.scan_risk >= before.scan_risk - tolerance(priced)).all()

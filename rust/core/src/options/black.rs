@@ -12,13 +12,10 @@ pub(super) const LEAST_TOTAL_VOLATILITY: f64 = 1e-100;
 /// Above it, total volatility counts as this much: what is received is worth all of itself.
 const MOST_TOTAL_VOLATILITY: f64 = 44.0;
 
-/// Further out of the money, in standard deviations, an option is worth nothing.
-const FARTHEST: f64 = 30.0;
+/// So far out of the money, in standard deviations, or further, an option is worth nothing.
+const FARTHEST: f64 = 31.0;
 
-const _: () = {
-    let half = 0.5 * MOST_TOTAL_VOLATILITY;
-    assert!(FARTHEST * FARTHEST + half * half <= LARGEST_SQUARES);
-};
+const _: () = assert!(FARTHEST * FARTHEST > LARGEST_SQUARES);
 
 /// What a formula needs to know of options, one in each lane.
 #[derive(Clone, Copy)]

@@ -176,7 +176,7 @@ pub(crate) fn mills_ratio<R: Real>(z: R) -> R {
     polynomial(z, NUMERATOR) / polynomial(z, DENOMINATOR)
 }
 
-/// e^(-w / 2) for w between 0 and [`LARGEST_SQUARES`], within 2 ulp down to e^-50, and 1e-13 of itself below.
+/// e^(-w / 2) for w >= 0: within 2 ulp down to e^-50, and 1e-13 of itself below; 0 above [`LARGEST_SQUARES`].
 ///
 /// [`exp`] without what other arguments need, the factor of a half in its coefficients.
 #[inline(always)]
@@ -198,11 +198,12 @@ pub(crate) fn exp_minus_half<R: Real>(w: R) -> R {
     let shifted = w.mul_add(R::splat(-0.5 * LOG2_E), shifter);
     let power = shifted - shifter;
     let rest = power.mul_add(R::splat(2.0 * LN_2), w);
-    polynomial(rest, SERIES) * shifted.shift_left_52()
+    let value = polynomial(rest, SERIES) * shifted.shift_left_52();
+    R::splat(LARGEST_SQUARES).if_below(w, R::splat(0.0), value)
 }
 
-/// The largest sum of squares that [`exp_minus_half`] takes: the result is no subnormal number.
-pub(crate) const LARGEST_SQUARES: f64 = 1400.0;
+/// Beyond it nothing is left of a tail: a standard deviation of 30, squared.
+pub(crate) const LARGEST_SQUARES: f64 = 900.0;
 
 /// Mills' ratio for z >= 0 as numerator and denominator, so that of several ratios one division is enough.
 ///
