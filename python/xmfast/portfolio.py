@@ -102,13 +102,15 @@ class ScenarioModel(InProcess):
         if not isinstance(market, Market):
             raise TypeError(f"market: a Market is needed, not {type(market).__name__}")
         rows, assets, arrays = self._core.risk_arrays(market._core)
-        ids, names = self._universe.instruments, self._universe.assets
+        ids = self._universe._instrument_ids()
         if len(rows) < len(ids):
-            ids = [ids[row] for row in rows.tolist()]
-        ids += [names[asset] for asset in assets]
+            ids = tuple(ids[row] for row in rows.tolist())
+        if assets:
+            names = self._universe.assets
+            ids += tuple(names[asset] for asset in assets)
         losses = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
         losses.flags.writeable = False
-        return RiskArrays(instruments=ids, losses=losses)
+        return RiskArrays(_ids=ids, losses=losses)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._universe!r})"

@@ -36,15 +36,20 @@ class RiskArrays:
     net balance.
     """
 
-    instruments: list[Id]
+    _ids: tuple[Id, ...]
     losses: NDArray[np.float64]
+
+    @property
+    def instruments(self) -> list[Id]:
+        """Ids of the rows of :attr:`losses`."""
+        return list(self._ids)
 
     def __getitem__(self, instrument: Id) -> NDArray[np.float64]:
         """Return the losses of one instrument, shape (S,)."""
-        if instrument not in self.instruments:
-            known = [str(name) for name in self.instruments]
+        if instrument not in self._ids:
+            known = [str(name) for name in self._ids]
             raise UnknownIdError(f"risk arrays: no instrument {instrument!r}{hint(str(instrument), known)}")
-        losses: NDArray[np.float64] = self.losses[self.instruments.index(instrument)]
+        losses: NDArray[np.float64] = self.losses[self._ids.index(instrument)]
         return losses
 
     def __repr__(self) -> str:

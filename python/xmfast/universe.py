@@ -144,10 +144,7 @@ class Universe(InProcess):
     @property
     def instruments(self) -> list[Id]:
         """Ids of the instruments, in order."""
-        # Thousands of strings are made once.
-        if self._instruments is None:
-            self._instruments = tuple(self._core.instruments())
-        return list(self._instruments)
+        return list(self._instrument_ids())
 
     @property
     def underlyings(self) -> list[Id]:
@@ -163,6 +160,12 @@ class Universe(InProcess):
     def numeraire(self) -> Id:
         """The asset in which accounts are valued."""
         return self._core.numeraire()
+
+    def _instrument_ids(self) -> tuple[Id, ...]:
+        # Thousands of strings are made once.
+        if self._instruments is None:
+            self._instruments = tuple(self._core.instruments())
+        return self._instruments
 
     def __repr__(self) -> str:
         counts = (

@@ -199,13 +199,11 @@ impl RiskModel {
     ) -> Result<LabelledArrays<'py>> {
         let _state = FloatState::standard();
         let market = &market.get().0;
-        let marks = market.mark_price().floats().iter().enumerate();
-        let speaks_of = self.model.speaks_of();
+        let (marks, speaks_of) = (market.mark_price().floats(), self.model.speaks_of());
         // Of what no scenario speaks there is nothing to say.
-        let priced: Vec<usize> = marks
-            .filter(|&(row, mark)| !mark.is_nan() && speaks_of(row))
-            .map(|(row, _)| row)
-            .collect();
+        let is_published = |row: &usize| !marks[*row].is_nan() && speaks_of(*row);
+        let mut priced = Vec::with_capacity(marks.len());
+        priced.extend((0..marks.len()).filter(is_published));
         let made_for = MadeFor {
             widest: 1,
             has_orders: false,

@@ -69,5 +69,5 @@ impl Averaging {
 
 /// A time as a number; 64 bits, which nearly every time has room in, are converted at once.
 pub(crate) fn nanoseconds(time: i128) -> f64 {
-    i64::try_from(time).map_or(time as f64, |time| time as f64)
+    i64::try_from(time).map_or_else(|_| time as f64, |time| time as f64)
 }

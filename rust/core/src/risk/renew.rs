@@ -130,7 +130,10 @@ impl Part<'_> {
             };
             let mut rows: Vec<_> = moved.iter().map(of_instrument).collect();
             // Options first, which are valued together.
-            rows.sort_by_key(|rows| !is_option(rows.instrument));
+            let is_other = |rows: &InstrumentRows<'_>| !is_option(rows.instrument);
+            if !rows.is_sorted_by_key(is_other) {
+                rows.sort_by_key(is_other);
+            }
             options::fill(making, &mut rows)?;
             for rows in &mut rows {
                 making.rows(rows)?;
