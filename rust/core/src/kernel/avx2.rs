@@ -4,13 +4,13 @@ use std::arch::x86_64::{
     __m256, __m256d, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm_cvtsd_f64, _mm_cvtss_f32,
     _mm_max_pd, _mm_max_ps, _mm_max_sd, _mm_max_ss, _mm_movehdup_ps, _mm_movehl_ps,
     _mm_unpackhi_pd, _mm256_add_pd, _mm256_and_pd, _mm256_and_ps, _mm256_andnot_pd,
-    _mm256_castpd_si256, _mm256_castpd256_pd128, _mm256_castps256_ps128, _mm256_castsi256_ps,
-    _mm256_cmp_pd, _mm256_cmp_ps, _mm256_cvtss_f32, _mm256_extractf128_pd, _mm256_extractf128_ps,
-    _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_load_pd, _mm256_load_ps, _mm256_max_pd, _mm256_max_ps,
-    _mm256_min_pd, _mm256_min_ps, _mm256_movemask_pd, _mm256_movemask_ps, _mm256_or_ps,
-    _mm256_permute_ps, _mm256_permute2f128_ps, _mm256_permute4x64_pd, _mm256_set1_epi32,
-    _mm256_set1_pd, _mm256_set1_ps, _mm256_setzero_pd, _mm256_store_pd, _mm256_store_ps,
-    _mm256_stream_si256,
+    _mm256_castpd_ps, _mm256_castpd_si256, _mm256_castpd256_pd128, _mm256_castps_pd,
+    _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_pd, _mm256_cmp_ps,
+    _mm256_extractf128_pd, _mm256_extractf128_ps, _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_load_pd,
+    _mm256_load_ps, _mm256_max_pd, _mm256_max_ps, _mm256_min_pd, _mm256_min_ps, _mm256_movemask_pd,
+    _mm256_movemask_ps, _mm256_or_ps, _mm256_permute2f128_ps, _mm256_permute4x64_pd,
+    _mm256_set1_epi32, _mm256_set1_pd, _mm256_set1_ps, _mm256_setzero_pd, _mm256_shuffle_ps,
+    _mm256_store_pd, _mm256_store_ps, _mm256_stream_si256,
 };
 
 use super::Row;
@@ -219,26 +219,35 @@ impl Floats for Avx2Floats {
         }
     }
     #[inline(always)]
-    fn swapped<const BY: usize>(self) -> Self {
-        let Self(a, b) = self;
-        // SAFETY: AVX2 was detected (see `Avx2`).
-        unsafe {
-            match BY {
-                8 => Self(b, a),
-                4 => Self(
-                    _mm256_permute2f128_ps::<1>(a, a),
-                    _mm256_permute2f128_ps::<1>(b, b),
-                ),
-                2 => Self(
-                    _mm256_permute_ps::<0b01_00_11_10>(a),
-                    _mm256_permute_ps::<0b01_00_11_10>(b),
-                ),
-                _ => Self(
-                    _mm256_permute_ps::<0b10_11_00_01>(a),
-                    _mm256_permute_ps::<0b10_11_00_01>(b),
-                ),
+    fn parted<const SIZE: usize>(self, other: Self) -> (Self, Self) {
+        // Of a half of each, in order.
+        let joined = |half: __m256| {
+            // SAFETY: AVX2 was detected (see `Avx2`).
+            unsafe {
+                let half = _mm256_castps_pd(half);
+                _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(half))
             }
-        }
+        };
+        // SAFETY: as above.
+        let parted = |Self(a, b)| unsafe {
+            match SIZE {
+                4 => (
+                    _mm256_permute2f128_ps::<0x20>(a, b),
+                    _mm256_permute2f128_ps::<0x31>(a, b),
+                ),
+                2 => (
+                    joined(_mm256_shuffle_ps::<0b01_00_01_00>(a, b)),
+                    joined(_mm256_shuffle_ps::<0b11_10_11_10>(a, b)),
+                ),
+                1 => (
+                    joined(_mm256_shuffle_ps::<0b10_00_10_00>(a, b)),
+                    joined(_mm256_shuffle_ps::<0b11_01_11_01>(a, b)),
+                ),
+                _ => (a, b),
+            }
+        };
+        let ((a, b), (c, d)) = (parted(self), parted(other));
+        (Self(a, c), Self(b, d))
     }
     #[inline(always)]
     fn at_least(self, other: Self) -> u16 {
@@ -264,11 +273,6 @@ impl Floats for Avx2Floats {
             _mm256_store_ps(pointer, self.0);
             _mm256_store_ps(pointer.add(8), self.1);
         }
-    }
-    #[inline(always)]
-    fn first(self) -> f32 {
-        // SAFETY: AVX2 was detected (see `Avx2`).
-        unsafe { _mm256_cvtss_f32(self.0) }
     }
     #[inline(always)]
     fn largest(self) -> f32 {

@@ -2,14 +2,14 @@
 
 use std::arch::x86_64::{
     __m512, __m512d, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm512_abs_pd, _mm512_add_pd,
-    _mm512_and_epi64, _mm512_castpd_si512, _mm512_castps_si512, _mm512_castsi512_pd,
-    _mm512_castsi512_ps, _mm512_cmp_pd_mask, _mm512_cmp_ps_mask, _mm512_cvtss_f32, _mm512_fmadd_pd,
-    _mm512_fmadd_ps, _mm512_load_pd, _mm512_load_ps, _mm512_mask_sub_pd, _mm512_maskz_mov_pd,
-    _mm512_max_pd, _mm512_max_ps, _mm512_min_pd, _mm512_min_ps, _mm512_permute_ps,
-    _mm512_permutexvar_pd, _mm512_reduce_max_pd, _mm512_reduce_max_ps, _mm512_set1_epi32,
-    _mm512_set1_epi64, _mm512_set1_pd, _mm512_set1_ps, _mm512_setr_epi64, _mm512_setzero_pd,
-    _mm512_shuffle_f32x4, _mm512_store_pd, _mm512_store_ps, _mm512_stream_pd,
-    _mm512_ternarylogic_epi32,
+    _mm512_and_epi64, _mm512_castpd_ps, _mm512_castpd_si512, _mm512_castps_pd, _mm512_castps_si512,
+    _mm512_castsi512_pd, _mm512_castsi512_ps, _mm512_cmp_pd_mask, _mm512_cmp_ps_mask,
+    _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_load_pd, _mm512_load_ps, _mm512_mask_sub_pd,
+    _mm512_maskz_mov_pd, _mm512_max_pd, _mm512_max_ps, _mm512_min_pd, _mm512_min_ps,
+    _mm512_permutex2var_pd, _mm512_permutex2var_ps, _mm512_permutexvar_pd, _mm512_reduce_max_pd,
+    _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_pd, _mm512_set1_ps,
+    _mm512_setr_epi32, _mm512_setr_epi64, _mm512_setzero_pd, _mm512_shuffle_f32x4, _mm512_store_pd,
+    _mm512_store_ps, _mm512_stream_pd, _mm512_ternarylogic_epi32,
 };
 
 use super::floats::{Floats, TAG_BITS};
@@ -185,16 +185,42 @@ impl Floats for Avx512Floats {
         })
     }
     #[inline(always)]
-    fn swapped<const BY: usize>(self) -> Self {
+    fn parted<const SIZE: usize>(self, other: Self) -> (Self, Self) {
+        let (a, b) = (self.0, other.0);
         // SAFETY: AVX-512F was detected (see `Avx512`).
-        Self(unsafe {
-            match BY {
-                8 => _mm512_shuffle_f32x4::<0b01_00_11_10>(self.0, self.0),
-                4 => _mm512_shuffle_f32x4::<0b10_11_00_01>(self.0, self.0),
-                2 => _mm512_permute_ps::<0b01_00_11_10>(self.0),
-                _ => _mm512_permute_ps::<0b10_11_00_01>(self.0),
+        unsafe {
+            match SIZE {
+                8 => (
+                    Self(_mm512_shuffle_f32x4::<0b01_00_01_00>(a, b)),
+                    Self(_mm512_shuffle_f32x4::<0b11_10_11_10>(a, b)),
+                ),
+                4 => (
+                    Self(_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b)),
+                    Self(_mm512_shuffle_f32x4::<0b11_01_11_01>(a, b)),
+                ),
+                2 => {
+                    let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
+                    let even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+                    let odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+                    (
+                        Self(_mm512_castpd_ps(_mm512_permutex2var_pd(a, even, b))),
+                        Self(_mm512_castpd_ps(_mm512_permutex2var_pd(a, odd, b))),
+                    )
+                }
+                _ => {
+                    let even = _mm512_setr_epi32(
+                        0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
+                    );
+                    let odd = _mm512_setr_epi32(
+                        1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
+                    );
+                    (
+                        Self(_mm512_permutex2var_ps(a, even, b)),
+                        Self(_mm512_permutex2var_ps(a, odd, b)),
+                    )
+                }
             }
-        })
+        }
     }
     #[inline(always)]
     fn at_least(self, other: Self) -> u16 {
@@ -210,11 +236,6 @@ impl Floats for Avx512Floats {
     fn store(self, to: &mut Row) {
         // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is 64 bytes aligned to 64.
         unsafe { _mm512_store_ps(to.0.as_mut_ptr().cast(), self.0) }
-    }
-    #[inline(always)]
-    fn first(self) -> f32 {
-        // SAFETY: AVX-512F was detected (see `Avx512`).
-        unsafe { _mm512_cvtss_f32(self.0) }
     }
     #[inline(always)]
     fn largest(self) -> f32 {

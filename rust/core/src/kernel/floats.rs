@@ -18,15 +18,13 @@ pub(super) trait Floats: Copy {
     fn smaller(self, other: Self) -> Self;
     /// The lowest [`TAG_BITS`] bits of every lane replaced, which changes a number by less than 2^-18 of itself.
     fn tagged(self, tag: u32) -> Self;
-    /// Every lane exchanged with the one that is `BY` further: 8, 4, 2 or 1.
-    fn swapped<const BY: usize>(self) -> Self;
+    /// Of both, one after the other, in pieces of `SIZE` lanes (8, 4, 2 or 1): every other piece, and those between.
+    fn parted<const SIZE: usize>(self, other: Self) -> (Self, Self);
     /// Which lanes are at least those of `other`: bit `c` for lane `c`.
     fn at_least(self, other: Self) -> u16;
     /// Which lanes equal those of `other`: bit `c` for lane `c`.
     fn equal(self, other: Self) -> u16;
     fn store(self, to: &mut Row);
-    /// The first lane.
-    fn first(self) -> f32;
     /// The largest of all lanes.
     fn largest(self) -> f32;
 }
@@ -74,8 +72,20 @@ impl Floats for Scalar16 {
         Self(self.0.map(|lane| f32::from_bits(bits(lane))))
     }
     #[inline(always)]
-    fn swapped<const BY: usize>(self) -> Self {
-        Self(std::array::from_fn(|lane| self.0[lane ^ BY]))
+    fn parted<const SIZE: usize>(self, other: Self) -> (Self, Self) {
+        let lane = |lane: usize| {
+            if lane < 16 {
+                self.0[lane]
+            } else {
+                other.0[lane - 16]
+            }
+        };
+        let piece = |odd: usize| {
+            Self(std::array::from_fn(|to| {
+                lane(to / SIZE * 2 * SIZE + odd * SIZE + to % SIZE)
+            }))
+        };
+        (piece(0), piece(1))
     }
     #[inline(always)]
     fn at_least(self, other: Self) -> u16 {
@@ -90,10 +100,6 @@ impl Floats for Scalar16 {
     #[inline(always)]
     fn store(self, to: &mut Row) {
         *to = bytemuck::cast(self.0);
-    }
-    #[inline(always)]
-    fn first(self) -> f32 {
-        self.0[0]
     }
     #[inline(always)]
     fn largest(self) -> f32 {

@@ -1,14 +1,15 @@
 //! The largest few of many losses in f32 and where they stand, without a branch that nobody can foresee.
 //!
-//! Each lane of two sets keeps its three largest losses while rows go by. Then lanes are merged, like lists that are sorted
-//! already, until the first lane holds the eight largest of all. A loss carries the number of its row in its lowest bits;
-//! its lane is found by comparing. A lane that had more of the largest than it keeps has lost some: [`Ranking::hides`]
-//! tells.
+//! Each lane of two sets keeps its two largest losses while rows go by, and the largest that it has lost. Then the lists of
+//! sixteen units are merged together: halving the lanes of a unit leaves room for another in the same register, until each
+//! lane holds the eight largest of one unit. A loss carries the number of its row in its lowest bits; its lane is found by
+//! comparing.
 //!
 //! Lists go by value. Changed in place they would stay in memory, and each step would wait for the one before.
 
 use super::Row;
 use super::floats::{Floats, TAG_BITS};
+use super::sieve::Losses;
 
 /// Rows of losses that tags can tell apart.
 pub(super) const MOST_ROWS: usize = 1 << TAG_BITS;
@@ -19,93 +20,239 @@ pub(super) const MOST_RANKS: usize = 7;
 /// By how much of itself a tag changes a loss at most.
 pub(super) const TAG_ERROR: f64 = 1.0 / (1_u32 << (f32::MANTISSA_DIGITS - 1 - TAG_BITS)) as f64;
 
-/// The largest losses, with their tags.
-pub(super) struct Ranking<F> {
-    /// The largest three in each lane of every other row, descending.
-    even: [F; 3],
-    /// Those of the rows between, and of the last.
-    odd: [F; 3],
-    /// Descending; minus infinity where there are no more.
-    pub(super) largest: [f32; MOST_RANKS + 1],
+/// Units that are ranked together.
+pub(super) const RANKED_TOGETHER: usize = 16;
+
+/// The largest losses of a unit in each lane, with their tags.
+#[derive(Clone, Copy)]
+pub(super) struct Kept<F> {
+    /// Of the even rows and of the odd ones: the two largest, descending, and the largest that is not one of them.
+    sets: [[F; 3]; 2],
 }
 
-impl<F: Floats> Ranking<F> {
-    /// Of at most [`MOST_ROWS`] rows of losses; `limit` is the largest number in each lane of the last one.
+impl<F: Floats> Kept<F> {
     #[inline(always)]
-    pub(super) fn of(rows: &[Row], limit: &Row) -> Self {
-        let none = F::splat(f32::NEG_INFINITY);
-        let (mut even, mut odd) = ([none; 3], [none; 3]);
-        let (last, others) = rows.split_last().expect("there is a scenario");
-        let (pairs, rest) = others.as_chunks::<2>();
-        let mut tag = 0;
-        for [a, b] in pairs {
-            insert(&mut even, F::load(a).tagged(tag));
-            insert(&mut odd, F::load(b).tagged(tag + 1));
-            tag += 2;
+    pub(super) fn none() -> Self {
+        Self {
+            sets: [[F::splat(f32::NEG_INFINITY); 3]; 2],
         }
-        if let [a] = rest {
-            insert(&mut even, F::load(a).tagged(tag));
-            tag += 1;
+    }
+}
+
+impl<F: Floats> Losses<F> for Kept<F> {
+    #[inline(always)]
+    fn take<const N: usize>(&mut self, first: usize, mut rows: [F; N], limit: F) {
+        for (row, tag) in rows.iter_mut().zip(first as u32..) {
+            *row = row.tagged(tag);
         }
         // After the tag, which makes no number of minus infinity: of it and a limit the limit is the smaller.
-        insert(&mut odd, F::load(last).tagged(tag).smaller(F::load(limit)));
-        let ([a, b, c], [d, e, f]) = (even, odd);
-        let eight = sorted([a, b, c, none, none, f, e, d]);
-        let eight = halved::<F, 8>(eight);
-        let eight = halved::<F, 4>(eight);
-        let eight = halved::<F, 2>(eight);
-        let eight = halved::<F, 1>(eight);
+        rows[N - 1] = rows[N - 1].smaller(limit);
+        let [mut even, mut odd] = self.sets;
+        let (fours, rest) = rows.as_chunks::<4>();
+        for &[a, b, c, d] in fours {
+            even = with_two(even, a, c);
+            odd = with_two(odd, b, d);
+        }
+        // A tile of fewer than four begins with an even row.
+        if let Some(&a) = rest.first() {
+            even = with_one(even, a);
+        }
+        if let Some(&b) = rest.get(1) {
+            odd = with_one(odd, b);
+        }
+        self.sets = [even, odd];
+    }
+}
+
+/// A set with one loss more in each lane.
+#[inline(always)]
+fn with_one<F: Floats>([first, second, lost]: [F; 3], new: F) -> [F; 3] {
+    let (first, new) = ordered(first, new);
+    let (second, new) = ordered(second, new);
+    [first, second, lost.larger(new)]
+}
+
+/// A set with two losses more in each lane.
+///
+/// One of both firsts is kept. Of the other and of both seconds, of which one is no larger than it, the largest is kept too,
+/// and the next is lost.
+#[inline(always)]
+fn with_two<F: Floats>([first, second, lost]: [F; 3], a: F, b: F) -> [F; 3] {
+    let (a, b) = ordered(a, b);
+    let (first, a) = ordered(first, a);
+    let (second, new) = ordered(a, second.larger(b));
+    [first, second, lost.larger(new)]
+}
+
+/// Units that wait to be ranked together.
+#[derive(Clone)]
+pub(super) struct Ranking {
+    count: usize,
+    /// By unit, what each lane keeps: two of even rows, two of odd ones.
+    kept: [[[Row; 2]; 2]; RANKED_TOGETHER],
+    /// By unit, the largest that each lane has lost.
+    lost: [Row; RANKED_TOGETHER],
+    /// By unit, how far losses must be apart to be in order.
+    apart: [f32; RANKED_TOGETHER],
+}
+
+/// What was found of the units, in their order.
+pub(super) struct Ranked {
+    /// For which units all is known: bit `c` for unit `c`.
+    pub(super) decided: u16,
+    at_rank: [f32; RANKED_TOGETHER],
+    top: [f32; RANKED_TOGETHER],
+}
+
+impl Ranking {
+    pub(super) fn new() -> Self {
         Self {
-            even,
-            odd,
-            largest: eight.map(F::first),
+            count: 0,
+            kept: Default::default(),
+            lost: Default::default(),
+            apart: [0.0; RANKED_TOGETHER],
         }
     }
 
-    /// Whether a lane may have had more losses of at least so much than it keeps.
+    /// Adds a unit, whose losses are in order where they are so far apart: above 0, and more than adding it to one rounds.
     #[inline(always)]
-    pub(super) fn hides(&self, least: f32) -> bool {
-        let least = F::splat(least);
-        self.even[2].at_least(least) | self.odd[2].at_least(least) != 0
+    pub(super) fn push<F: Floats>(&mut self, unit: &Kept<F>, apart: f32) {
+        let [even, odd] = unit.sets;
+        let at = self.count;
+        for ([first, second, _], [to_first, to_second]) in
+            [even, odd].iter().zip(&mut self.kept[at])
+        {
+            first.store(to_first);
+            second.store(to_second);
+        }
+        even[2].larger(odd[2]).store(&mut self.lost[at]);
+        self.apart[at] = apart;
+        self.count += 1;
     }
 
-    /// The scenario of one of the largest losses that no other equals.
+    /// Ranks the units, which then wait no longer.
+    ///
+    /// One is decided where the loss at `rank` and the largest are above 0 and far enough from all others. What a lane has
+    /// lost counts as one that may come next: it is no larger than what the lane has kept.
     #[inline(always)]
-    pub(super) fn scenario(&self, loss: f32) -> u32 {
-        let here = F::splat(loss);
-        let mut lanes = 0;
-        for kept in self.even.iter().chain(&self.odd) {
-            lanes |= kept.equal(here);
+    pub(super) fn ranked<F: Floats>(&mut self, rank: usize) -> Ranked {
+        let count = std::mem::take(&mut self.count);
+        let largest = self.largest::<F>();
+        let lost = self.most_lost::<F>();
+        let apart: F = F::load(&bytemuck::cast(self.apart));
+        let mut by_place = [Row::default(); MOST_RANKS + 2];
+        F::splat(f32::INFINITY).store(&mut by_place[0]);
+        for (largest, to) in largest.iter().zip(&mut by_place[1..]) {
+            largest.store(to);
         }
-        debug_assert!(lanes.is_power_of_two(), "one loss alone");
+        let (above, at_rank) = (F::load(&by_place[rank - 1]), F::load(&by_place[rank]));
+        let below = F::load(&by_place[rank + 1]).larger(lost);
+        let one = F::splat(1.0);
+        let decided = above.at_least(apart.mul_add(one, at_rank))
+            & at_rank.at_least(apart.mul_add(one, below))
+            & largest[0].at_least(apart.mul_add(one, largest[1]))
+            & at_rank.at_least(apart);
+        Ranked {
+            decided: decided & ((1_u32 << count) - 1) as u16,
+            at_rank: bytemuck::cast(by_place[rank]),
+            top: bytemuck::cast(by_place[1]),
+        }
+    }
+
+    /// The scenarios of the loss at the rank and of the largest, of a unit that is decided.
+    #[inline(always)]
+    pub(super) fn scenarios<F: Floats>(&self, ranked: &Ranked, unit: usize) -> [u32; 2] {
+        [
+            self.scenario::<F>(unit, ranked.at_rank[unit]),
+            self.scenario::<F>(unit, ranked.top[unit]),
+        ]
+    }
+
+    #[inline(always)]
+    fn scenario<F: Floats>(&self, unit: usize, loss: f32) -> u32 {
         let row = loss.to_bits() % (1 << TAG_BITS);
+        let here = F::splat(loss);
+        let [first, second] = &self.kept[unit][row as usize % 2];
+        let lanes = F::load(first).equal(here) | F::load(second).equal(here);
+        debug_assert!(lanes.is_power_of_two(), "one loss alone");
         16 * row + lanes.trailing_zeros()
     }
+
+    /// The eight largest of each unit that were kept, descending; each lane has one unit.
+    #[inline(always)]
+    fn largest<F: Floats>(&self) -> [F; 8] {
+        let none = [F::splat(f32::NEG_INFINITY); 8];
+        let (mut twos, mut fours, mut eights) = ([none; 8], [none; 4], [none; 2]);
+        for ([a, b], to) in self.kept.as_chunks::<2>().0.iter().zip(&mut twos) {
+            *to = of_two(sorted_four(a), sorted_four(b));
+        }
+        for ([a, b], to) in twos.as_chunks::<2>().0.iter().zip(&mut fours) {
+            *to = halved::<F, 4>(*a, *b);
+        }
+        for ([a, b], to) in fours.as_chunks::<2>().0.iter().zip(&mut eights) {
+            *to = halved::<F, 2>(*a, *b);
+        }
+        let [a, b] = eights;
+        halved::<F, 1>(a, b)
+    }
+
+    /// The largest that each unit has lost; each lane has one unit.
+    #[inline(always)]
+    fn most_lost<F: Floats>(&self) -> F {
+        let mut lost = [F::splat(0.0); RANKED_TOGETHER / 2];
+        for (at, [a, b]) in self.lost.as_chunks::<2>().0.iter().enumerate() {
+            lost[at] = larger_half::<F, 8>(F::load(a), F::load(b));
+        }
+        for at in 0..4 {
+            lost[at] = larger_half::<F, 4>(lost[2 * at], lost[2 * at + 1]);
+        }
+        for at in 0..2 {
+            lost[at] = larger_half::<F, 2>(lost[2 * at], lost[2 * at + 1]);
+        }
+        larger_half::<F, 1>(lost[0], lost[1])
+    }
 }
 
-/// Keeps the largest three of four in each lane.
+/// What one unit keeps in each lane, descending.
 #[inline(always)]
-fn insert<F: Floats>([first, second, third]: &mut [F; 3], new: F) {
-    let (larger, new) = ordered(*first, new);
-    *first = larger;
-    let (larger, new) = ordered(*second, new);
-    *second = larger;
-    *third = third.larger(new);
+fn sorted_four<F: Floats>(kept: &[[Row; 2]; 2]) -> [F; 4] {
+    let [[a, b], [c, d]] = kept;
+    let (a, b, c, d) = (F::load(a), F::load(b), F::load(c), F::load(d));
+    let ((a, c), (b, d)) = (ordered(a, c), ordered(b, d));
+    let (b, c) = ordered(b, c);
+    [a, b, c, d]
 }
 
-/// The eight largest of each lane and of the one that is `BY` further.
+/// The eight largest of the two halves of two units, each in a half of the lanes.
 #[inline(always)]
-fn halved<F: Floats, const BY: usize>([a, b, c, d, e, f, g, h]: [F; 8]) -> [F; 8] {
-    sorted([
-        a.larger(h.swapped::<BY>()),
-        b.larger(g.swapped::<BY>()),
-        c.larger(f.swapped::<BY>()),
-        d.larger(e.swapped::<BY>()),
-        e.larger(d.swapped::<BY>()),
-        f.larger(c.swapped::<BY>()),
-        g.larger(b.swapped::<BY>()),
-        h.larger(a.swapped::<BY>()),
-    ])
+fn of_two<F: Floats>(unit: [F; 4], other: [F; 4]) -> [F; 8] {
+    let [mut mine, mut others] = [unit; 2];
+    for place in 0..4 {
+        (mine[place], others[place]) = unit[place].parted::<8>(other[place]);
+    }
+    let ([a, b, c, d], [e, f, g, h]) = (mine, others);
+    sorted([a, b, c, d, h, g, f, e])
+}
+
+/// The eight largest of each two pieces of `SIZE` lanes that belong to the same unit, side by side.
+#[inline(always)]
+fn halved<F: Floats, const SIZE: usize>(units: [F; 8], others: [F; 8]) -> [F; 8] {
+    let [mut a, mut b] = [units; 2];
+    for place in 0..8 {
+        (a[place], b[place]) = units[place].parted::<SIZE>(others[place]);
+    }
+    let mut larger = a;
+    for place in 0..8 {
+        larger[place] = a[place].larger(b[7 - place]);
+    }
+    sorted(larger)
+}
+
+/// The larger of each two pieces of `SIZE` lanes that belong to the same unit, side by side.
+#[inline(always)]
+fn larger_half<F: Floats, const SIZE: usize>(units: F, others: F) -> F {
+    let (a, b) = units.parted::<SIZE>(others);
+    a.larger(b)
 }
 
 /// Sorts eight that first fall, then rise (or the other way round), descending.
@@ -143,53 +290,98 @@ mod tests {
         list
     }
 
-    /// Whether a lane of a set had three of at least so much.
-    fn full(list: &[(f32, u32)], rows: usize, least: f32) -> bool {
-        let mut counts = [0; 32];
-        for &(_, scenario) in list.iter().filter(|(loss, _)| *loss >= least) {
-            let row = scenario as usize / 16;
-            let set = if row + 1 == rows { 1 } else { row % 2 };
-            counts[16 * set + scenario as usize % 16] += 1;
+    /// What is kept of such a list, and the largest that is not.
+    fn kept(list: &[(f32, u32)]) -> (Vec<f32>, f32) {
+        let (mut kept, mut lost, mut counts) = (Vec::new(), f32::NEG_INFINITY, [0; 32]);
+        for &(loss, scenario) in list {
+            let count = &mut counts[scenario as usize % 32];
+            *count += 1;
+            if *count <= 2 {
+                kept.push(loss);
+            } else {
+                lost = lost.max(loss);
+            }
         }
-        counts.iter().any(|&count| count >= 3)
+        (kept, lost)
     }
 
-    fn check<F: Floats>(losses: &[f32]) -> Result<(), TestCaseError> {
+    /// The scenarios at the rank and of the largest, if what is kept shows that they are in order.
+    fn right(losses: &[f32], rank: usize, apart: f32) -> Option<[u32; 2]> {
+        let list = listed(losses);
+        let (kept, lost) = kept(&list);
+        let at = |place: usize| kept.get(place).copied().unwrap_or(f32::NEG_INFINITY);
+        let at_rank = at(rank - 1);
+        let is_known = (rank == 1 || at(rank - 2) >= at_rank + apart)
+            && at_rank >= at(rank).max(lost) + apart
+            && at(0) >= at(1) + apart
+            && at_rank >= apart;
+        // Of all losses, not of those that are kept.
+        is_known.then(|| [list[rank - 1].1, list[0].1])
+    }
+
+    /// Adds a unit as it is summed: tile by tile, the last rows in smaller ones.
+    fn push<F: Floats>(ranking: &mut Ranking, losses: &[f32], apart: f32) {
         let mut rows = vec![Row::default(); losses.len().div_ceil(16)];
+        // What sums of spare losses are.
         let lanes: &mut [f32] = bytemuck::cast_slice_mut(&mut rows);
-        lanes.fill(f32::NEG_INFINITY);
         lanes[..losses.len()].copy_from_slice(losses);
         let mut limit = [f32::INFINITY; 16];
         limit[(losses.len() - 1) % 16 + 1..].fill(f32::NEG_INFINITY);
-        let ranking = Ranking::<F>::of(&rows, &bytemuck::cast(limit));
-        let list = listed(losses);
-        for (place, largest) in ranking.largest.into_iter().enumerate() {
-            let Some(&(loss, scenario)) = list.get(place) else {
-                prop_assert_eq!(largest, f32::NEG_INFINITY);
-                continue;
+        let limit = F::load(&bytemuck::cast(limit));
+        let mut kept = Kept::<F>::none();
+        let mut first = 0;
+        while first < rows.len() {
+            first += match rows.len() - first {
+                16.. if F::TILE >= 16 => take::<F, 16>(&mut kept, &rows, first, limit),
+                8.. => take::<F, 8>(&mut kept, &rows, first, limit),
+                4.. => take::<F, 4>(&mut kept, &rows, first, limit),
+                2.. => take::<F, 2>(&mut kept, &rows, first, limit),
+                _ => take::<F, 1>(&mut kept, &rows, first, limit),
             };
-            let hides = full(&list, rows.len(), loss);
-            prop_assert_eq!(ranking.hides(loss), hides);
-            if !hides {
-                prop_assert_eq!(largest, loss);
-                if list.iter().filter(|(other, _)| *other == loss).count() == 1 {
-                    prop_assert_eq!(ranking.scenario(largest), scenario);
-                }
+        }
+        ranking.push(&kept, apart);
+    }
+
+    fn take<F: Floats, const N: usize>(
+        kept: &mut Kept<F>,
+        rows: &[Row],
+        first: usize,
+        limit: F,
+    ) -> usize {
+        let is_last = first + N == rows.len();
+        let none = F::splat(f32::INFINITY);
+        let tile: [F; N] = std::array::from_fn(|at| F::load(&rows[first + at]));
+        kept.take(first, tile, if is_last { limit } else { none });
+        N
+    }
+
+    fn check<F: Floats>(units: &[Vec<f32>], rank: usize, apart: f32) -> Result<(), TestCaseError> {
+        let mut ranking = Ranking::new();
+        for units in units.chunks(RANKED_TOGETHER) {
+            for unit in units {
+                push::<F>(&mut ranking, unit, apart);
+            }
+            let ranked = ranking.ranked::<F>(rank);
+            prop_assert_eq!(u32::from(ranked.decided) >> units.len(), 0);
+            for (at, unit) in units.iter().enumerate() {
+                let found = ranked.decided >> at & 1 == 1;
+                let found = found.then(|| ranking.scenarios::<F>(&ranked, at));
+                prop_assert_eq!(found, right(unit, rank, apart));
             }
         }
         Ok(())
     }
 
-    fn check_all(losses: &[f32]) -> Result<(), TestCaseError> {
-        check::<Scalar16>(losses)?;
+    fn check_all(units: &[Vec<f32>], rank: usize, apart: f32) -> Result<(), TestCaseError> {
+        check::<Scalar16>(units, rank, apart)?;
         #[cfg(target_arch = "x86_64")]
         {
             use super::super::{Simd, avx2::Avx2Floats, avx512::Avx512Floats};
             if Simd::Avx2.available() {
-                check::<Avx2Floats>(losses)?;
+                check::<Avx2Floats>(units, rank, apart)?;
             }
             if Simd::Avx512.available() {
-                check::<Avx512Floats>(losses)?;
+                check::<Avx512Floats>(units, rank, apart)?;
             }
         }
         Ok(())
@@ -197,27 +389,48 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_largest_are_those_of_a_sorted_list(
-            losses in prop_oneof![
-                prop::collection::vec(-100.0_f32..100.0, 1..=16 * MOST_ROWS),
-                prop::collection::vec((-3_i32..=3).prop_map(|whole| whole as f32), 1..=40),
-            ],
+        fn what_is_decided_is_that_of_a_sorted_list(
+            units in prop::collection::vec(
+                prop_oneof![
+                    3 => prop::collection::vec(-100.0_f32..100.0, 1..=16 * MOST_ROWS),
+                    1 => prop::collection::vec((-3_i32..=3).prop_map(|whole| whole as f32), 1..=40),
+                ],
+                1..40,
+            ),
+            rank in 1..=MOST_RANKS,
+            apart in prop_oneof![Just(1e-3_f32), Just(0.05), Just(0.5)],
         ) {
-            check_all(&losses)?;
+            check_all(&units, rank, apart)?;
         }
 
         #[test]
-        fn a_lane_that_had_more_than_it_keeps_says_so(
+        fn a_lane_that_had_more_than_it_keeps_decides_nothing(
             count in prop_oneof![Just(511_usize), Just(512), Just(497), 33_usize..200],
             step in prop_oneof![Just(16_usize), Just(32), Just(31)],
             first in 0_usize..32,
-            many in 1_usize..6,
+            many in 1_usize..9,
+            rank in 1..=MOST_RANKS,
         ) {
-            let mut losses: Vec<f32> = (0..count).map(|at| (at % 97) as f32 * 1e-3).collect();
+            let mut losses: Vec<f32> = (0..count).map(|at| 1e-3 + (at % 97) as f32 * 1e-3).collect();
             for (at, place) in (first..count).step_by(step).take(many).enumerate() {
                 losses[place] = 100.0 - at as f32;
             }
-            check_all(&losses)?;
+            check_all(&[losses], rank, 0.01)?;
+        }
+
+        #[test]
+        fn losses_far_apart_in_lanes_of_their_own_are_decided(
+            count in (MOST_RANKS + 1) * 37..=16 * MOST_ROWS,
+            first in 0_usize..37,
+            rank in 1..=MOST_RANKS,
+        ) {
+            let mut losses = vec![1.0; count];
+            for at in 0..MOST_RANKS {
+                losses[first + 37 * at] = 100.0 - at as f32;
+            }
+            let expected = [first + 37 * (rank - 1), first].map(|scenario| scenario as u32);
+            prop_assert_eq!(right(&losses, rank, 0.5), Some(expected));
+            check_all(&[losses], rank, 0.5)?;
         }
     }
 }

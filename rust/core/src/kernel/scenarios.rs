@@ -5,7 +5,7 @@ use super::few::Few;
 use super::floats::{Floats, Scalar16};
 use super::lanes::Lanes;
 use super::losses::{LossTable, Prepared, charge};
-use super::ranking::{MOST_RANKS, MOST_ROWS, Ranking, TAG_ERROR};
+use super::ranking::{Kept, MOST_RANKS, MOST_ROWS, RANKED_TOGETHER, Ranking, TAG_ERROR};
 use super::scalar::Scalar;
 use super::sieve::{LANES_A_WORD, Sieve, at_least, group_maxima, of_rank, ones};
 use super::{Row, RowId, Simd, Units};
@@ -153,17 +153,47 @@ struct Scan<'a> {
     found: Vec<u64>,
     /// Losses with their scenarios.
     losses: Vec<(f64, u32)>,
+    /// The rank of a quantile that ranking can find.
+    rank: Option<usize>,
+    /// Units that are being ranked.
+    ranking: Ranking,
+    /// The same, as they were added.
+    unranked: Vec<Unranked>,
     /// Losses to be summed in f64.
     pending: Vec<Pending>,
+}
+
+/// A unit and its legs by number.
+#[derive(Clone, Copy)]
+struct Place {
+    unit: u32,
+    first_leg: u32,
+    legs: u32,
+}
+
+impl Place {
+    #[inline(always)]
+    fn legs<R>(self, units: &Units<R>) -> Legs<'_, R> {
+        let legs = self.first_leg as usize..(self.first_leg + self.legs) as usize;
+        Legs {
+            rows: &units.rows[legs.clone()],
+            quantities: &units.quantities[legs],
+        }
+    }
+}
+
+/// A unit whose losses in f32 were summed, and what those may be off by.
+#[derive(Clone, Copy)]
+struct Unranked {
+    place: Place,
+    error: f32,
 }
 
 /// The loss of a unit that is what was asked for.
 #[derive(Clone, Copy)]
 struct Pending {
-    unit: u32,
+    place: Place,
     scenario: u32,
-    first_leg: u32,
-    legs: u32,
 }
 
 /// Legs of a unit: rows of the table, and quantities.
@@ -213,6 +243,7 @@ impl<'a> Scan<'a> {
         let (rank, _) = measure.rank();
         // Twice as many groups as ranks, so that few of the largest share one.
         let groups = rank.div_ceil(8).min(lanes);
+        let is_ranked = matches!(measure, Measure::Quantile { .. });
         Self {
             table,
             sieve,
@@ -221,6 +252,9 @@ impl<'a> Scan<'a> {
             groups: vec![Row::default(); groups],
             found: vec![0; lanes.div_ceil(LANES_A_WORD)],
             losses: Vec::new(),
+            rank: (is_ranked && rank <= MOST_RANKS && lanes <= MOST_ROWS).then_some(rank),
+            ranking: Ranking::new(),
+            unranked: Vec::new(),
             pending: Vec::new(),
         }
     }
@@ -236,42 +270,122 @@ impl<'a> Scan<'a> {
         out: &mut [UnitRisk],
     ) {
         let charge_mask = L::operand_mask(&charge::ABSOLUTE);
-        let mut first_leg = 0;
-        for (unit, ((_, rows, quantities), out)) in units.iter().zip(&mut *out).enumerate() {
-            let legs = Legs { rows, quantities };
-            fetch_ahead(quantities);
-            // SAFETY: the caller's promise.
-            let (charges, sifted) = unsafe {
-                let charges = self.charges::<L, R>(legs, charge_mask);
-                let error = self.sieve.error(rows.len(), &charges);
-                let sifted = match error {
-                    Some(error) => self.sifted::<F, R>(legs, error, charges[charge::REACH]),
-                    None => Sifted::Nothing,
+        let (mut left, mut first_leg) = ((0..).zip(units.iter()), 0);
+        for _ in 0..units.len().div_ceil(RANKED_TOGETHER) {
+            for (unit, (_, rows, quantities)) in left.by_ref().take(RANKED_TOGETHER) {
+                let legs = rows.len() as u32;
+                let place = Place {
+                    unit,
+                    first_leg,
+                    legs,
                 };
-                (charges, sifted)
-            };
-            let (loss, worst) = match sifted {
-                Sifted::One { scenario, worst } => {
-                    self.pending.push(Pending {
-                        unit: unit as u32,
-                        scenario,
-                        first_leg,
-                        legs: rows.len() as u32,
-                    });
-                    (0.0, worst)
+                first_leg += legs;
+                let legs = Legs { rows, quantities };
+                fetch_ahead(quantities);
+                // SAFETY: the caller's promise.
+                unsafe {
+                    self.sift_unit::<L, F, R>(place, legs, charge_mask, &mut out[unit as usize]);
                 }
-                Sifted::All(loss, worst) => (loss, worst),
-                // SAFETY: as above.
-                Sifted::Nothing => unsafe { self.in_full::<L, R>(legs) },
-            };
-            first_leg += rows.len() as u32;
-            let [a, b, c, d, ..] = charges;
-            *out = UnitRisk {
-                loss: positive(loss),
-                worst,
-                charges: [a, b, c, d],
-            };
+            }
+            // SAFETY: the caller's promise.
+            unsafe { self.rank_units::<L, F, R>(units, out) };
         }
+    }
+
+    /// Sums the charges of a unit, and sifts it or adds it to those to be ranked.
+    ///
+    /// A tag changes a loss by less than [`TAG_ERROR`] of itself, and no loss in f32 is above the reach by more than the error.
+    /// So with its tag it is off by `error + TAG_ERROR * reach` and a 2^-18th of the error. Two are surely in order where they
+    /// are further apart than twice that; the half more covers that 2^-18th, tags of numbers too small for f32 to hold in
+    /// full, and the rounding of what is compared.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn sift_unit<L: Lanes, F: Floats, R: RowId>(
+        &mut self,
+        place: Place,
+        legs: Legs<'_, R>,
+        charge_mask: L,
+        out: &mut UnitRisk,
+    ) {
+        // SAFETY: the caller's promise.
+        let charges = unsafe { self.charges::<L, R>(legs, charge_mask) };
+        let [a, b, c, d, ..] = charges;
+        out.charges = [a, b, c, d];
+        let sifted = match self.sieve.error(legs.rows.len(), &charges) {
+            None => Sifted::Nothing,
+            Some(error) if self.rank.is_some() => {
+                let mut kept = Kept::<F>::none();
+                let Legs { rows, quantities } = legs;
+                // SAFETY: as above.
+                unsafe { self.sieve.losses(rows, quantities, &mut kept) };
+                let apart = 2.5 * (error + (TAG_ERROR * charges[charge::REACH]) as f32);
+                self.ranking.push(&kept, apart);
+                self.unranked.push(Unranked { place, error });
+                return;
+            }
+            // SAFETY: as above.
+            Some(error) => unsafe { self.sifted::<F, R>(legs, error) },
+        };
+        // SAFETY: as above.
+        unsafe { self.settle::<L, R>(place, legs, sifted, out) };
+    }
+
+    /// Ranks the units that were added for that, and sifts those anew that this does not decide.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn rank_units<L: Lanes, F: Floats, R: RowId>(
+        &mut self,
+        units: &Units<R>,
+        out: &mut [UnitRisk],
+    ) {
+        let Some(rank) = self.rank else { return };
+        let ranked = self.ranking.ranked::<F>(rank);
+        for at in 0..self.unranked.len() {
+            let Unranked { place, error } = self.unranked[at];
+            let out = &mut out[place.unit as usize];
+            if ranked.decided >> at & 1 == 0 {
+                let legs = place.legs(units);
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let sifted = self.sifted::<F, R>(legs, error);
+                    self.settle::<L, R>(place, legs, sifted, out);
+                }
+                continue;
+            }
+            let [scenario, worst] = self.ranking.scenarios::<F>(&ranked, at);
+            out.worst = worst;
+            self.pending.push(Pending { place, scenario });
+        }
+        self.unranked.clear();
+    }
+
+    /// Sets what sifting says of a unit, or leaves that to be summed later.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn settle<L: Lanes, R: RowId>(
+        &mut self,
+        place: Place,
+        legs: Legs<'_, R>,
+        sifted: Sifted,
+        out: &mut UnitRisk,
+    ) {
+        let (loss, worst) = match sifted {
+            Sifted::One { scenario, worst } => {
+                self.pending.push(Pending { place, scenario });
+                (0.0, worst)
+            }
+            Sifted::All(loss, worst) => (loss, worst),
+            // SAFETY: the caller's promise.
+            Sifted::Nothing => unsafe { self.in_full::<L, R>(legs) },
+        };
+        out.loss = positive(loss);
+        out.worst = worst;
     }
 
     /// Sums the losses that sifting left, together: each waits for memory, and none for another.
@@ -280,25 +394,14 @@ impl<'a> Scan<'a> {
     /// Every row is a row of the table.
     #[inline(always)]
     unsafe fn settle_pending<R: RowId>(&self, units: &Units<R>, out: &mut [UnitRisk]) {
-        for &Pending {
-            unit,
-            scenario,
-            first_leg,
-            legs,
-        } in &self.pending
-        {
-            let legs = first_leg as usize..(first_leg + legs) as usize;
-            let legs = Legs {
-                rows: &units.rows[legs.clone()],
-                quantities: &units.quantities[legs],
-            };
+        for &Pending { place, scenario } in &self.pending {
             assert!(
                 (scenario as usize) < self.table.scenarios,
                 "no such scenario"
             );
             // SAFETY: the caller's promise.
-            let loss = unsafe { self.exact(legs, scenario) };
-            let out = &mut out[unit as usize];
+            let loss = unsafe { self.exact(place.legs(units), scenario) };
+            let out = &mut out[place.unit as usize];
             out.loss = positive(loss);
             if out.worst == scenario && loss <= 0.0 {
                 out.worst = NO_SCENARIO;
@@ -322,7 +425,7 @@ impl<'a> Scan<'a> {
         sum.to_row().0
     }
 
-    /// What losses in f32, off by no more than `error` from ones no larger by size than `reach`, leave to be summed in f64.
+    /// What losses in f32, off by no more than `error`, leave to be summed in f64.
     ///
     /// Where no loss is off by more than `error`, neither is the `rank`-th largest. So what lies further than twice that above
     /// or below the `rank`-th largest in f32 is surely above or below the true one.
@@ -330,25 +433,13 @@ impl<'a> Scan<'a> {
     /// # Safety
     /// Every row is a row of the table.
     #[inline(always)]
-    unsafe fn sifted<F: Floats, R: RowId>(
-        &mut self,
-        legs: Legs<'_, R>,
-        error: f32,
-        reach: f64,
-    ) -> Sifted {
+    unsafe fn sifted<F: Floats, R: RowId>(&mut self, legs: Legs<'_, R>, error: f32) -> Sifted {
         // Twice the error, and what comparing in f32 rounds.
         let apart = 2.5 * error;
         // SAFETY: the caller's promise.
         unsafe {
             let Legs { rows, quantities } = legs;
-            (self.sieve).losses::<F, R>(rows, quantities, &mut self.coarse);
-        }
-        if let Measure::Quantile { rank } = self.measure
-            && rank <= MOST_RANKS
-            && self.coarse.len() <= MOST_ROWS
-            && let Some(sifted) = self.ranked::<F>(rank, error, reach)
-        {
-            return sifted;
+            (self.sieve).losses::<F, R>(rows, quantities, &mut self.coarse[..]);
         }
         let top = group_maxima::<F>(&self.coarse, &mut self.groups);
         if top + apart <= 0.0 {
@@ -377,36 +468,6 @@ impl<'a> Scan<'a> {
         }
         // SAFETY: the caller's promise.
         unsafe { self.several(legs) }
-    }
-
-    /// The one scenario that can be the quantile, and the one that can be the worst, where ranking shows them.
-    ///
-    /// A tag changes a loss by less than [`TAG_ERROR`] of itself, and no loss in f32 is above `reach` by more than `error`.
-    /// So with its tag it is off by `error + TAG_ERROR * reach` and a 2^-18th of `error`. Two are surely in order where they
-    /// are further apart than twice that; the half more covers that 2^-18th, tags of numbers too small for f32 to hold in
-    /// full, and the rounding of what is compared. A loss that a lane has lost is no larger than the least that it keeps.
-    #[inline(always)]
-    fn ranked<F: Floats>(&self, rank: usize, error: f32, reach: f64) -> Option<Sifted> {
-        let apart = 2.5 * (error + (TAG_ERROR * reach) as f32);
-        let ranking = Ranking::<F>::of(&self.coarse, &self.sieve.limit);
-        let largest = &ranking.largest;
-        let (top, at_rank) = (largest[0], largest[rank - 1]);
-        let above = if rank == 1 {
-            f32::INFINITY
-        } else {
-            largest[rank - 2]
-        };
-        // One branch for all, which is nearly always the same.
-        let decided = (above - at_rank > apart)
-            & (at_rank - largest[rank] > apart)
-            & (top - largest[1] > apart)
-            & (at_rank - apart > 0.0)
-            & !ranking.hides(at_rank - apart);
-        if !decided {
-            return None;
-        }
-        let (scenario, worst) = (ranking.scenario(at_rank), ranking.scenario(top));
-        Some(Sifted::One { scenario, worst })
     }
 
     /// The one scenario found that can be what is asked for, if there is one alone; at most sixteen were found.

@@ -67,39 +67,36 @@ impl Sieve {
         small.then_some(error as f32)
     }
 
-    /// Losses of a unit in all scenarios, in as many rows as the table has; minus infinity beyond the last one.
+    /// Hands on the losses of a unit in all scenarios; beyond the last one they are minus infinity.
     ///
     /// # Safety
-    /// Every row is a row of the table; there are no more rows of losses in it than in `out`.
+    /// Every row is a row of the table.
     #[inline(always)]
     pub(super) unsafe fn losses<F: Floats, R: RowId>(
         &self,
         rows: &[R],
         quantities: &[f64],
-        out: &mut [Row],
+        to: &mut (impl Losses<F> + ?Sized),
     ) {
-        let lanes = out.len();
+        let lanes = self.width - 1;
         let mut lane = 0;
         while lane < lanes {
             let left = lanes - lane;
-            let out = &mut out[lane..];
             // SAFETY: the caller's promise; `lane` and those that follow are lanes of the table.
             lane += unsafe {
                 if F::TILE >= 16 && left >= 16 {
-                    self.tile::<F, R, 16>(rows, quantities, lane, out)
+                    self.tile::<F, R, 16>(rows, quantities, lane, to)
                 } else if left >= 8 {
-                    self.tile::<F, R, 8>(rows, quantities, lane, out)
+                    self.tile::<F, R, 8>(rows, quantities, lane, to)
                 } else if left >= 4 {
-                    self.tile::<F, R, 4>(rows, quantities, lane, out)
+                    self.tile::<F, R, 4>(rows, quantities, lane, to)
                 } else if left >= 2 {
-                    self.tile::<F, R, 2>(rows, quantities, lane, out)
+                    self.tile::<F, R, 2>(rows, quantities, lane, to)
                 } else {
-                    self.tile::<F, R, 1>(rows, quantities, lane, out)
+                    self.tile::<F, R, 1>(rows, quantities, lane, to)
                 }
             };
         }
-        let last = &mut out[lanes - 1];
-        F::load(last).smaller(F::load(&self.limit)).store(last);
     }
 
     /// `N` rows of losses, summed in registers; returns `N`.
@@ -112,7 +109,7 @@ impl Sieve {
         rows: &[R],
         quantities: &[f64],
         lane: usize,
-        out: &mut [Row],
+        to: &mut (impl Losses<F> + ?Sized),
     ) -> usize {
         let mut sums = [F::splat(0.0); N];
         for (row, &quantity) in rows.iter().zip(quantities) {
@@ -124,10 +121,30 @@ impl Sieve {
                 *sum = quantity.mul_add(F::load(losses), *sum);
             }
         }
-        for (sum, out) in sums.iter().zip(out) {
-            sum.store(out);
-        }
+        let limit = if lane + 1 + N == self.width {
+            F::load(&self.limit)
+        } else {
+            F::splat(f32::INFINITY)
+        };
+        to.take(lane, sums, limit);
         N
+    }
+}
+
+/// Where losses go while they are in registers.
+pub(super) trait Losses<F> {
+    /// Takes the rows from `first` on; `limit` is the largest number in each lane of the last of them.
+    fn take<const N: usize>(&mut self, first: usize, rows: [F; N], limit: F);
+}
+
+/// Memory keeps all of them.
+impl<F: Floats> Losses<F> for [Row] {
+    #[inline(always)]
+    fn take<const N: usize>(&mut self, first: usize, mut rows: [F; N], limit: F) {
+        rows[N - 1] = rows[N - 1].smaller(limit);
+        for (row, to) in rows.iter().zip(&mut self[first..first + N]) {
+            row.store(to);
+        }
     }
 }
 
