@@ -166,6 +166,7 @@ impl Lanes for Avx2 {
 pub(super) struct Avx2Floats(__m256, __m256);
 
 impl Floats for Avx2Floats {
+    const TILE: usize = 6;
     #[inline(always)]
     fn load(row: &Row) -> Self {
         let pointer = row.0.as_ptr().cast::<f32>();

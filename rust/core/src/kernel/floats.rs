@@ -6,7 +6,8 @@ use super::Row;
 
 /// Sixteen f32 in registers.
 pub(super) trait Floats: Copy {
-    /// How many of them registers can hold and sum up, with room for what is added: the fewer tiles, the fewer times legs are read.
+    /// How many of them registers can hold and sum up, with room for what is added: 16, 8 or 6. The fewer tiles, the fewer
+    /// times legs are read.
     const TILE: usize = 8;
     fn load(row: &Row) -> Self;
     fn splat(value: f32) -> Self;

@@ -53,7 +53,7 @@ impl<F: Floats> Losses<F> for Kept<F> {
             even = with_two(even, a, c);
             odd = with_two(odd, b, d);
         }
-        // A tile of fewer than four begins with an even row.
+        // What is left of a tile begins with an even row, as the tile does.
         if let Some(&a) = rest.first() {
             even = with_one(even, a);
         }
@@ -333,7 +333,8 @@ mod tests {
         while first < rows.len() {
             first += match rows.len() - first {
                 16.. if F::TILE >= 16 => take::<F, 16>(&mut kept, &rows, first, limit),
-                8.. => take::<F, 8>(&mut kept, &rows, first, limit),
+                8.. if F::TILE >= 8 => take::<F, 8>(&mut kept, &rows, first, limit),
+                6.. if F::TILE < 8 => take::<F, 6>(&mut kept, &rows, first, limit),
                 4.. => take::<F, 4>(&mut kept, &rows, first, limit),
                 2.. => take::<F, 2>(&mut kept, &rows, first, limit),
                 _ => take::<F, 1>(&mut kept, &rows, first, limit),

@@ -166,15 +166,16 @@ struct Scan<'a> {
 /// A unit and its legs by number.
 #[derive(Clone, Copy)]
 struct Place {
-    unit: u32,
-    first_leg: u32,
-    legs: u32,
+    /// Among those that are ranked together.
+    unit: usize,
+    first_leg: usize,
+    legs: usize,
 }
 
 impl Place {
     #[inline(always)]
     fn legs<R>(self, units: &Units<R>) -> Legs<'_, R> {
-        let legs = self.first_leg as usize..(self.first_leg + self.legs) as usize;
+        let legs = self.first_leg..self.first_leg + self.legs;
         Legs {
             rows: &units.rows[legs.clone()],
             quantities: &units.quantities[legs],
@@ -225,14 +226,31 @@ impl Scanner for Scan<'_> {
         units: &Units<R>,
         then: &mut impl FnMut(usize, UnitRisk),
     ) {
-        let mut risks = vec![UnitRisk::default(); units.len()];
-        // SAFETY: the caller's promise.
-        unsafe {
-            self.sift::<L, F, R>(units, &mut risks);
-            self.settle_pending(units, &mut risks);
-        }
-        for (unit, risk) in risks.into_iter().enumerate() {
-            then(unit, risk);
+        let (mut left, mut first_leg) = (units.iter(), 0);
+        for first in (0..units.len()).step_by(RANKED_TOGETHER) {
+            let mut risks = [UnitRisk::default(); RANKED_TOGETHER];
+            let mut count = 0;
+            for (_, rows, quantities) in left.by_ref().take(RANKED_TOGETHER) {
+                let place = Place {
+                    unit: count,
+                    first_leg,
+                    legs: rows.len(),
+                };
+                let legs = Legs { rows, quantities };
+                fetch_ahead(quantities);
+                // SAFETY: the caller's promise.
+                unsafe { self.sift::<L, F, R>(place, legs, &mut risks[count]) };
+                first_leg += rows.len();
+                count += 1;
+            }
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.rank_units::<L, F, R>(units, &mut risks);
+                self.settle_pending(units, &mut risks);
+            }
+            for (unit, risk) in (first..).zip(&risks[..count]) {
+                then(unit, *risk);
+            }
         }
     }
 }
@@ -259,40 +277,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Finds out which scenarios can matter, and sums them where that is not one alone.
-    ///
-    /// # Safety
-    /// Every row is a row of the table.
-    #[inline(always)]
-    unsafe fn sift<L: Lanes, F: Floats, R: RowId>(
-        &mut self,
-        units: &Units<R>,
-        out: &mut [UnitRisk],
-    ) {
-        let charge_mask = L::operand_mask(&charge::ABSOLUTE);
-        let (mut left, mut first_leg) = ((0..).zip(units.iter()), 0);
-        for _ in 0..units.len().div_ceil(RANKED_TOGETHER) {
-            for (unit, (_, rows, quantities)) in left.by_ref().take(RANKED_TOGETHER) {
-                let legs = rows.len() as u32;
-                let place = Place {
-                    unit,
-                    first_leg,
-                    legs,
-                };
-                first_leg += legs;
-                let legs = Legs { rows, quantities };
-                fetch_ahead(quantities);
-                // SAFETY: the caller's promise.
-                unsafe {
-                    self.sift_unit::<L, F, R>(place, legs, charge_mask, &mut out[unit as usize]);
-                }
-            }
-            // SAFETY: the caller's promise.
-            unsafe { self.rank_units::<L, F, R>(units, out) };
-        }
-    }
-
-    /// Sums the charges of a unit, and sifts it or adds it to those to be ranked.
+    /// Sums the losses of a unit in f32 and its charges, and finds out which scenarios can matter or adds it to the units to
+    /// be ranked.
     ///
     /// A tag changes a loss by less than [`TAG_ERROR`] of itself, and no loss in f32 is above the reach by more than the error.
     /// So with its tag it is off by `error + TAG_ERROR * reach` and a 2^-18th of the error. Two are surely in order where they
@@ -302,24 +288,27 @@ impl<'a> Scan<'a> {
     /// # Safety
     /// Every row is a row of the table.
     #[inline(always)]
-    unsafe fn sift_unit<L: Lanes, F: Floats, R: RowId>(
+    unsafe fn sift<L: Lanes, F: Floats, R: RowId>(
         &mut self,
         place: Place,
         legs: Legs<'_, R>,
-        charge_mask: L,
         out: &mut UnitRisk,
     ) {
+        let mut kept = Kept::<F>::none();
         // SAFETY: the caller's promise.
-        let charges = unsafe { self.charges::<L, R>(legs, charge_mask) };
+        let charges: L = unsafe {
+            if self.rank.is_some() {
+                self.sieve.losses(legs.rows, legs.quantities, &mut kept)
+            } else {
+                self.all_losses::<L, F, R>(legs)
+            }
+        };
+        let charges = charges.to_row().0;
         let [a, b, c, d, ..] = charges;
         out.charges = [a, b, c, d];
         let sifted = match self.sieve.error(legs.rows.len(), &charges) {
             None => Sifted::Nothing,
             Some(error) if self.rank.is_some() => {
-                let mut kept = Kept::<F>::none();
-                let Legs { rows, quantities } = legs;
-                // SAFETY: as above.
-                unsafe { self.sieve.losses(rows, quantities, &mut kept) };
                 let apart = 2.5 * (error + (TAG_ERROR * charges[charge::REACH]) as f32);
                 self.ranking.push(&kept, apart);
                 self.unranked.push(Unranked { place, error });
@@ -346,11 +335,12 @@ impl<'a> Scan<'a> {
         let ranked = self.ranking.ranked::<F>(rank);
         for at in 0..self.unranked.len() {
             let Unranked { place, error } = self.unranked[at];
-            let out = &mut out[place.unit as usize];
+            let out = &mut out[place.unit];
             if ranked.decided >> at & 1 == 0 {
                 let legs = place.legs(units);
                 // SAFETY: the caller's promise.
                 unsafe {
+                    self.all_losses::<L, F, R>(legs);
                     let sifted = self.sifted::<F, R>(legs, error);
                     self.settle::<L, R>(place, legs, sifted, out);
                 }
@@ -393,7 +383,7 @@ impl<'a> Scan<'a> {
     /// # Safety
     /// Every row is a row of the table.
     #[inline(always)]
-    unsafe fn settle_pending<R: RowId>(&self, units: &Units<R>, out: &mut [UnitRisk]) {
+    unsafe fn settle_pending<R: RowId>(&mut self, units: &Units<R>, out: &mut [UnitRisk]) {
         for &Pending { place, scenario } in &self.pending {
             assert!(
                 (scenario as usize) < self.table.scenarios,
@@ -401,31 +391,28 @@ impl<'a> Scan<'a> {
             );
             // SAFETY: the caller's promise.
             let loss = unsafe { self.exact(place.legs(units), scenario) };
-            let out = &mut out[place.unit as usize];
+            let out = &mut out[place.unit];
             out.loss = positive(loss);
             if out.worst == scenario && loss <= 0.0 {
                 out.worst = NO_SCENARIO;
             }
         }
+        self.pending.clear();
     }
 
-    /// Sums of the charges of a unit.
+    /// Keeps the losses of a unit in f32; returns the sums of its charges.
     ///
     /// # Safety
     /// Every row is a row of the table.
     #[inline(always)]
-    unsafe fn charges<L: Lanes, R: RowId>(&self, legs: Legs<'_, R>, mask: L) -> [f64; 8] {
-        let mut sum = L::zero();
-        for (row, &quantity) in legs.rows.iter().zip(legs.quantities) {
-            let place = row.index() * self.sieve.width;
-            // SAFETY: the caller's promise.
-            let charges = unsafe { self.sieve.rows.get_unchecked(place) };
-            sum = L::splat(quantity).and(mask).mul_add(L::load(charges), sum);
-        }
-        sum.to_row().0
+    unsafe fn all_losses<L: Lanes, F: Floats, R: RowId>(&mut self, legs: Legs<'_, R>) -> L {
+        let Legs { rows, quantities } = legs;
+        let to: &mut [Row] = &mut self.coarse;
+        // SAFETY: the caller's promise.
+        unsafe { self.sieve.losses::<L, F, R>(rows, quantities, to) }
     }
 
-    /// What losses in f32, off by no more than `error`, leave to be summed in f64.
+    /// What the losses kept in f32, off by no more than `error`, leave to be summed in f64.
     ///
     /// Where no loss is off by more than `error`, neither is the `rank`-th largest. So what lies further than twice that above
     /// or below the `rank`-th largest in f32 is surely above or below the true one.
@@ -436,11 +423,6 @@ impl<'a> Scan<'a> {
     unsafe fn sifted<F: Floats, R: RowId>(&mut self, legs: Legs<'_, R>, error: f32) -> Sifted {
         // Twice the error, and what comparing in f32 rounds.
         let apart = 2.5 * error;
-        // SAFETY: the caller's promise.
-        unsafe {
-            let Legs { rows, quantities } = legs;
-            (self.sieve).losses::<F, R>(rows, quantities, &mut self.coarse[..]);
-        }
         let top = group_maxima::<F>(&self.coarse, &mut self.groups);
         if top + apart <= 0.0 {
             return Sifted::All(0.0, NO_SCENARIO);

@@ -5,6 +5,7 @@
 //! summing all of them in f64, bit for bit.
 
 use super::floats::Floats;
+use super::lanes::Lanes;
 use super::losses::{charge, take};
 use super::{Row, RowId};
 
@@ -67,58 +68,72 @@ impl Sieve {
         small.then_some(error as f32)
     }
 
-    /// Hands on the losses of a unit in all scenarios; beyond the last one they are minus infinity.
+    /// Hands on the losses of a unit in all scenarios, minus infinity beyond the last one; returns the sums of its charges.
     ///
     /// # Safety
     /// Every row is a row of the table.
     #[inline(always)]
-    pub(super) unsafe fn losses<F: Floats, R: RowId>(
+    pub(super) unsafe fn losses<L: Lanes, F: Floats, R: RowId>(
         &self,
         rows: &[R],
         quantities: &[f64],
         to: &mut (impl Losses<F> + ?Sized),
-    ) {
+    ) -> L {
         let lanes = self.width - 1;
         let mut lane = 0;
+        let mut charges = L::zero();
         while lane < lanes {
             let left = lanes - lane;
             // SAFETY: the caller's promise; `lane` and those that follow are lanes of the table.
             lane += unsafe {
                 if F::TILE >= 16 && left >= 16 {
-                    self.tile::<F, R, 16>(rows, quantities, lane, to)
-                } else if left >= 8 {
-                    self.tile::<F, R, 8>(rows, quantities, lane, to)
+                    self.tile::<L, F, R, 16>(rows, quantities, lane, &mut charges, to)
+                } else if F::TILE >= 8 && left >= 8 {
+                    self.tile::<L, F, R, 8>(rows, quantities, lane, &mut charges, to)
+                } else if F::TILE < 8 && left >= 6 {
+                    self.tile::<L, F, R, 6>(rows, quantities, lane, &mut charges, to)
                 } else if left >= 4 {
-                    self.tile::<F, R, 4>(rows, quantities, lane, to)
+                    self.tile::<L, F, R, 4>(rows, quantities, lane, &mut charges, to)
                 } else if left >= 2 {
-                    self.tile::<F, R, 2>(rows, quantities, lane, to)
+                    self.tile::<L, F, R, 2>(rows, quantities, lane, &mut charges, to)
                 } else {
-                    self.tile::<F, R, 1>(rows, quantities, lane, to)
+                    self.tile::<L, F, R, 1>(rows, quantities, lane, &mut charges, to)
                 }
             };
         }
+        charges
     }
 
-    /// `N` rows of losses, summed in registers; returns `N`.
+    /// `N` rows of losses, summed in registers, with the charges that go before the first of them; returns `N`.
     ///
     /// # Safety
     /// Every row is a row of the table, and the lanes are lanes of it.
     #[inline(always)]
-    unsafe fn tile<F: Floats, R: RowId, const N: usize>(
+    unsafe fn tile<L: Lanes, F: Floats, R: RowId, const N: usize>(
         &self,
         rows: &[R],
         quantities: &[f64],
         lane: usize,
+        charges: &mut L,
         to: &mut (impl Losses<F> + ?Sized),
     ) -> usize {
         let mut sums = [F::splat(0.0); N];
-        for (row, &quantity) in rows.iter().zip(quantities) {
-            let quantity = F::splat(quantity as f32);
-            let start = row.index() * self.width + 1 + lane;
-            // SAFETY: the caller's promise.
-            let losses = unsafe { self.rows.get_unchecked(start..start + N) };
-            for (sum, losses) in sums.iter_mut().zip(losses) {
-                *sum = quantity.mul_add(F::load(losses), *sum);
+        let legs = rows.iter().zip(quantities);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if lane == 0 {
+                let absolute = L::operand_mask(&charge::ABSOLUTE);
+                let mut sum = L::zero();
+                for (row, &quantity) in legs {
+                    let own = self.before(*row, lane);
+                    sum = (L::splat(quantity).and(absolute)).mul_add(L::load(&*own), sum);
+                    add(&mut sums, own.add(1), quantity);
+                }
+                *charges = sum;
+            } else {
+                for (row, &quantity) in legs {
+                    add(&mut sums, self.before(*row, lane).add(1), quantity);
+                }
             }
         }
         let limit = if lane + 1 + N == self.width {
@@ -129,6 +144,46 @@ impl Sieve {
         to.take(lane, sums, limit);
         N
     }
+
+    /// Where the row before a lane is: another lane, or the charges.
+    ///
+    /// # Safety
+    /// The row is a row of the table, and the lane a lane of it.
+    #[inline(always)]
+    unsafe fn before<R: RowId>(&self, row: R, lane: usize) -> *const Row {
+        let place = row.index() * self.width + lane;
+        // SAFETY: the caller's promise.
+        in_one_register(unsafe { self.rows.as_ptr().add(place) })
+    }
+}
+
+/// Adds `N` rows of losses of a leg.
+///
+/// # Safety
+/// There are as many at the place.
+#[inline(always)]
+unsafe fn add<F: Floats, const N: usize>(sums: &mut [F; N], place: *const Row, quantity: f64) {
+    let quantity = F::splat(quantity as f32);
+    // SAFETY: the caller's promise.
+    let losses = unsafe { &*place.cast::<[Row; N]>() };
+    for (sum, losses) in sums.iter_mut().zip(losses) {
+        *sum = quantity.mul_add(F::load(losses), *sum);
+    }
+}
+
+/// The same address, which the compiler does not take apart again: an instruction that loads and multiplies is two to the
+/// processor where its address is the sum of two registers.
+#[inline(always)]
+fn in_one_register(place: *const Row) -> *const Row {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: there is no instruction.
+    unsafe {
+        let mut place = place;
+        std::arch::asm!("/* {0} */", inout(reg) place, options(pure, nomem, nostack, preserves_flags));
+        place
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    place
 }
 
 /// Where losses go while they are in registers.
