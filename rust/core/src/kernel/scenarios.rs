@@ -153,7 +153,7 @@ struct Scan<'a> {
     found: Vec<u64>,
     /// Losses with their scenarios.
     losses: Vec<(f64, u32)>,
-    /// The rank of a quantile that ranking can find.
+    /// The rank of the loss that is asked for, where ranking can find it.
     rank: Option<usize>,
     /// Units that are being ranked.
     ranking: Ranking,
@@ -258,10 +258,10 @@ impl Scanner for Scan<'_> {
 impl<'a> Scan<'a> {
     fn new(table: &'a LossTable, sieve: &'a Sieve, measure: Measure) -> Self {
         let lanes = sieve.width - 1;
-        let (rank, _) = measure.rank();
+        let (rank, mean) = measure.rank();
         // Twice as many groups as ranks, so that few of the largest share one.
         let groups = rank.div_ceil(8).min(lanes);
-        let is_ranked = matches!(measure, Measure::Quantile { .. });
+        let is_ranked = !mean && rank <= MOST_RANKS && lanes <= MOST_ROWS;
         Self {
             table,
             sieve,
@@ -270,7 +270,7 @@ impl<'a> Scan<'a> {
             groups: vec![Row::default(); groups],
             found: vec![0; lanes.div_ceil(LANES_A_WORD)],
             losses: Vec::new(),
-            rank: (is_ranked && rank <= MOST_RANKS && lanes <= MOST_ROWS).then_some(rank),
+            rank: is_ranked.then_some(rank),
             ranking: Ranking::new(),
             unranked: Vec::new(),
             pending: Vec::new(),
