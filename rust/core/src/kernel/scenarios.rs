@@ -205,6 +205,7 @@ struct Legs<'a, R> {
 }
 
 /// What the losses in f32 say of a unit.
+#[derive(Clone, Copy)]
 enum Sifted {
     /// What is asked for is the loss of one scenario; the largest is that of another, or the same.
     One { scenario: u32, worst: u32 },

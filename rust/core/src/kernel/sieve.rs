@@ -176,10 +176,10 @@ unsafe fn add<F: Floats, const N: usize>(sums: &mut [F; N], place: *const Row, q
 #[inline(always)]
 fn in_one_register(place: *const Row) -> *const Row {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: there is no instruction.
+    // SAFETY: there is no instruction that could read or change anything.
     unsafe {
         let mut place = place;
-        std::arch::asm!("/* {0} */", inout(reg) place, options(pure, nomem, nostack, preserves_flags));
+        std::arch::asm!("/* {0} */", inout(reg) place, options(pure, readonly, nostack, preserves_flags));
         place
     }
     #[cfg(not(target_arch = "x86_64"))]
