@@ -1,5 +1,6 @@
 //! Result rows in buffers that are used again: fresh memory costs more than the kernel.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
 use crate::kernel::{BlockResults, Row, zero_rows};
@@ -122,6 +123,60 @@ impl Drop for ResultRows {
             return;
         }
         if let Ok(mut free) = FREE.try_lock() {
+            free.push(std::mem::take(&mut self.buffer));
+            if free.len() > KEPT {
+                free.remove(0);
+            }
+        }
+    }
+}
+
+/// A number for each account, in memory that is used again as that of [`ResultRows`] is.
+#[derive(Debug)]
+pub struct Numbers {
+    buffer: Vec<i32>,
+    len: usize,
+}
+
+/// As [`FREE`].
+static FREE_NUMBERS: Mutex<Vec<Vec<i32>>> = Mutex::new(Vec::new());
+
+impl Numbers {
+    /// Room for `len` numbers; the content is whatever was there.
+    #[must_use]
+    pub fn take(len: usize) -> Self {
+        let kept = FREE_NUMBERS.try_lock().ok().and_then(|mut free| {
+            let fits = |buffer: &Vec<i32>| buffer.len() >= len && buffer.len() / 4 <= len;
+            let at = free.iter().position(fits)?;
+            Some(free.swap_remove(at))
+        });
+        Self {
+            buffer: kept.unwrap_or_else(|| vec![0; len]),
+            len,
+        }
+    }
+}
+
+impl Deref for Numbers {
+    type Target = [i32];
+
+    fn deref(&self) -> &[i32] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl DerefMut for Numbers {
+    fn deref_mut(&mut self) -> &mut [i32] {
+        &mut self.buffer[..self.len]
+    }
+}
+
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        if self.buffer.is_empty() {
+            return;
+        }
+        if let Ok(mut free) = FREE_NUMBERS.try_lock() {
             free.push(std::mem::take(&mut self.buffer));
             if free.len() > KEPT {
                 free.remove(0);

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::book::{BLOCK, Book};
 use crate::error::Result;
 use crate::kernel::{
-    BlockResults, BlockTable, BlockUnits, FloatState, Row, RowId, Scratch, Simd, column,
+    BlockResults, BlockTable, BlockUnits, Charged, FloatState, Row, RowId, Scratch, Simd, column,
     contract_block, result,
 };
 use crate::layout::LayoutBlocks;
@@ -22,7 +22,7 @@ use crate::report::Evaluation;
 use crate::risk::{Priced, Reserves, RiskModel, Seen, share_out};
 use crate::risk_layout::RiskBlocks;
 use crate::risk_report::{RiskInputs, RiskOfBook};
-use crate::risk_scan::{RiskScan, charge_row, risk_column};
+use crate::risk_scan::{ROUNDINGS, RiskScan, charge_row, risk_column};
 use crate::settle::Subject;
 use crate::table::{LegKind, Rows};
 
@@ -43,7 +43,7 @@ pub fn liquidatable(
     let inputs = RiskInputs::new(model, book, market, &mut *stop)?;
     let bound = inputs.bound_rows();
     let risk = RiskOfBook::without_figures(&inputs);
-    let floor = charge_row(model.parameters.margin_floor, 0.0, 0.0, 0.0);
+    let floor = charge_row([model.parameters.margin_floor, 0.0, 0.0]);
     let work = Flags {
         evaluation: &inputs.evaluation(&risk),
         inputs: &inputs,
@@ -295,7 +295,7 @@ impl Flags<'_> {
         }
         kept.signs.resize(accounts, 0);
         let table = BlockTable {
-            charges: self.floor.get(..accounts).unwrap_or_default(),
+            charges: (self.floor.get(..accounts)).map_or(Charged::Nothing, Charged::Rows),
             rows: self.bound,
             ..self.collateral()
         };
@@ -359,11 +359,12 @@ impl Flags<'_> {
         charges.clear();
         charges.extend(risk.iter().map(|Row(risk)| {
             let requirement = risk[risk_column::REQUIREMENT];
-            charge_row(requirement, requirement, risk[risk_column::BOUND], 1.0)
+            let bound = risk[risk_column::BOUND] + ROUNDINGS * requirement;
+            charge_row([requirement, requirement, bound])
         }));
         let units = only(task.units, open, accounts);
         let table = BlockTable {
-            charges,
+            charges: Charged::Rows(charges),
             ..self.collateral()
         };
         let mut contract = |rows: &mut [Row]| {
@@ -408,7 +409,7 @@ impl Flags<'_> {
     /// The table that collateral is weighed with.
     fn collateral(&self) -> BlockTable<'_> {
         BlockTable {
-            charges: &[],
+            charges: Charged::Nothing,
             rows: &self.inputs.table.rows,
             weights: &self.inputs.table.weights,
             rules: self.inputs.table.rules.as_ref(),

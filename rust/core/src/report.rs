@@ -9,8 +9,8 @@ use crate::buffer::ResultRows;
 use crate::error::{Error, Result};
 use crate::exact::Rational;
 use crate::kernel::{
-    BlockResults, BlockTable, BlockUnits, FloatState, Row, RowId, Scratch, Simd, column,
-    contract_block, result,
+    BlockResults, BlockTable, BlockUnits, Charged, FloatState, Row, RowId, Scratch, Simd,
+    WorstLoss, column, contract_block, result,
 };
 use crate::layout::{IsolatedPosition, Layout, LayoutBlocks, Packed};
 use crate::market::Market;
@@ -76,19 +76,26 @@ pub fn evaluate(
 
 /// What accounts are charged beside the rows of their legs, and what they require exactly.
 pub(crate) trait Beside: Sync {
-    /// Rows to add to the results of a block (of isolated positions, if `alone`) by target; none stay away.
-    fn charge(&self, block: usize, alone: bool, rows: &mut Vec<Row>);
+    /// What is added to the results of a block (of isolated positions, if `alone`); it stands in `memory`.
+    fn charge<'m>(&self, block: usize, alone: bool, memory: &'m mut ChargeMemory) -> Charged<'m>;
 
     /// Adds what is charged to a settled result row.
     fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]);
+}
+
+/// Memory of what accounts of a block are charged, used again from block to block.
+#[derive(Debug, Default)]
+pub(crate) struct ChargeMemory {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) worst: Vec<WorstLoss>,
 }
 
 /// Nothing.
 struct Nothing;
 
 impl Beside for Nothing {
-    fn charge(&self, _block: usize, _alone: bool, rows: &mut Vec<Row>) {
-        rows.clear();
+    fn charge<'m>(&self, _: usize, _: bool, _: &'m mut ChargeMemory) -> Charged<'m> {
+        Charged::Nothing
     }
 
     fn add_exactly(&self, _subject: Subject, _row: &mut [Rational; 8]) {}
@@ -96,7 +103,7 @@ impl Beside for Nothing {
 
 thread_local! {
     /// Kept, because asking the system for it costs as much as a block.
-    static SCRATCH: RefCell<(Scratch, Vec<Row>)> = RefCell::default();
+    static SCRATCH: RefCell<(Scratch, ChargeMemory)> = RefCell::default();
 }
 
 /// What one call of [`evaluate`] works with; prices and parameters were checked.
@@ -177,9 +184,8 @@ impl<B: Beside> Evaluation<'_, B> {
         type Task<'a, R> = ((usize, &'a Arc<BlockUnits<R>>), (usize, BlockResults<'a>));
         let contract = |((number, block), (first, results)): Task<'_, R>| {
             SCRATCH.with_borrow_mut(|(scratch, charges)| {
-                self.beside.charge(number, alone, charges);
                 let table = BlockTable {
-                    charges,
+                    charges: self.beside.charge(number, alone, charges),
                     rows: &self.table.rows,
                     weights: &self.table.weights,
                     rules: self.table.rules.as_ref(),

@@ -4,14 +4,16 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::book::{BLOCK, Book, Holdings};
-use crate::buffer::ResultRows;
+use crate::buffer::{Numbers, ResultRows};
 use crate::error::Result;
 use crate::exact::{Number, Rational};
-use crate::kernel::{BlockUnits, FloatState, Row, RowId, charge, column, result};
+use crate::kernel::{
+    BlockUnits, Charged, FloatState, LossMargins, Row, RowId, WorstLoss, charge, column, result,
+};
 use crate::layout::{IsolatedPosition, Layout};
 use crate::market::Market;
 use crate::pool::Stop;
-use crate::report::{Beside, Evaluated, Evaluation, table_of};
+use crate::report::{Beside, ChargeMemory, Evaluated, Evaluation, table_of};
 use crate::risk::{MadeFor, RiskModel, RiskTable, settle_risk};
 use crate::risk_layout::{LegReader, LossOf, RiskBlocks, RiskGroup, RiskLayout};
 use crate::risk_scan::{ROUNDINGS, RiskScan, charge_row, risk_column};
@@ -36,7 +38,7 @@ pub struct RiskEvaluated {
 #[derive(Debug)]
 pub struct RiskFigures {
     /// Number of the scenario of the largest loss; -1 if there is none.
-    pub worst_scenario: Vec<i32>,
+    pub worst_scenario: Numbers,
     /// [`risk_column`]s; none where a requirement is the worst loss alone, which then is the maintenance margin.
     pub rows: Option<ResultRows>,
 }
@@ -44,7 +46,7 @@ pub struct RiskFigures {
 impl RiskFigures {
     fn take(accounts: usize, with_rows: bool) -> Self {
         Self {
-            worst_scenario: vec![NO_WORST; accounts],
+            worst_scenario: Numbers::take(accounts),
             rows: with_rows.then(|| ResultRows::take(accounts)),
         }
     }
@@ -55,9 +57,12 @@ impl RiskFigures {
     /// If there is no such account.
     #[must_use]
     pub fn pick(&self, accounts: &[usize]) -> Self {
-        let worst = accounts.iter().map(|&account| self.worst_scenario[account]);
+        let mut worst = Numbers::take(accounts.len());
+        for (to, &from) in worst.iter_mut().zip(accounts) {
+            *to = self.worst_scenario[from];
+        }
         Self {
-            worst_scenario: worst.collect(),
+            worst_scenario: worst,
             rows: self.rows.as_ref().map(|rows| rows.pick(accounts)),
         }
     }
@@ -68,7 +73,7 @@ impl RiskFigures {
         ends: impl ExactSizeIterator<Item = usize>,
     ) -> Vec<Mutex<FiguresOfBlock<'_>>> {
         let mut rows = self.rows.as_mut().map(|rows| rows.rows_mut());
-        let (mut worst, mut first) = (self.worst_scenario.as_mut_slice(), 0);
+        let (mut worst, mut first) = (&mut *self.worst_scenario, 0);
         ends.map(|end| {
             let count = end - first;
             first = end;
@@ -224,27 +229,29 @@ pub(crate) struct RiskOfBook<'a> {
 }
 
 impl Beside for RiskOfBook<'_> {
-    fn charge(&self, block: usize, alone: bool, charges: &mut Vec<Row>) {
+    fn charge<'m>(&self, block: usize, alone: bool, memory: &'m mut ChargeMemory) -> Charged<'m> {
+        let ChargeMemory { rows, worst } = memory;
         if alone {
             let mut out = locked(&self.isolated[block]);
             self.fill(block, alone, &mut out);
-            self.finish(block, alone, &mut out, charges);
-            return;
+            self.finish(block, alone, &mut out, rows);
+            return Charged::Rows(rows);
         }
         let mut figures = locked(&self.pools[block]);
         let figures = &mut *figures;
-        if self.scan_plainly(block, figures.worst, charges) {
-            return;
+        if self.scan_plainly(block, figures.worst, worst) {
+            return Charged::Worst(worst, self.margins());
         }
         RISK_ROWS.with_borrow_mut(|scratch| {
             scratch.resize(figures.worst.len(), Row::default());
-            let rows = figures.rows.as_deref_mut().unwrap_or(scratch);
-            self.fill(block, alone, rows);
-            self.finish(block, alone, rows, charges);
-            for (worst, Row(risk)) in figures.worst.iter_mut().zip(rows) {
+            let risks = figures.rows.as_deref_mut().unwrap_or(scratch);
+            self.fill(block, alone, risks);
+            self.finish(block, alone, risks, rows);
+            for (worst, Row(risk)) in figures.worst.iter_mut().zip(risks) {
                 *worst = risk[risk_column::WORST_SCENARIO] as i32;
             }
         });
+        Charged::Rows(rows)
     }
 
     fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]) {
@@ -304,7 +311,7 @@ impl<'a> RiskOfBook<'a> {
 
     /// The same where a requirement is the worst loss of one set over one group an account, and nobody has orders; false,
     /// and nothing is done, where it is not.
-    fn scan_plainly(&self, block: usize, worst: &mut [i32], charges: &mut Vec<Row>) -> bool {
+    fn scan_plainly(&self, block: usize, worst: &mut [i32], losses: &mut Vec<WorstLoss>) -> bool {
         let [layout] = self.layouts else {
             return false;
         };
@@ -312,8 +319,8 @@ impl<'a> RiskOfBook<'a> {
             return false;
         }
         match &layout.blocks {
-            RiskBlocks::Narrow(packed) => self.scan_whole(&packed.pools[block], worst, charges),
-            RiskBlocks::Wide(packed) => self.scan_whole(&packed.pools[block], worst, charges),
+            RiskBlocks::Narrow(packed) => self.scan_whole(&packed.pools[block], worst, losses),
+            RiskBlocks::Wide(packed) => self.scan_whole(&packed.pools[block], worst, losses),
         }
     }
 
@@ -321,18 +328,18 @@ impl<'a> RiskOfBook<'a> {
         &self,
         units: &BlockUnits<R>,
         worst: &mut [i32],
-        charges: &mut Vec<Row>,
+        losses: &mut Vec<WorstLoss>,
     ) -> bool {
         if !units.folds.is_empty() {
             return false;
         }
-        let factor = self.scan.model.parameters.initial_factor;
         if units.whole.len() < worst.len() {
             // Accounts without positions.
-            charges.clear();
+            losses.clear();
+            worst.fill(NO_WORST);
         }
         // What is there already is written over.
-        charges.resize(worst.len(), Row::default());
+        losses.resize(worst.len(), WorstLoss::default());
         self.scan.each_whole(units, |at, risk| {
             // A number of no scenario is -1, as bits.
             worst[at] = if risk.loss > 0.0 {
@@ -340,15 +347,25 @@ impl<'a> RiskOfBook<'a> {
             } else {
                 NO_WORST
             };
-            let bound = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
-            charges[at] = charge_row(risk.loss, factor * risk.loss, bound, factor);
+            losses[at] = WorstLoss {
+                loss: risk.loss,
+                bound: risk.charges[charge::BOUND],
+            };
         });
         true
     }
 
+    /// What a worst loss requires.
+    fn margins(&self) -> LossMargins {
+        LossMargins {
+            initial_factor: self.scan.model.parameters.initial_factor,
+            roundings: ROUNDINGS,
+        }
+    }
+
     /// Initial margin and bound of risk rows, and what they charge.
     fn finish(&self, block: usize, alone: bool, rows: &mut [Row], charges: &mut Vec<Row>) {
-        let factor = self.scan.model.parameters.initial_factor;
+        let margins = self.margins();
         let ordered = self.book.blocks()[block].has_orders();
         charges.clear();
         charges.reserve(rows.len());
@@ -357,12 +374,12 @@ impl<'a> RiskOfBook<'a> {
             let initial = if ordered {
                 self.initial_of(block, alone, at, &requirement)
             } else {
-                factor * requirement
+                margins.initial_factor * requirement
             };
-            let charge = charge_row(requirement, initial, risk[risk_column::BOUND], factor);
+            let bound = margins.bound(risk[risk_column::BOUND], initial);
             risk[risk_column::INITIAL] = initial;
-            risk[risk_column::BOUND] = charge.0[column::BOUND];
-            charges.push(charge);
+            risk[risk_column::BOUND] = bound;
+            charges.push(charge_row([requirement, initial, bound]));
         }
     }
 

@@ -223,12 +223,12 @@ impl<'a> RiskScan<'a> {
     }
 }
 
-/// What an account is charged beside its legs.
-pub(crate) fn charge_row(requirement: f64, initial: f64, bound: f64, factor: f64) -> Row {
+/// What an account is charged beside its legs: maintenance margin, initial margin, and what they can be off by.
+pub(crate) fn charge_row([maintenance, initial, bound]: [f64; 3]) -> Row {
     let mut charge = Row::default();
-    charge.0[column::MAINTENANCE_MARGIN] = requirement;
+    charge.0[column::MAINTENANCE_MARGIN] = maintenance;
     charge.0[column::INITIAL_MARGIN] = initial;
-    charge.0[column::BOUND] = factor * bound + ROUNDINGS * initial;
+    charge.0[column::BOUND] = bound;
     charge
 }
 

@@ -17,7 +17,7 @@ use super::standing::Standing;
 use super::table::LiveTable;
 use crate::book::{BLOCK, Book};
 use crate::kernel::{
-    BlockResults, BlockTable, BlockUnits, Row, RowId, Scratch, Simd, UnitLegs, UnitPlace,
+    BlockResults, BlockTable, BlockUnits, Charged, Row, RowId, Scratch, Simd, UnitLegs, UnitPlace,
     contract_block, result,
 };
 use crate::layout::{IsolatedPosition, Layout, LayoutBlocks, Packed};
@@ -131,7 +131,7 @@ impl Crowd {
     ) -> Vec<u32> {
         let weights = vec![Row::default(); table.weights().len()];
         let table = BlockTable {
-            charges: &[],
+            charges: Charged::Nothing,
             rows: moved,
             weights: &weights,
             rules: None,
@@ -253,7 +253,7 @@ impl Look<'_> {
             .resize(if alerts { results } else { 0 }, Row::default());
         let rules = self.table.rules();
         let table = BlockTable {
-            charges: &[],
+            charges: Charged::Nothing,
             rows: self.table.rows(),
             weights: self.table.weights(),
             rules: (alerts || !rules.is_of_charges()).then_some(rules),

@@ -13,7 +13,7 @@ use super::table::LiveTable;
 use crate::book::{Block, Book, Holdings};
 use crate::error::Result;
 use crate::kernel::{
-    BlockTable, Charges, Scratch, Simd, UnitLegs, Units, contract_account, contract_unit,
+    BlockTable, Charged, Charges, Scratch, Simd, UnitLegs, Units, contract_account, contract_unit,
 };
 use crate::layout::Gathered;
 use crate::ledger::{Account, Accounts};
@@ -92,7 +92,7 @@ pub(crate) struct Watched {
 
 pub(crate) fn block_table(table: &LiveTable) -> BlockTable<'_> {
     BlockTable {
-        charges: &[],
+        charges: Charged::Nothing,
         rows: table.rows(),
         weights: table.weights(),
         rules: Some(table.rules()),

@@ -1,5 +1,6 @@
 //! A block of accounts: units contracted, nets weighed by their sign, parts folded, result rows written.
 
+use super::charged::Charged;
 use super::fetch::fetch_ahead;
 use super::lanes::Lanes;
 use super::legs::{contract, contract_pair};
@@ -13,8 +14,8 @@ pub const WEIGHT_ROWS: usize = 2;
 /// What the kernel needs of a risk table.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockTable<'a> {
-    /// What is added to the sums of an account beside its legs, by target; empty if nothing is.
-    pub charges: &'a [Row],
+    /// What is added to the sums of an account beside its legs.
+    pub charges: Charged<'a>,
     /// One row for everything a leg can be.
     pub rows: &'a [Row],
     /// [`WEIGHT_ROWS`] rows per home.
@@ -110,10 +111,10 @@ fn block_in<L: Lanes, R: RowId>(
 ) -> bool {
     let BlockResults { rows, signs } = results;
     let Scratch { parts, near } = scratch;
-    let mut poison = if table.charges.is_empty() {
-        units_in::<L, R, WHOLE>(&block.whole, table, rows, signs, near)
-    } else {
-        units_in::<L, R, CHARGED>(&block.whole, table, rows, signs, near)
+    let mut poison = match table.charges {
+        Charged::Nothing => units_in::<L, R, WHOLE>(&block.whole, table, rows, signs, near),
+        Charged::Rows(_) => units_in::<L, R, CHARGED>(&block.whole, table, rows, signs, near),
+        Charged::Worst(..) => units_in::<L, R, WORST>(&block.whole, table, rows, signs, near),
     };
     if !block.folds.is_empty() {
         units_in::<L, R, PART>(&block.parts, table, parts, &mut [], near);
@@ -311,8 +312,10 @@ fn account_in<L: Lanes, R: RowId>(
 const PART: u8 = 0;
 /// Units that are an account: their rows are finished.
 const WHOLE: u8 = 1;
-/// The same, where accounts are charged for more than their legs.
+/// The same, where accounts are charged a row for more than their legs.
 const CHARGED: u8 = 2;
+/// The same, where they are charged for their worst loss.
+const WORST: u8 = 3;
 
 /// Contracts and weighs each unit, which is of `KIND`.
 ///
@@ -408,8 +411,14 @@ impl<L: Lanes, R: RowId, const KIND: u8> Finish<L, R> for BeyondSums<'_, '_, L, 
 impl<L: Lanes, R: RowId> Writer<'_, L, R> {
     #[inline(always)]
     fn write<const KIND: u8>(&mut self, sum: L, doubts: impl FnOnce() -> usize, target: u32) {
-        if KIND == CHARGED {
-            let sum = sum.add(L::load(&self.table.charges[target as usize]));
+        if KIND == CHARGED || KIND == WORST {
+            let charge = match self.table.charges {
+                // The kind says it; said again, the other is left out.
+                rows @ Charged::Rows(_) if KIND == CHARGED => rows.of(target),
+                worst @ Charged::Worst(..) if KIND == WORST => worst.of(target),
+                _ => unreachable!("charges are of this kind"),
+            };
+            let sum = sum.add(charge);
             // What is charged may be 0 by rounding alone.
             let (out, signs) = (&mut *self.out, &mut *self.signs);
             let row = write(sum, || doubts() + 2, target, out, signs, self.near);
@@ -521,7 +530,7 @@ fn note_near(sums: &[f64; 8], doubts: usize, target: u32, near: &mut Vec<u32>) {
 #[inline(always)]
 fn fold_in<L: Lanes>(
     accounts: &[Fold],
-    (parts, charges): (&[Row], &[Row]),
+    (parts, charges): (&[Row], Charged<'_>),
     out: &mut [Row],
     signs: &mut [u8],
     near: &mut Vec<u32>,
@@ -535,8 +544,8 @@ fn fold_in<L: Lanes>(
         for part in mine {
             sum = sum.add(L::load(part));
         }
-        if let Some(charge) = charges.get(account.target as usize) {
-            sum = sum.add(L::load(charge));
+        if !matches!(charges, Charged::Nothing) {
+            sum = sum.add(charges.of(account.target));
         }
         let row = write(sum, || mine.len(), account.target, out, signs, near);
         poison = poison.poisoned_by(row);

@@ -10,6 +10,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
+mod charged;
 mod csr;
 mod fetch;
 mod few;
@@ -33,6 +34,7 @@ pub use block::{
     AccountSums, BlockResults, BlockTable, Scratch, UnitLegs, WEIGHT_ROWS, contract_account,
     contract_block, contract_unit,
 };
+pub use charged::{Charged, LossMargins, WorstLoss};
 pub use csr::contract_csr;
 pub(crate) use fetch::{fetch, fetch_all};
 pub use float_state::FloatState;

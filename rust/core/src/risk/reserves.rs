@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use super::RiskTable;
 use crate::book::BLOCK;
 use crate::kernel::{
-    BlockResults, BlockTable, BlockUnits, Row, RowId, Scratch, Simd, charge, column,
+    BlockResults, BlockTable, BlockUnits, Charged, Row, RowId, Scratch, Simd, charge, column,
     contract_block, result,
 };
 use crate::layout::{IsolatedPosition, Layout};
@@ -203,7 +203,7 @@ pub(crate) fn share_out<R: RowId>(
     let mut sums = vec![Row::default(); shares.len()];
     let mut signs = vec![0; shares.len()];
     let table = BlockTable {
-        charges: &[],
+        charges: Charged::Nothing,
         rows,
         weights,
         rules: None,
