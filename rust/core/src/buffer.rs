@@ -12,11 +12,35 @@ struct Buffer {
     signs: Vec<u8>,
 }
 
-/// Buffers whose last reader is gone, at most [`KEPT`].
-static FREE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
-
 /// Two let a caller compare the last report with the one before and never fault a page.
 const KEPT: usize = 2;
+
+/// Buffers whose last reader is gone, at most [`KEPT`].
+#[derive(Debug)]
+struct Free<T>(Mutex<Vec<T>>);
+
+static BUFFERS: Free<Buffer> = Free(Mutex::new(Vec::new()));
+static NUMBERS: Free<Vec<i32>> = Free(Mutex::new(Vec::new()));
+
+impl<T> Free<T> {
+    /// One of at least `len` accounts and not of many more, by the length that `of` says.
+    fn take(&self, len: usize, of: impl Fn(&T) -> usize) -> Option<T> {
+        // A lock that is held (or was, when this process was forked) is no reason to wait: the caller makes a fresh one.
+        let mut free = self.0.try_lock().ok()?;
+        let fits = |buffer: &T| of(buffer) >= len && of(buffer) / 4 <= len;
+        let at = free.iter().position(fits)?;
+        Some(free.swap_remove(at))
+    }
+
+    fn give(&self, buffer: T) {
+        if let Ok(mut free) = self.0.try_lock() {
+            free.push(buffer);
+            if free.len() > KEPT {
+                free.remove(0);
+            }
+        }
+    }
+}
 
 /// Result rows of all accounts. When dropped, its memory serves the next evaluation.
 #[derive(Debug)]
@@ -30,12 +54,7 @@ impl ResultRows {
     /// Room for `len` rows; the content is whatever was there.
     #[must_use]
     pub fn take(len: usize) -> Self {
-        // A lock that is held (or was, when this process was forked) is no reason to wait: make a fresh one.
-        let kept = FREE.try_lock().ok().and_then(|mut free| {
-            let fits = |buffer: &Buffer| buffer.rows.len() >= len && buffer.rows.len() / 4 <= len;
-            let at = free.iter().position(fits)?;
-            Some(free.swap_remove(at))
-        });
+        let kept = BUFFERS.take(len, |buffer| buffer.rows.len());
         let buffer = kept.unwrap_or_else(|| Buffer {
             rows: zero_rows(len),
             signs: vec![0; len],
@@ -119,14 +138,8 @@ impl ResultRows {
 
 impl Drop for ResultRows {
     fn drop(&mut self) {
-        if self.buffer.rows.is_empty() {
-            return;
-        }
-        if let Ok(mut free) = FREE.try_lock() {
-            free.push(std::mem::take(&mut self.buffer));
-            if free.len() > KEPT {
-                free.remove(0);
-            }
+        if !self.buffer.rows.is_empty() {
+            BUFFERS.give(std::mem::take(&mut self.buffer));
         }
     }
 }
@@ -138,18 +151,11 @@ pub struct Numbers {
     len: usize,
 }
 
-/// As [`FREE`].
-static FREE_NUMBERS: Mutex<Vec<Vec<i32>>> = Mutex::new(Vec::new());
-
 impl Numbers {
     /// Room for `len` numbers; the content is whatever was there.
     #[must_use]
     pub fn take(len: usize) -> Self {
-        let kept = FREE_NUMBERS.try_lock().ok().and_then(|mut free| {
-            let fits = |buffer: &Vec<i32>| buffer.len() >= len && buffer.len() / 4 <= len;
-            let at = free.iter().position(fits)?;
-            Some(free.swap_remove(at))
-        });
+        let kept = NUMBERS.take(len, Vec::len);
         Self {
             buffer: kept.unwrap_or_else(|| vec![0; len]),
             len,
@@ -173,14 +179,8 @@ impl DerefMut for Numbers {
 
 impl Drop for Numbers {
     fn drop(&mut self) {
-        if self.buffer.is_empty() {
-            return;
-        }
-        if let Ok(mut free) = FREE_NUMBERS.try_lock() {
-            free.push(std::mem::take(&mut self.buffer));
-            if free.len() > KEPT {
-                free.remove(0);
-            }
+        if !self.buffer.is_empty() {
+            NUMBERS.give(std::mem::take(&mut self.buffer));
         }
     }
 }
