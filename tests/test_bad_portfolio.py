@@ -379,6 +379,9 @@ def test_returns_too_large_for_floats(options: dict[str, Any]) -> None:
 
 def test_losses_too_large_for_floats() -> None:
     refused(lambda: margin("PERP", scenarios=xm.Scenarios([1e305])), xm.RangeError, "'PERP'", "scenario 0")
+    # The gain of an option fits, its weighted loss does not.
+    heavy = xm.Scenarios([0.1, -0.5], [0.0, 0.0], weight=[1.0, 1e308])
+    refused(lambda: margin("CALL", scenarios=heavy), xm.RangeError, "'CALL'", "scenario 1", "ann")
     scenarios = xm.Scenarios([1e300, -0.5])
     model = xm.PortfolioMargin(UNIVERSE, scenarios=scenarios)
     refused(lambda: model.evaluate(book_of("PERP", quantity=-1e8), market_of()), xm.RangeError, "ann")

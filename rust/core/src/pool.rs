@@ -13,6 +13,11 @@ use crate::kernel::FloatState;
 /// How often the calling thread asks whether it should stop.
 const POLL: Duration = Duration::from_millis(50);
 
+/// So long a helper stays awake after work that was over [`SOON`], in case more of it follows: waking takes the system 50 to 100
+/// microseconds, which is as much as there may be to do.
+const LINGER: Duration = Duration::from_micros(100);
+const SOON: Duration = Duration::from_millis(2);
+
 /// Says whether the work should end early; called by the calling thread alone, about twenty times a second.
 pub type Stop<'a> = &'a mut dyn FnMut() -> bool;
 
@@ -35,6 +40,8 @@ struct Pool {
 static CURRENT: LazyLock<ArcSwapOption<Pool>> = LazyLock::new(ArcSwapOption::empty);
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// Work that helpers were called for, so that who lingers sees that there is more.
+static CALLS: AtomicU64 = AtomicU64::new(0);
 /// Asked once: the answer is in files, and reading them takes longer than many a task.
 static CORES: LazyLock<usize> =
     LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -145,23 +152,40 @@ pub fn for_each<T: Send>(
     };
     match pool {
         None => drive(),
-        Some(pool) => pool.threads.in_place_scope(|scope| {
-            for _ in 0..helpers {
-                scope.spawn(|_| {
-                    // Threads inherit the mode of whoever started them.
-                    let _state = FloatState::standard();
-                    while let Some(task) = next() {
-                        work(task);
-                    }
-                });
+        Some(pool) => {
+            let begun = Instant::now();
+            let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+            pool.threads.in_place_scope(|scope| {
+                for _ in 0..helpers {
+                    scope.spawn(|_| {
+                        // Threads inherit the mode of whoever started them.
+                        let _state = FloatState::standard();
+                        while let Some(task) = next() {
+                            work(task);
+                        }
+                    });
+                }
+                drive();
+            });
+            if begun.elapsed() < SOON {
+                for _ in 0..helpers {
+                    pool.threads.spawn(move || linger(call));
+                }
             }
-            drive();
-        }),
+        }
     }
     if stopped.into_inner() {
         Err(Error::Interrupted)
     } else {
         Ok(())
+    }
+}
+
+/// Stays awake for a while, or until helpers are called again.
+fn linger(call: u64) {
+    let begun = Instant::now();
+    while CALLS.load(Ordering::Relaxed) == call && begun.elapsed() < LINGER {
+        std::hint::spin_loop();
     }
 }
 

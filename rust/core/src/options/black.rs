@@ -105,6 +105,14 @@ impl<R: Real> Exchange<R> {
     }
 }
 
+/// What exercise pays at most: the forward to a call, the strike to a put.
+#[inline(always)]
+fn side_leg<R: Real>(terms: &Terms<R>) -> R {
+    terms
+        .side
+        .if_below(R::splat(0.0), terms.strike, terms.forward)
+}
+
 /// Value and greeks of one unit, discounted.
 #[inline(always)]
 pub(super) fn black<R: Real>(terms: &Terms<R>, log_moneyness: R) -> Greeks<R> {
@@ -120,7 +128,12 @@ pub(super) fn black<R: Real>(terms: &Terms<R>, log_moneyness: R) -> Greeks<R> {
     let discount = exp(-(rate * expiry_years));
     let root_time = expiry_years.sqrt();
     let total = volatility * root_time;
-    let value = discount * Exchange::linear(terms, log_moneyness).value(total);
+    // Two roundings may take it above all that can be received.
+    let most = side_leg(terms);
+    let value = discount
+        * Exchange::linear(terms, log_moneyness)
+            .value(total)
+            .at_most(most);
     let v = total.at_least(R::splat(LEAST_TOTAL_VOLATILITY));
     let d1 = log_moneyness / v + v * half;
     let density = discount * normal_density(d1);

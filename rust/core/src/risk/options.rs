@@ -158,9 +158,15 @@ pub(super) fn fill<H: Fn(usize) -> String>(
     for (at, _) in &averaged {
         gains[*at].weights = &ones;
     }
-    revalue(&options, &shocks.sets, set.volatility.floor, &mut gains)
-        .map_err(|error| named(error, model, &held))?;
+    let revalued = revalue(&options, &shocks.sets, set.volatility.floor, &mut gains);
     let largest: Vec<f64> = gains.into_iter().map(|gains| gains.largest).collect();
+    if let Err(error) = revalued {
+        // A loss that f64 cannot hold is told with its scenario.
+        for rows in rows.iter_mut() {
+            all_finite(making, rows)?;
+        }
+        return Err(named(error, model, &held));
+    }
     for (rows, reach) in rows.iter_mut().zip(largest) {
         rows.reach = Some(reach);
     }
@@ -169,10 +175,7 @@ pub(super) fn fill<H: Fn(usize) -> String>(
         let prices = &shocks_of(model, set, held[*at], holder)?.price;
         per_average.convert(forward, prices, &shocks.loss_of_gain, rows.own.lanes);
         rows.reach = None;
-        let id = || universe.instruments().get(held[*at]).to_string();
-        for (scenario, &loss) in rows.own.losses().iter().enumerate() {
-            finite_loss(loss, scenario, id, || holder(held[*at]))?;
-        }
+        all_finite(making, rows)?;
     }
     let charged = |at: &usize| {
         let underlying = universe.specs()[held[*at]].underlying as usize;
@@ -197,6 +200,24 @@ pub(super) fn fill<H: Fn(usize) -> String>(
             }
             rows[at].own.charges[charge::DELTA] = change;
         }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// The first loss of an option that is not finite.
+fn all_finite<H: Fn(usize) -> String>(
+    making: &Making<'_, H>,
+    rows: &mut InstrumentRows<'_>,
+) -> Result<()> {
+    let instrument = rows.instrument;
+    let id = || {
+        (making.model.universe().instruments())
+            .get(instrument)
+            .to_string()
+    };
+    for (scenario, &loss) in rows.own.losses().iter().enumerate() {
+        finite_loss(loss, scenario, id, || (making.holder)(instrument))?;
     }
     Ok(())
 }
