@@ -168,7 +168,8 @@ pub fn for_each<T: Send>(
                 drive();
             });
             if begun.elapsed() < SOON {
-                for _ in 0..helpers {
+                // No more than have a core to themselves.
+                for _ in 0..helpers.min(*CORES - 1) {
                     pool.threads.spawn(move || linger(call));
                 }
             }
