@@ -20,6 +20,9 @@ def num_threads() -> int:
 def set_num_threads(threads: int | None) -> None:
     """Use this many threads from now on, or one per core if None. Results do not depend on it.
 
+    After work that took less than 2 milliseconds they stay awake for 0.1 more, as long as each has a core: more of it
+    then need not wake them.
+
     The environment variable ``XMFAST_NUM_THREADS`` sets it at import.
     """
     whole = isinstance(threads, int) and not isinstance(threads, bool)

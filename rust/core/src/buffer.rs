@@ -1,4 +1,4 @@
-//! Result rows in buffers that are used again: fresh memory costs more than the kernel.
+//! Results in buffers that are used again: fresh memory costs more than the kernel.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
@@ -197,5 +197,10 @@ mod tests {
         let second = ResultRows::take(900);
         assert_eq!(second.rows().len(), 900);
         assert_eq!(second.rows().as_ptr(), at);
+        let first = Numbers::take(1000);
+        let at = first.as_ptr();
+        drop(first);
+        let second = Numbers::take(900);
+        assert_eq!((second.len(), second.as_ptr()), (900, at));
     }
 }

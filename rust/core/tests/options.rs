@@ -391,6 +391,24 @@ fn scenarios_are_values_after_less_before_on_every_path() {
         .expect("every path gives the same bits");
 }
 
+#[test]
+fn no_rounding_makes_more_of_it_than_is_received() {
+    // Without the limit both roundings go up, and the call is worth an ulp more than its forward.
+    let call = |volatility| Terms {
+        forward: 1.5 + 2f64.powi(-52),
+        strike: 0.25 + 3.0 * 2f64.powi(-53),
+        volatility,
+        expiry_years: 1.0,
+        rate: 0.0,
+        is_call: true,
+    };
+    for volatility in [20.0, 30.0, 44.0, 100.0] {
+        let inverse = greeks(call(volatility), OptionModel::Black76, true).value;
+        assert_eq!(black(call(volatility)).value, call(volatility).forward);
+        assert_eq!(inverse, 1.0);
+    }
+}
+
 fn at_100() -> Terms {
     Terms {
         forward: 100.0,

@@ -113,8 +113,7 @@ fn block_in<L: Lanes, R: RowId>(
     let Scratch { parts, near } = scratch;
     let mut poison = match table.charges {
         Charged::Nothing => units_in::<L, R, WHOLE>(&block.whole, table, rows, signs, near),
-        Charged::Rows(_) => units_in::<L, R, CHARGED>(&block.whole, table, rows, signs, near),
-        Charged::Worst(..) => units_in::<L, R, WORST>(&block.whole, table, rows, signs, near),
+        _ => units_in::<L, R, CHARGED>(&block.whole, table, rows, signs, near),
     };
     if !block.folds.is_empty() {
         units_in::<L, R, PART>(&block.parts, table, parts, &mut [], near);
@@ -312,10 +311,8 @@ fn account_in<L: Lanes, R: RowId>(
 const PART: u8 = 0;
 /// Units that are an account: their rows are finished.
 const WHOLE: u8 = 1;
-/// The same, where accounts are charged a row for more than their legs.
+/// The same, where accounts are charged for more than their legs.
 const CHARGED: u8 = 2;
-/// The same, where they are charged for their worst loss.
-const WORST: u8 = 3;
 
 /// Contracts and weighs each unit, which is of `KIND`.
 ///
@@ -411,14 +408,8 @@ impl<L: Lanes, R: RowId, const KIND: u8> Finish<L, R> for BeyondSums<'_, '_, L, 
 impl<L: Lanes, R: RowId> Writer<'_, L, R> {
     #[inline(always)]
     fn write<const KIND: u8>(&mut self, sum: L, doubts: impl FnOnce() -> usize, target: u32) {
-        if KIND == CHARGED || KIND == WORST {
-            let charge = match self.table.charges {
-                // The kind says it; said again, the other is left out.
-                rows @ Charged::Rows(_) if KIND == CHARGED => rows.of(target),
-                worst @ Charged::Worst(..) if KIND == WORST => worst.of(target),
-                _ => unreachable!("charges are of this kind"),
-            };
-            let sum = sum.add(charge);
+        if KIND == CHARGED {
+            let sum = self.table.charges.add_to(sum, target);
             // What is charged may be 0 by rounding alone.
             let (out, signs) = (&mut *self.out, &mut *self.signs);
             let row = write(sum, || doubts() + 2, target, out, signs, self.near);
@@ -544,9 +535,7 @@ fn fold_in<L: Lanes>(
         for part in mine {
             sum = sum.add(L::load(part));
         }
-        if !matches!(charges, Charged::Nothing) {
-            sum = sum.add(charges.of(account.target));
-        }
+        let sum = charges.add_to(sum, account.target);
         let row = write(sum, || mine.len(), account.target, out, signs, near);
         poison = poison.poisoned_by(row);
     }

@@ -52,17 +52,14 @@ impl LossMargins {
 }
 
 impl Charged<'_> {
-    /// What is added to the sums of an account.
-    ///
-    /// # Panics
-    /// If nothing says so.
+    /// Adds what an account is charged to its sums.
     #[inline(always)]
-    pub(super) fn of<L: Lanes>(&self, target: u32) -> L {
+    pub(super) fn add_to<L: Lanes>(&self, sum: L, target: u32) -> L {
         let target = target as usize;
         match self {
-            Self::Nothing => L::zero(),
-            Self::Rows(rows) => L::load(&rows[target]),
-            Self::Worst(losses, margins) => margins.columns(losses[target]),
+            Self::Nothing => sum,
+            Self::Rows(rows) => sum.add(L::load(&rows[target])),
+            Self::Worst(losses, margins) => sum.add(margins.columns(losses[target])),
         }
     }
 }

@@ -47,9 +47,9 @@ impl<H: Fn(usize) -> String + Sync> Making<'_, H> {
         }
         moving::add_present_value(self, rows)?;
         self.charge(instrument, rows.own.charges)?;
-        // What a contract adds to any sum, by its size: sums may cancel, their roundings do not.
         // What moves beside has changed the losses.
         let reach = rows.reach.filter(|_| model.moving().is_none());
+        // What a contract adds to any sum, by its size: sums may cancel, their roundings do not.
         rows.own.close(reach, |charges| {
             self.bound(size(model, instrument, charges))
         });
