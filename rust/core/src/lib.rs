@@ -91,8 +91,8 @@ pub use model::{
 };
 pub use options::{
     Averaging, CalendarArbitrage, Gains, Greeks, ImpliedStatus, OptionColumns, OptionModel,
-    PriceColumns, ShockSet, ShockedOption, SurfaceColumns, VolatilitySurface, YEAR_NS,
-    implied_volatility, option_greeks, revalue,
+    PriceColumns, ShockSet, ShockedOption, ShockedOptions, SurfaceColumns, VolatilitySurface,
+    YEAR_NS, implied_volatility, option_greeks, revalue,
 };
 pub use positions::{PositionFacts, position_facts};
 pub use price_path::{Moves, PricePath, nearest_moves, zero_moves};

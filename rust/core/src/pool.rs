@@ -1,5 +1,6 @@
 //! The crate's own threads: a pool that survives fork, and work that can be interrupted.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -112,7 +113,8 @@ fn current(helpers: usize) -> Option<Arc<Pool>> {
     Some(pool)
 }
 
-/// Calls `work` once for each task, on the calling thread and its helpers; tasks are taken in order, one at a time.
+/// Calls `work` once for each task, on the calling thread and its helpers; tasks are taken one at a time, in order by the
+/// caller, from the end by its helpers: who is called again and again finds what it wrote the last time in its own cache.
 ///
 /// The caller works too instead of sleeping: a sleeping caller lets the kernel stack all workers on one core.
 ///
@@ -129,18 +131,17 @@ pub fn for_each<T: Send>(
     } else {
         current(threads() - 1)
     };
-    let tasks = Mutex::new(tasks);
+    // All are made before the first is taken: who makes them may count.
+    let tasks = Mutex::new(tasks.collect::<VecDeque<T>>());
     let stopped = AtomicBool::new(false);
-    let next = || {
-        if stopped.load(Ordering::Relaxed) {
-            return None;
-        }
-        tasks.lock().unwrap_or_else(PoisonError::into_inner).next()
+    let left = || {
+        let is_stopped = stopped.load(Ordering::Relaxed);
+        (!is_stopped).then(|| tasks.lock().unwrap_or_else(PoisonError::into_inner))
     };
     let mut drive = || {
         let _state = FloatState::standard();
         let mut polled = Instant::now();
-        while let Some(task) = next() {
+        while let Some(task) = left().and_then(|mut tasks| tasks.pop_front()) {
             work(task);
             if polled.elapsed() > POLL {
                 polled = Instant::now();
@@ -155,24 +156,29 @@ pub fn for_each<T: Send>(
         Some(pool) => {
             let begun = Instant::now();
             let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+            let busy = AtomicUsize::new(helpers);
             pool.threads.in_place_scope(|scope| {
                 for _ in 0..helpers {
                     scope.spawn(|_| {
                         // Threads inherit the mode of whoever started them.
                         let _state = FloatState::standard();
-                        while let Some(task) = next() {
+                        while let Some(task) = left().and_then(|mut tasks| tasks.pop_back()) {
                             work(task);
                         }
+                        busy.fetch_sub(1, Ordering::Relaxed);
                     });
                 }
-                drive();
-            });
-            if begun.elapsed() < SOON {
                 // No more than have a core to themselves.
                 for _ in 0..helpers.min(*CORES - 1) {
-                    pool.threads.spawn(move || linger(call));
+                    pool.threads.spawn(move || linger(call, begun));
                 }
-            }
+                drive();
+                // Falling asleep until the last task of another ends would take longer than that.
+                let waited = Instant::now();
+                while busy.load(Ordering::Relaxed) > 0 && waited.elapsed() < LINGER {
+                    std::hint::spin_loop();
+                }
+            });
         }
     }
     if stopped.into_inner() {
@@ -182,8 +188,11 @@ pub fn for_each<T: Send>(
     }
 }
 
-/// Stays awake for a while, or until helpers are called again.
-fn linger(call: u64) {
+/// Stays awake for a while after work that was over soon, or until helpers are called again.
+fn linger(call: u64, work_begun: Instant) {
+    if work_begun.elapsed() > SOON {
+        return;
+    }
     let begun = Instant::now();
     while CALLS.load(Ordering::Relaxed) == call && begun.elapsed() < LINGER {
         std::hint::spin_loop();

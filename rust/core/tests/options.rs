@@ -4,10 +4,11 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use serde::Deserialize;
+use xmfast_core::kernel::LossTable;
 use xmfast_core::pool::never;
 use xmfast_core::{
-    Error, Gains, Greeks, OptionColumns, OptionModel, Row, ShockSet, ShockedOption, Simd,
-    option_greeks, revalue,
+    Error, Gains, Greeks, OptionColumns, OptionModel, Row, ShockSet, ShockedOption, ShockedOptions,
+    Simd, option_greeks, revalue,
 };
 
 /// One option with its rate.
@@ -270,7 +271,8 @@ fn shocked(option: &Terms, inverse: bool, shocks: u32) -> ShockedOption {
         expiry_years: option.expiry_years,
         is_call: option.is_call,
         inverse,
-        scale: 2.5 * discount(option),
+        scale: 2.5,
+        log_discount: -option.rate * option.expiry_years,
         volatility_weight: option.volatility,
         shocks,
     }
@@ -336,21 +338,28 @@ fn scenarios_are_values_after_less_before_on_every_path() {
             let weights = vec![Row(WEIGHTS); lanes];
             let run = |simd, at_once| {
                 assert!(Simd::force(Some(simd)));
-                let mut gains = vec![Row([f64::NAN; 8]); many.len() * lanes];
-                let of_rows = |rows| Gains {
-                    rows,
-                    weights: &weights,
-                    largest: f64::NAN,
-                };
-                let mut rows: Vec<Gains<'_>> = gains.chunks_mut(lanes).map(of_rows).collect();
-                for (many, rows) in many.chunks(at_once).zip(rows.chunks_mut(at_once)) {
-                    revalue(many, &sets, FLOOR, rows).expect("in range");
+                let mut table = LossTable::new(many.len(), price.len());
+                let mut rows = table.rows_mut();
+                let mut largest = vec![f64::NAN; many.len()];
+                let at: Vec<usize> = (0..many.len()).collect();
+                for (number, many) in many.chunks(at_once).enumerate() {
+                    let those = number * at_once..number * at_once + many.len();
+                    let gains = Gains {
+                        rows: &mut rows,
+                        at: &at[those.clone()],
+                        weights: &weights,
+                        largest: &mut largest[those],
+                    };
+                    let options: ShockedOptions = many.iter().copied().collect();
+                    revalue(&options, &sets, FLOOR, gains).expect("in range");
                 }
-                for gains in &rows {
-                    let sizes = gains.rows.iter().flat_map(|row| row.0.map(f64::abs));
-                    assert_eq!(gains.largest, sizes.fold(0.0, f64::max));
+                let gains = table.rows_mut().map(|row| row.lanes.to_vec());
+                let gains: Vec<Vec<Row>> = gains.collect();
+                for (gains, largest) in gains.iter().zip(largest) {
+                    let sizes = gains.iter().flat_map(|row| row.0.map(f64::abs));
+                    assert_eq!(largest, sizes.fold(0.0, f64::max));
                 }
-                gains
+                gains.concat()
             };
             let expected = run(Simd::Scalar, many.len());
             for simd in Simd::ALL.into_iter().filter(|simd| simd.available()) {
@@ -380,7 +389,7 @@ fn scenarios_are_values_after_less_before_on_every_path() {
                     };
                     let error = (gains[scenario] - expected).abs();
                     prop_assert!(
-                        error <= 1e-12 * unit * shocked.scale.max(1.0),
+                        error <= 1e-12 * unit * shocked.discounted_scale().max(1.0),
                         "{option:?} {price} {volatility}"
                     );
                 }
@@ -427,18 +436,15 @@ fn gains(
     model: OptionModel,
 ) -> Result<Vec<f64>, Error> {
     let set = ShockSet::new(price, volatility, model)?;
-    let mut rows = vec![Row::default(); price.len().div_ceil(8)];
+    let mut table = LossTable::new(1, price.len());
     let gains = Gains {
-        weights: &vec![Row([1.0; 8]); rows.len()],
-        rows: &mut rows,
-        largest: 0.0,
+        rows: &mut table.rows_mut(),
+        at: &[0],
+        weights: &vec![Row([1.0; 8]); price.len().div_ceil(8)],
+        largest: &mut [0.0],
     };
-    revalue(&[option], &[set], FLOOR, &mut [gains])?;
-    Ok(rows
-        .iter()
-        .flat_map(|row| row.0)
-        .take(price.len())
-        .collect())
+    revalue(&[option].into_iter().collect(), &[set], FLOOR, gains)?;
+    Ok(table.losses(0).to_vec())
 }
 
 #[test]

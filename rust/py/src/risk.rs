@@ -202,8 +202,8 @@ impl RiskModel {
         let (marks, speaks_of) = (market.mark_price().floats(), self.model.speaks_of());
         // Of what no scenario speaks there is nothing to say.
         let is_published = |row: &usize| !marks[*row].is_nan() && speaks_of(*row);
-        let mut priced = Vec::with_capacity(marks.len());
-        priced.extend((0..marks.len()).filter(is_published));
+        let mut priced: Vec<usize> = (0..marks.len()).collect();
+        priced.retain(is_published);
         let made_for = MadeFor {
             widest: 1,
             has_orders: false,

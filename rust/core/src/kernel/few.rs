@@ -82,6 +82,15 @@ impl FewRows<'_> {
         }
     }
 
+    /// One of them.
+    #[inline]
+    pub(super) fn row(&mut self, at: usize) -> FewRows<'_> {
+        FewRows {
+            alone: &mut self.alone[at..=at],
+            bounds: &mut self.bounds[at..=at],
+        }
+    }
+
     pub(super) fn set_first(&mut self, charges: &[f64; 8], losses: &[f64]) {
         self.alone[0] = Alone::of(losses);
         self.bounds[0] = charges[charge::BOUND];

@@ -156,6 +156,35 @@ enum PreparedRows<'a> {
 }
 
 impl LossRows<'_> {
+    /// Number of scenarios.
+    #[must_use]
+    pub fn scenarios(&self) -> usize {
+        self.scenarios
+    }
+
+    /// Losses of one of them, as [`LossRow::lanes`].
+    #[inline]
+    pub fn lanes(&mut self, at: usize) -> Option<&mut [Row]> {
+        let (_, lanes) = charges_and_lanes(self.rows, self.lanes, at)?;
+        Some(lanes)
+    }
+
+    /// One of them, counted from the first.
+    #[inline]
+    pub fn row(&mut self, at: usize) -> Option<LossRow<'_>> {
+        let (charges, lanes) = charges_and_lanes(self.rows, self.lanes, at)?;
+        Some(LossRow {
+            charges: &mut charges.0,
+            lanes,
+            scenarios: self.scenarios,
+            prepared: match &mut self.prepared {
+                PreparedRows::Nothing => PreparedRows::Nothing,
+                PreparedRows::Few(sums) => PreparedRows::Few(sums.row(at)),
+                PreparedRows::Sieve(sieve) => PreparedRows::Sieve(sieve.row(at)),
+            },
+        })
+    }
+
     /// Takes the first `count` rows away, or all if there are no more.
     #[inline]
     #[must_use]
@@ -171,6 +200,14 @@ impl LossRows<'_> {
             },
         }
     }
+}
+
+/// Those of a table row.
+#[inline]
+fn charges_and_lanes(rows: &mut [Row], lanes: usize, at: usize) -> Option<(&mut Row, &mut [Row])> {
+    let width = 1 + lanes;
+    rows.get_mut(at * width..(at + 1) * width)?
+        .split_first_mut()
 }
 
 /// Takes the first so many values of a slice away, or all if there are no more.
@@ -194,12 +231,6 @@ impl<'a> Iterator for LossRows<'a> {
             scenarios: self.scenarios,
             prepared: first.prepared,
         })
-    }
-
-    #[inline]
-    fn nth(&mut self, skipped: usize) -> Option<LossRow<'a>> {
-        let _skipped = self.take_rows(skipped);
-        self.next()
     }
 }
 

@@ -219,6 +219,15 @@ impl<'a> SieveRows<'a> {
         }
     }
 
+    /// One of them.
+    #[inline]
+    pub(super) fn row(&mut self, at: usize) -> SieveRows<'_> {
+        SieveRows {
+            rows: &mut self.rows[at * self.width..][..self.width],
+            width: self.width,
+        }
+    }
+
     /// Rounds what the table says of the first of them.
     pub(super) fn set_first(&mut self, charges: &[f64; 8], losses: &[f64]) {
         let (own, lanes) = self.rows[..self.width]

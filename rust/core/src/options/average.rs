@@ -37,8 +37,8 @@ impl Averaging {
     /// assert_eq!(averaging.variance_years, 5.0 * minute as f64 / YEAR_NS);
     /// ```
     #[must_use]
-    pub fn new(remaining_ns: i128, window_seconds: f64) -> Self {
-        let (remaining, window) = (nanoseconds(remaining_ns), window_seconds * 1e9);
+    pub fn new(remaining_ns: u64, window_seconds: f64) -> Self {
+        let (remaining, window) = (remaining_ns as f64, window_seconds * 1e9);
         if remaining >= window {
             return Self {
                 passed: 0.0,
@@ -65,9 +65,4 @@ impl Averaging {
         }
         (strike - self.passed * average) / self.open()
     }
-}
-
-/// A time as a number; 64 bits, which nearly every time has room in, are converted at once.
-pub(crate) fn nanoseconds(time: i128) -> f64 {
-    i64::try_from(time).map_or_else(|_| time as f64, |time| time as f64)
 }

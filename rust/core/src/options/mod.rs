@@ -10,11 +10,14 @@ mod columns;
 mod greeks;
 mod implied;
 mod revalue;
+mod shocked;
+mod shocks;
 mod surface;
 
 pub use average::Averaging;
-pub(crate) use average::nanoseconds;
 pub use greeks::{Greeks, OptionColumns, OptionModel, option_greeks};
 pub use implied::{ImpliedStatus, PriceColumns, implied_volatility};
-pub use revalue::{Gains, ShockSet, ShockedOption, revalue};
+pub use revalue::{Gains, revalue};
+pub use shocked::{ShockedOption, ShockedOptions};
+pub use shocks::ShockSet;
 pub use surface::{CalendarArbitrage, SurfaceColumns, VolatilitySurface, YEAR_NS};

@@ -2,281 +2,120 @@
 
 use super::bachelier;
 use super::black::{Exchange, Terms};
-use super::columns::{FRAME, inverse_normal};
+use super::columns::FRAME;
 use super::greeks::{OptionModel, log_moneyness};
+use super::shocked::{Eight, ShockedOptions};
+use super::shocks::ShockSet;
 use crate::error::{Error, Place, Result, finite};
-use crate::kernel::math::{RealRow, ln};
-use crate::kernel::{FloatState, LaneWork, Row, Simd, on_lanes};
+use crate::kernel::math::{RealRow, exp};
+use crate::kernel::{LaneWork, LossRows, Row, Simd, on_lanes};
 
-/// One option, as scenarios see it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ShockedOption {
-    /// Price of the underlying for delivery at expiry. Above 0 under Black-76.
-    pub forward: f64,
-    /// Above 0 under Black-76.
-    pub strike: f64,
-    /// At least 0, per square root of a year: a fraction under Black-76, price units under Bachelier.
-    pub volatility: f64,
-    /// Years of 365 days, at least 0.
-    pub expiry_years: f64,
-    /// Call or put.
-    pub is_call: bool,
-    /// Whether it pays in coin: value / forward.
-    pub inverse: bool,
-    /// What a value of 1 is worth: contract multiplier x discount factor x price of the settlement asset.
-    pub scale: f64,
-    /// By how much a volatility shock of 1 raises the volatility: `volatility x c(T)` for relative shocks, `c(T)` for
-    /// absolute ones.
-    pub volatility_weight: f64,
-    /// Which of the sets of shocks moves it.
-    pub shocks: u32,
-}
-
-impl ShockedOption {
-    fn check(&self, row: usize, sets: &[ShockSet], model: OptionModel) -> Result<()> {
-        let wrong = |column, problem: String| {
-            let place = Place::column(FRAME, column).row(row);
-            Err(Error::Value { place, problem })
-        };
-        let columns = [
-            ("forward", self.forward),
-            ("strike", self.strike),
-            ("volatility", self.volatility),
-            ("expiry_years", self.expiry_years),
-            ("scale", self.scale),
-            ("volatility_weight", self.volatility_weight),
-        ];
-        // A product with 0 tells of all at once whether one is not finite.
-        let product = |sum, (_, value): &(&str, f64)| sum + 0.0 * value;
-        if columns.iter().fold(0.0, product) != 0.0 {
-            for (name, value) in columns {
-                finite(value, || Place::column(FRAME, name).row(row))?;
-            }
-        }
-        for (name, value) in &columns[2..4] {
-            if *value < 0.0 {
-                return wrong(name, format!("{value} is not >= 0"));
-            }
-        }
-        let set = &sets[self.shocks as usize];
-        match model {
-            OptionModel::Bachelier if self.inverse => return Err(inverse_normal()),
-            OptionModel::Bachelier => {}
-            OptionModel::Black76 => {
-                for (name, value) in &columns[..2] {
-                    if *value <= 0.0 {
-                        return wrong(name, format!("{value} is not > 0"));
-                    }
-                }
-                if self.inverse && set.to_zero {
-                    return wrong(
-                        "inverse",
-                        "a price shock of -1 leaves it no finite value".into(),
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Shocks of one underlying, by scenario.
-#[derive(Clone, Debug)]
-pub struct ShockSet {
-    model: OptionModel,
-    scenarios: usize,
-    volatility: Vec<Row>,
-    /// Bachelier: what is added to the forward. Black-76: ln(1 + shock).
-    price: Vec<Row>,
-    /// Factors of both legs of a linear and of an inverse option; Black-76 alone.
-    linear: Vec<LegFactors>,
-    inverse: Vec<LegFactors>,
-    /// Whether a shock is -1.
-    to_zero: bool,
-}
-
-/// What eight scenarios multiply an exchange's legs by.
-#[derive(Clone, Copy, Debug)]
-struct LegFactors {
-    received: Row,
-    paid: Row,
-    mean: Row,
-}
-
-impl ShockSet {
-    /// Price and volatility shocks, one of each for a scenario. Under Black-76 the forward becomes `forward x (1 + shock)`
-    /// and no shock is below -1; under Bachelier it becomes `forward + shock`.
-    ///
-    /// # Errors
-    /// Different lengths, a shock that is not finite, or below -1 where it is a fraction.
-    pub fn new(price: &[f64], volatility: &[f64], model: OptionModel) -> Result<Self> {
-        if price.len() != volatility.len() {
-            return Err(Error::Column {
-                place: Place::column("scenarios", "volatility_shock"),
-                problem: format!(
-                    "{} rows, but 'price_shock' has {}",
-                    volatility.len(),
-                    price.len()
-                ),
-            });
-        }
-        for (scenario, (&price, &volatility)) in price.iter().zip(volatility).enumerate() {
-            let place = |column| Place::column("scenarios", column).row(scenario);
-            finite(volatility, || place("volatility_shock"))?;
-            if finite(price, || place("price_shock"))? < -1.0 && model == OptionModel::Black76 {
-                return Err(Error::Value {
-                    place: place("price_shock"),
-                    problem: format!("{price} would make a price negative; it must be >= -1"),
-                });
-            }
-        }
-        let _state = FloatState::standard();
-        let mut set = Self {
-            model,
-            scenarios: price.len(),
-            volatility: rows(volatility, |shock| shock),
-            price: rows(price, |shock| shock),
-            linear: Vec::new(),
-            inverse: Vec::new(),
-            to_zero: price.contains(&-1.0),
-        };
-        if model == OptionModel::Black76 {
-            // At a forward of 0 its leg is 0 too, and any logarithm far below those of other shocks will do.
-            let log = |shock: f64| if shock == -1.0 { -1e5 } else { ln(1.0 + shock) };
-            set.price = rows(price, log);
-            let ones = rows(price, |_| 1.0);
-            let up = rows(price, |shock| 1.0 + shock);
-            let root = rows(price, |shock| (1.0 + shock).sqrt());
-            let reciprocal = |x: f64| if x == 0.0 { 0.0 } else { 1.0 / x };
-            let down = rows(price, |shock| reciprocal(1.0 + shock));
-            let root_down = rows(price, |shock| reciprocal(1.0 + shock).sqrt());
-            set.linear = legs(&up, &ones, &root);
-            set.inverse = legs(&ones, &down, &root_down);
-        }
-        Ok(set)
-    }
-
-    /// Number of scenarios.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.scenarios
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.scenarios == 0
-    }
-}
-
-/// Eight scenarios to a row; what is beyond the last one is not shocked.
-fn rows(shocks: &[f64], f: impl Fn(f64) -> f64) -> Vec<Row> {
-    let row = |chunk: &[f64]| {
-        let shock = |lane: usize| chunk.get(lane).copied().unwrap_or(0.0);
-        Row(std::array::from_fn(|lane| f(shock(lane))))
-    };
-    shocks.chunks(8).map(row).collect()
-}
-
-fn legs(received: &[Row], paid: &[Row], mean: &[Row]) -> Vec<LegFactors> {
-    let legs = received.iter().zip(paid).zip(mean);
-    legs.map(|((&received, &paid), &mean)| LegFactors {
-        received,
-        paid,
-        mean,
-    })
-    .collect()
-}
-
-/// Where the gains of an option go.
+/// Where the gains of options go.
 #[derive(Debug)]
-pub struct Gains<'a> {
-    /// Eight scenarios to a row.
-    pub rows: &'a mut [Row],
-    /// What each gain is multiplied by, as many rows; 0 beyond the last scenario.
+pub struct Gains<'a, 't> {
+    /// Rows of a table; of charges nothing is touched.
+    pub rows: &'a mut LossRows<'t>,
+    /// By option, which of them.
+    pub at: &'a [usize],
+    /// What each gain is multiplied by, eight scenarios to a row; 0 beyond the last scenario.
     pub weights: &'a [Row],
-    /// The largest gain by size; what was there before is written over.
-    pub largest: f64,
+    /// By option, the largest gain by size; what was there before is written over.
+    pub largest: &'a mut [f64],
 }
 
 /// What one contract of each option gains in each scenario: its value after the shocks less its value before, times
-/// [`ShockedOption::scale`], times the weight of the scenario.
+/// [`ShockedOption::discounted_scale`], times the weight of the scenario.
 ///
 /// Lanes beyond the last scenario become 0, as does every scenario without shocks, and no 0 has a sign. A shocked volatility
 /// is not below `volatility_floor`, unless the volatility itself is. The bits depend neither on what stands beside an option
 /// nor on the instruction set. One thread: who has many options divides them.
 ///
 /// # Errors
-/// An input out of bounds or a gain that f64 cannot hold; the row is that of the option.
+/// An input out of bounds or a gain that f64 cannot hold; the row is that of the option. Gains are of no use then.
 ///
 /// # Panics
-/// If sets differ in length or model, an option's set does not exist, or `gains` has another length, or rows or weights.
+/// If sets differ in length or model, or an option's set or row does not exist, or `gains` are for others.
+///
+/// [`ShockedOption::discounted_scale`]: super::ShockedOption::discounted_scale
 pub fn revalue(
-    options: &[ShockedOption],
+    options: &ShockedOptions,
     sets: &[ShockSet],
     volatility_floor: f64,
-    gains: &mut [Gains<'_>],
+    mut gains: Gains<'_, '_>,
 ) -> Result<()> {
     let Some(first) = sets.first() else {
         assert!(options.is_empty(), "options, but no shocks");
         return Ok(());
     };
     finite(volatility_floor, || Place::frame("volatility_floor"))?;
-    let alike = |set: &ShockSet| (set.scenarios, set.model) == (first.scenarios, first.model);
+    let alike = |set: &ShockSet| (set.len(), set.model) == (first.len(), first.model);
     assert!(sets.iter().all(alike), "sets of shocks differ");
-    let lanes = first.scenarios.div_ceil(8);
-    assert_eq!(gains.len(), options.len(), "rows of gains");
-    let fits = |gains: &Gains<'_>| gains.rows.len() == lanes && gains.weights.len() == lanes;
-    assert!(gains.iter().all(fits), "rows of gains");
-    for (row, option) in options.iter().enumerate() {
-        option.check(row, sets, first.model)?;
-    }
+    assert_eq!(gains.rows.scenarios(), first.len(), "scenarios");
+    assert_eq!(gains.weights.len(), first.len().div_ceil(8), "weights");
+    let fits = (gains.at.len(), gains.largest.len()) == (options.len(), options.len());
+    assert!(fits, "gains of other options");
     let work = Revaluation {
-        options,
+        eights: &options.eights,
         sets,
         volatility_floor,
-        gains: &mut *gains,
+        gains: &mut gains,
     };
     if on_lanes(Simd::current(), work) {
         return Ok(());
     }
-    let is_wrong = |gains: &Gains<'_>| {
-        let mut lanes = gains.rows.iter().flat_map(|row| row.0);
-        lanes.any(|gain| !gain.is_finite())
+    for (row, option) in options.iter().enumerate() {
+        option.check(row, sets, first.model)?;
+    }
+    let is_wrong = |&at: &usize| {
+        let lanes = gains.rows.lanes(at).into_iter().flatten();
+        lanes.flat_map(|lane| lane.0).any(|gain| !gain.is_finite())
     };
-    let row = gains.iter().position(is_wrong).expect("it was found");
+    let row = gains.at.iter().position(is_wrong).expect("it was found");
     Err(Error::Value {
         place: Place::frame(FRAME).row(row),
         problem: "a gain is beyond the range of f64".into(),
     })
 }
 
-struct Revaluation<'a, 'g> {
-    options: &'a [ShockedOption],
+struct Revaluation<'a, 'g, 't> {
+    eights: &'a [Eight],
     sets: &'a [ShockSet],
     volatility_floor: f64,
-    gains: &'a mut [Gains<'g>],
+    gains: &'a mut Gains<'g, 't>,
 }
 
-impl LaneWork for Revaluation<'_, '_> {
-    /// Whether all gains are finite.
+impl LaneWork for Revaluation<'_, '_, '_> {
+    /// Whether all inputs are in their bounds and all gains are finite.
     type Output = bool;
 
     #[inline(always)]
     fn run<R: RealRow>(self) -> bool {
-        // NaN in a lane from the first gain on that is not finite.
+        let Gains {
+            rows,
+            at,
+            weights,
+            largest,
+        } = self.gains;
+        // NaN in a lane from the first thing on that is wrong.
         let mut poison = R::splat(0.0);
-        let eights = self.options.chunks(8).zip(self.gains.chunks_mut(8));
-        for (options, gains) in eights {
+        let places = at.chunks(8).zip(largest.chunks_mut(8));
+        for (eight, (at, largest)) in self.eights.iter().zip(places) {
             // Eight options side by side for what no scenario changes, then eight scenarios of each.
-            let bases = Bases::new::<R>(options, self.sets[0].model, self.volatility_floor);
-            for (lane, (option, gains)) in options.iter().zip(gains).enumerate() {
-                let set = &self.sets[option.shocks as usize];
-                let gain = Gain::new(&bases, lane, option, poison);
-                poison = match set.model {
-                    OptionModel::Black76 => bases.black::<R>(lane, option, set, gain, gains),
-                    OptionModel::Bachelier => bases.bachelier::<R>(lane, option, set, gain, gains),
-                };
+            let (bases, wrong) = Bases::new::<R>(eight, self.sets[0].model, self.volatility_floor);
+            poison = poison + wrong;
+            for (lane, (at, largest)) in at.iter().zip(largest).enumerate() {
+                let set = &self.sets[eight.shocks[lane] as usize];
+                let lanes = rows.lanes(*at).expect("a row of every option");
+                let out = lanes.iter_mut().zip(*weights);
+                let mut gain = Gain::new(&bases, lane, eight, poison);
+                match set.model {
+                    OptionModel::Black76 => bases.black::<R>(lane, eight, set, &mut gain, out),
+                    OptionModel::Bachelier => {
+                        bases.bachelier::<R>(lane, eight, set, &mut gain, out);
+                    }
+                }
+                *largest = gain.largest.largest();
+                poison = gain.poison;
             }
         }
         let mut row = Row::default();
@@ -296,40 +135,42 @@ struct Bases {
     /// No shocked volatility is below it.
     floor: Row,
     value: Row,
+    /// Of a payment of 1 at expiry.
+    scale: Row,
 }
 
 impl Bases {
+    /// And NaN in the lanes of options that are out of bounds, as [`super::ShockedOption::check`] says it.
     #[inline(always)]
-    fn new<R: RealRow>(options: &[ShockedOption], model: OptionModel, floor: f64) -> Self {
-        let gather = |f: &dyn Fn(&ShockedOption) -> f64| {
-            let last = options.len() - 1;
-            R::from_row(&Row(std::array::from_fn(
-                |lane| f(&options[last.min(lane)]),
-            )))
-        };
-        let volatility = gather(&|option| option.volatility);
+    fn new<R: RealRow>(eight: &Eight, model: OptionModel, floor: f64) -> (Self, R) {
+        let [zero, nan] = [0.0, f64::NAN].map(R::splat);
+        let volatility = R::from_row(&eight.volatility);
         let terms = Terms {
-            forward: gather(&|option| option.forward),
-            strike: gather(&|option| option.strike),
+            forward: R::from_row(&eight.forward),
+            strike: R::from_row(&eight.strike),
             volatility,
-            expiry_years: gather(&|option| option.expiry_years),
-            rate: R::splat(0.0),
-            side: gather(&side),
+            expiry_years: R::from_row(&eight.expiry_years),
+            rate: zero,
+            side: R::from_row(&eight.side),
         };
+        let inverse = R::from_row(&eight.inverse);
+        let scale = R::from_row(&eight.scale);
+        let log_discount = R::from_row(&eight.log_discount);
         let root_time = terms.expiry_years.sqrt();
         let mut bases = Self::default();
         root_time.write_row(&mut bases.root_time);
+        (scale * exp(log_discount)).write_row(&mut bases.scale);
         volatility
             .at_most(R::splat(floor))
             .write_row(&mut bases.floor);
-        let value = match model {
+        let (value, wrong) = match model {
             OptionModel::Bachelier => {
                 let moneyness = terms.forward - terms.strike;
                 moneyness.write_row(&mut bases.received);
-                bachelier::value(moneyness * terms.side, volatility * root_time)
+                let value = bachelier::value(moneyness * terms.side, volatility * root_time);
+                (value, zero.if_below(inverse, nan, zero))
             }
             OptionModel::Black76 => {
-                let inverse = gather(&|option| f64::from(u8::from(option.inverse)));
                 let log_moneyness = log_moneyness(terms.forward, terms.strike);
                 let exchange = Exchange::linear(&terms, log_moneyness);
                 let exchange = exchange.per_forward_where(inverse);
@@ -337,38 +178,55 @@ impl Bases {
                 exchange.paid.write_row(&mut bases.paid);
                 exchange.mean_density.write_row(&mut bases.mean_density);
                 log_moneyness.write_row(&mut bases.log_moneyness);
-                exchange.value(volatility * root_time)
+                let value = exchange.value(volatility * root_time);
+                let least = terms.forward.at_most(terms.strike);
+                (value, zero.if_below(least, zero, nan))
             }
         };
         value.write_row(&mut bases.value);
-        bases
+        let least = volatility.at_most(terms.expiry_years);
+        let mut wrong = least.if_below(zero, nan, wrong);
+        let volatility_weight = R::from_row(&eight.volatility_weight);
+        let rest = [scale, log_discount, volatility_weight, volatility];
+        for figure in [terms.forward, terms.strike, terms.expiry_years]
+            .into_iter()
+            .chain(rest)
+        {
+            // A product with 0 is NaN of what is not finite.
+            wrong = figure.mul_add(zero, wrong);
+        }
+        (bases, wrong)
     }
 
-    /// Writes the gains of one option; returns what has come of the poison.
+    /// Writes the gains of one option.
     #[inline(always)]
-    fn black<R: RealRow>(
+    fn black<'o, R: RealRow>(
         &self,
         lane: usize,
-        option: &ShockedOption,
+        eight: &Eight,
         set: &ShockSet,
-        mut gain: Gain<R>,
-        gains: &mut Gains<'_>,
-    ) -> R {
-        let [received, paid, log_moneyness, mean_density] = [
+        gain: &mut Gain<R>,
+        out: impl Iterator<Item = (&'o mut Row, &'o Row)>,
+    ) {
+        let [received, paid, log_moneyness, mean_density, side] = [
             &self.received,
             &self.paid,
             &self.log_moneyness,
             &self.mean_density,
+            &eight.side,
         ]
         .map(|row| R::splat(row.0[lane]));
-        let side = R::splat(side(option));
-        let legs = if option.inverse {
+        let is_inverse = eight.inverse.0[lane] > 0.0;
+        if is_inverse && set.to_zero {
+            gain.poison = R::splat(f64::NAN);
+        }
+        let legs = if is_inverse {
             &set.inverse
         } else {
             &set.linear
         };
         let shocks = legs.iter().zip(&set.price).zip(&set.volatility);
-        for (((legs, price), volatility), out) in shocks.zip(gains.weighted_rows()) {
+        for (((legs, price), volatility), out) in shocks.zip(out) {
             let exchange = Exchange {
                 received: received * R::from_row(&legs.received),
                 paid: paid * R::from_row(&legs.paid),
@@ -379,41 +237,27 @@ impl Bases {
             let value = exchange.value(gain.total_volatility(R::from_row(volatility)));
             gain.write(value, out);
         }
-        gain.close(gains)
     }
 
     /// As `black`.
     #[inline(always)]
-    fn bachelier<R: RealRow>(
+    fn bachelier<'o, R: RealRow>(
         &self,
         lane: usize,
-        option: &ShockedOption,
+        eight: &Eight,
         set: &ShockSet,
-        mut gain: Gain<R>,
-        gains: &mut Gains<'_>,
-    ) -> R {
+        gain: &mut Gain<R>,
+        out: impl Iterator<Item = (&'o mut Row, &'o Row)>,
+    ) {
         let moneyness = R::splat(self.received.0[lane]);
-        let side = R::splat(side(option));
+        let side = R::splat(eight.side.0[lane]);
         let shocks = set.price.iter().zip(&set.volatility);
-        for ((price, volatility), out) in shocks.zip(gains.weighted_rows()) {
+        for ((price, volatility), out) in shocks.zip(out) {
             let moneyness = (moneyness + R::from_row(price)) * side;
             let total = gain.total_volatility(R::from_row(volatility));
             gain.write(bachelier::value(moneyness, total), out);
         }
-        gain.close(gains)
     }
-}
-
-impl Gains<'_> {
-    #[inline(always)]
-    fn weighted_rows(&mut self) -> impl Iterator<Item = (&mut Row, &Row)> {
-        self.rows.iter_mut().zip(self.weights)
-    }
-}
-
-/// 1 for a call, -1 for a put.
-fn side(option: &ShockedOption) -> f64 {
-    if option.is_call { 1.0 } else { -1.0 }
 }
 
 /// From a shock to a volatility, from a value to a gain.
@@ -432,14 +276,14 @@ struct Gain<R> {
 
 impl<R: RealRow> Gain<R> {
     #[inline(always)]
-    fn new(bases: &Bases, lane: usize, option: &ShockedOption, poison: R) -> Self {
+    fn new(bases: &Bases, lane: usize, eight: &Eight, poison: R) -> Self {
         Self {
-            volatility: R::splat(option.volatility),
-            weight: R::splat(option.volatility_weight),
+            volatility: R::splat(eight.volatility.0[lane]),
+            weight: R::splat(eight.volatility_weight.0[lane]),
             floor: R::splat(bases.floor.0[lane]),
             root_time: R::splat(bases.root_time.0[lane]),
             base: R::splat(bases.value.0[lane]),
-            scale: R::splat(option.scale),
+            scale: R::splat(bases.scale.0[lane]),
             largest: R::splat(0.0),
             poison,
         }
@@ -459,11 +303,5 @@ impl<R: RealRow> Gain<R> {
         self.poison = gain.mul_add(zero, self.poison);
         self.largest = self.largest.at_least(gain.magnitude());
         gain.write_row(out);
-    }
-
-    #[inline(always)]
-    fn close(self, gains: &mut Gains<'_>) -> R {
-        gains.largest = self.largest.largest();
-        self.poison
     }
 }

@@ -27,12 +27,13 @@ pub(super) fn lacks(
 }
 
 /// Nanoseconds from the market's time to expiry, above 0.
+#[inline]
 pub(super) fn time_left(
     model: &RiskModel,
     market: &Market,
     instrument: usize,
     holder: &impl Fn(usize) -> String,
-) -> Result<i128> {
+) -> Result<u64> {
     let universe = model.universe();
     let id = || universe.instruments().get(instrument);
     let time = market.time().ok_or_else(|| Error::MissingPrice {
@@ -42,8 +43,7 @@ pub(super) fn time_left(
     })?;
     let expiry = universe.specs()[instrument].expiry;
     let expiry = expiry.ok_or_else(|| lacks(model, instrument, "expiry", holder))?;
-    let left = i128::from(expiry) - i128::from(time);
-    if left <= 0 {
+    if expiry <= time {
         return Err(Error::Value {
             place: Place::frame("market").id(id()),
             problem: format!(
@@ -52,7 +52,7 @@ pub(super) fn time_left(
             ),
         });
     }
-    Ok(left)
+    Ok(expiry.abs_diff(time))
 }
 
 /// What of a future's settlement price is still open: 1, unless the window of an average has begun.

@@ -2,71 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::RiskTable;
 use super::losses::MadeFor;
-use super::{RiskModel, RiskTable};
-use crate::market::Market;
-
-/// All of a market that the rows of an instrument or asset depend on, as bits: where they are the same, so are the rows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Inputs {
-    figures: [u64; 8],
-    time: Option<i64>,
-}
-
-impl PartialEq for Inputs {
-    fn eq(&self, other: &Self) -> bool {
-        // All at once: the first that differs is no use to anybody.
-        let pairs = self.figures.iter().zip(&other.figures);
-        let difference = pairs.fold(0, |difference, (mine, other)| difference | (mine ^ other));
-        difference == 0 && self.time == other.time
-    }
-}
-
-impl Inputs {
-    /// Takes the place of others; whether they were not the same.
-    pub(super) fn replace(self, others: &mut Option<Self>) -> bool {
-        let is_other = *others != Some(self);
-        if is_other {
-            *others = Some(self);
-        }
-        is_other
-    }
-
-    pub(super) fn of_instrument(model: &RiskModel, market: &Market, instrument: usize) -> Self {
-        let universe = model.universe();
-        let spec = &universe.specs()[instrument];
-        let settlement = spec.settlement as usize;
-        let underlying = universe.underlying_slot(spec.underlying);
-        let follows_time = spec.is_option() || spec.settlement_average != 0.0;
-        Self {
-            figures: [
-                market.mark_price().floats()[instrument],
-                market.index_price().floats()[settlement],
-                market.index_price().floats()[underlying],
-                market.cumulative_funding().floats()[instrument],
-                market.implied_volatility().floats()[instrument],
-                market.forward().floats()[instrument],
-                market.discount_rate().floats()[settlement],
-                market.settlement_average().floats()[instrument],
-            ]
-            .map(f64::to_bits),
-            time: market.time().filter(|_| follows_time),
-        }
-    }
-
-    pub(super) fn of_asset(market: &Market, asset: usize) -> Self {
-        let [price, deposit, borrow] = [
-            market.index_price().floats()[asset],
-            market.deposit_index().floats()[asset],
-            market.borrow_index().floats()[asset],
-        ]
-        .map(f64::to_bits);
-        Self {
-            figures: [price, deposit, borrow, 0, 0, 0, 0, 0],
-            time: None,
-        }
-    }
-}
 
 /// Two for accounts, because a report holds the table it was made with, as a rule until the next one takes its place; and
 /// one for published losses.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::RiskModel;
-use super::kept::Inputs;
+use super::made_of::MadeOf;
 use super::rows::size;
 use crate::error::{Error, Result};
 use crate::kernel::{LossTable, Measure, charge};
@@ -52,10 +52,8 @@ pub struct RiskTable {
     /// In the order of the model's sets.
     pub sets: Vec<SetLosses>,
     pub(super) made_for: MadeFor,
-    /// By instrument, what its rows were last made of.
-    pub(super) instruments: Vec<Option<Inputs>>,
-    /// By asset, the same.
-    pub(super) assets: Vec<Option<Inputs>>,
+    /// What the rows were last made of.
+    pub(super) made_of: MadeOf,
 }
 
 /// More than sums of products lose where quantities are tiny.
@@ -104,10 +102,9 @@ impl RiskTable {
             } else {
                 LossTable::new(rows, set.len())
             };
-            let doubt = losses.rows_mut().nth(doubt_row(universe));
-            doubt
-                .expect("a row of doubt")
-                .close(None, |_| LOST_BY_UNDERFLOW);
+            let mut rows = losses.rows_mut();
+            let mut doubt = rows.row(doubt_row(universe)).expect("a row of doubt");
+            doubt.close(None, |_| LOST_BY_UNDERFLOW);
             SetLosses {
                 group: model.group(set),
                 measure: set.measure,
@@ -117,8 +114,7 @@ impl RiskTable {
         Self {
             sets: sets.collect(),
             made_for,
-            instruments: vec![None; universe.specs().len()],
-            assets: vec![None; universe.assets().len()],
+            made_of: MadeOf::nothing(universe),
         }
     }
 

@@ -4,6 +4,7 @@ mod account;
 mod expiry;
 mod kept;
 mod losses;
+mod made_of;
 mod moving;
 mod options;
 mod renew;

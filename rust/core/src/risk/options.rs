@@ -1,14 +1,16 @@
 //! Losses of options: full revaluation at shocked prices and volatilities.
 
 use super::expiry::{lacks, time_left};
-use super::rows::{InstrumentRows, Making, finite_loss, impossible, shocks_of};
+use super::rows::{
+    InstrumentRows, Making, PartRows, finite_loss, impossible, shocks_of, without_shocks,
+};
 use super::{RiskModel, ScenarioSet};
 use crate::error::{Error, Place, Result};
-use crate::kernel::math::{exp, exp_all, ln};
+use crate::kernel::math::{exp, ln};
 use crate::kernel::{Row, charge};
 use crate::options::{
-    Averaging, Gains, Greeks, OptionColumns, OptionModel, ShockSet, ShockedOption, YEAR_NS,
-    nanoseconds, option_greeks, revalue,
+    Averaging, Gains, Greeks, OptionColumns, OptionModel, ShockSet, ShockedOption, ShockedOptions,
+    YEAR_NS, option_greeks, revalue,
 };
 use crate::pool::never;
 use crate::table::Missing;
@@ -48,7 +50,7 @@ impl PaidPerAverage {
         Ok(Self {
             fixed: of.averaging.passed * of.average,
             open: of.averaging.open(),
-            value: option.scale * (value + of.certain),
+            value: option.discounted_scale() * (value + of.certain),
         })
     }
 
@@ -104,102 +106,160 @@ impl OptionShocks {
     }
 }
 
-/// Fills in the losses, their reach, and the delta charges, of the options that some instruments begin with.
-pub(super) fn fill<H: Fn(usize) -> String>(
-    making: &Making<'_, H>,
-    rows: &mut [InstrumentRows<'_>],
-) -> Result<()> {
-    let Making {
-        model,
-        set,
-        shocks,
-        holder,
-        ..
-    } = *making;
-    let universe = model.universe();
-    let is_option = |rows: &InstrumentRows<'_>| universe.specs()[rows.instrument].is_option();
-    let count = rows.partition_point(is_option);
-    let rows = &mut rows[..count];
-    let held: Vec<usize> = rows.iter().map(|rows| rows.instrument).collect();
-    let mut options = Vec::with_capacity(count);
-    // ln(discount factor), then that itself: all exponentials together.
-    let mut discounts = Vec::with_capacity(count);
-    let mut averages = Vec::new();
-    for &instrument in &held {
-        let Prepared {
-            option,
-            log_discount,
-            average,
-        } = prepare(making, instrument)?;
-        averages.extend(average.map(|average| (options.len(), average)));
-        options.push(option);
-        discounts.push(log_discount);
+/// Options that are valued together; its memory is used again.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    /// The instrument of the first row of the part.
+    first: usize,
+    /// By option, its row in the part.
+    at: Vec<usize>,
+    options: ShockedOptions,
+    /// The largest loss of each by size.
+    largest: Vec<f64>,
+}
+
+impl Chain {
+    fn clear(&mut self, first: usize) {
+        self.first = first;
+        self.at.clear();
+        self.options.clear();
     }
-    exp_all(&mut discounts);
-    for (option, discount) in options.iter_mut().zip(discounts) {
-        option.scale *= discount;
+
+    #[inline(always)]
+    fn push(&mut self, instrument: usize, option: ShockedOption) {
+        self.at.push(instrument - self.first);
+        self.options.push(option);
     }
-    let mut averaged = Vec::with_capacity(averages.len());
-    for (at, average) in averages {
-        let paid = PaidPerAverage::of(&average, &options[at]);
-        averaged.push((at, paid.map_err(|error| named(error, model, &[held[at]]))?));
+
+    fn instruments(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
+        self.at.iter().map(|at| self.first + at)
     }
-    // What is converted is weighed after that.
-    let ones = vec![Row([1.0; 8]); shocks.loss_of_gain.len()];
-    let mut gains: Vec<Gains<'_>> = Vec::with_capacity(count);
-    for rows in &mut *rows {
-        *rows.own.charges = [0.0; 8];
-        gains.push(Gains {
-            rows: rows.own.lanes,
-            weights: &shocks.loss_of_gain,
-            largest: 0.0,
-        });
-    }
-    for (at, _) in &averaged {
-        gains[*at].weights = &ones;
-    }
-    let revalued = revalue(&options, &shocks.sets, set.volatility.floor, &mut gains);
-    let largest: Vec<f64> = gains.into_iter().map(|gains| gains.largest).collect();
-    if let Err(error) = revalued {
+
+    /// Fills in losses, and which is the largest of each option.
+    fn losses<H: Fn(usize) -> String + Sync>(
+        &mut self,
+        making: &Making<'_, H>,
+        rows: &mut PartRows<'_>,
+        weights: &[Row],
+    ) -> Result<()> {
+        self.largest.clear();
+        self.largest.resize(self.at.len(), 0.0);
+        let gains = Gains {
+            rows: &mut rows.own,
+            at: &self.at,
+            weights,
+            largest: &mut self.largest,
+        };
+        let floor = making.set.volatility.floor;
+        let Err(error) = revalue(&self.options, &making.shocks.sets, floor, gains) else {
+            return Ok(());
+        };
         // A loss that f64 cannot hold is told with its scenario.
-        for rows in rows.iter_mut() {
-            all_finite(making, rows)?;
+        for instrument in self.instruments() {
+            all_finite(making, &mut rows.of(instrument))?;
         }
-        return Err(named(error, model, &held));
+        let instruments: Vec<usize> = self.instruments().collect();
+        Err(named(error, making.model, &instruments))
     }
-    for (rows, reach) in rows.iter_mut().zip(largest) {
-        rows.reach = Some(reach);
-    }
-    for (at, per_average) in &averaged {
-        let (rows, forward) = (&mut rows[*at], options[*at].forward);
-        let prices = &shocks_of(model, set, held[*at], holder)?.price;
-        per_average.convert(forward, prices, &shocks.loss_of_gain, rows.own.lanes);
-        rows.reach = None;
-        all_finite(making, rows)?;
-    }
-    let charged = |at: &usize| {
-        let underlying = universe.specs()[held[*at]].underlying as usize;
-        model.parameters.concentration[underlying].is_some()
-    };
-    // Linear and inverse options differ in what a delta is; each kind is one call for all of them.
-    for inverse in [false, true] {
-        let is_kind = |at: &usize| options[*at].inverse == inverse;
-        let kind: Vec<usize> = (0..held.len()).filter(charged).filter(is_kind).collect();
-        if kind.is_empty() {
-            continue;
+
+    /// What a rise of the forward by all of itself would add at the present delta, of the options on underlyings that are
+    /// charged for it, with their numbers in the chain.
+    fn changes<H>(&self, making: &Making<'_, H>) -> Result<Vec<(usize, f64)>> {
+        let Making { model, shocks, .. } = *making;
+        let concentration = &model.parameters.concentration;
+        let mut changes = Vec::new();
+        if concentration.iter().all(Option::is_none) {
+            return Ok(changes);
         }
-        let instruments: Vec<usize> = kind.iter().map(|&at| held[at]).collect();
-        let kind_options: Vec<ShockedOption> = kind.iter().map(|&at| options[at]).collect();
-        let found = greeks(&kind_options, shocks.model, inverse);
-        let found = found.map_err(|error| named(error, model, &instruments))?;
-        for ((&at, option), greeks) in kind.iter().zip(&kind_options).zip(found) {
-            // What a rise of the forward by all of itself would add at the present delta; the scale discounts.
-            let mut change = option.scale * option.forward * greeks.delta;
-            if let Ok(place) = averaged.binary_search_by_key(&at, |(of, _)| *of) {
-                change = averaged[place].1.delta_notional(option.forward, change);
+        let specs = model.universe().specs();
+        // Linear and inverse options differ in what a delta is; each kind is one call for all of them.
+        for inverse in [false, true] {
+            let is_charged = |(at, option): &(usize, ShockedOption)| {
+                let underlying = specs[self.first + self.at[*at]].underlying as usize;
+                option.inverse == inverse && concentration[underlying].is_some()
+            };
+            let charged = self.options.iter().enumerate().filter(is_charged);
+            let (places, options): (Vec<usize>, Vec<ShockedOption>) = charged.unzip();
+            if options.is_empty() {
+                continue;
             }
-            rows[at].own.charges[charge::DELTA] = change;
+            let found = greeks(&options, shocks.model, inverse).map_err(|error| {
+                let of = |&at: &usize| self.first + self.at[at];
+                let instruments: Vec<usize> = places.iter().map(of).collect();
+                named(error, model, &instruments)
+            })?;
+            for ((at, option), greeks) in places.into_iter().zip(&options).zip(found) {
+                let change = option.discounted_scale() * option.forward * greeks.delta;
+                changes.push((at, change));
+            }
         }
+        Ok(changes)
+    }
+}
+
+/// Fills in the rows of some options.
+pub(super) fn make<H: Fn(usize) -> String + Sync>(
+    making: &Making<'_, H>,
+    instruments: &[usize],
+    rows: &mut PartRows<'_>,
+    chain: &mut Chain,
+) -> Result<()> {
+    chain.clear(rows.first);
+    let mut averages = Vec::new();
+    for &instrument in instruments {
+        match prepare(making, instrument)? {
+            (option, None) => chain.push(instrument, option),
+            (option, Some(average)) => averages.push((instrument, option, average)),
+        }
+    }
+    if making.made_for.is_scanned {
+        for &instrument in instruments {
+            *rows.of(instrument).own.charges = [0.0; 8];
+        }
+    }
+    chain.losses(making, rows, &making.shocks.loss_of_gain)?;
+    for (option, change) in chain.changes(making)? {
+        let instrument = chain.first + chain.at[option];
+        rows.of(instrument).own.charges[charge::DELTA] = change;
+    }
+    if !making.is_losses_alone() {
+        for (instrument, &reach) in chain.instruments().zip(&chain.largest) {
+            making.complete(&mut rows.of(instrument), Some(reach))?;
+        }
+    }
+    if averages.is_empty() {
+        return Ok(());
+    }
+    make_averaged(making, &averages, rows, chain)
+}
+
+/// Fills in the rows of options that pay per an average which has begun.
+fn make_averaged<H: Fn(usize) -> String + Sync>(
+    making: &Making<'_, H>,
+    averages: &[(usize, ShockedOption, Average)],
+    rows: &mut PartRows<'_>,
+    chain: &mut Chain,
+) -> Result<()> {
+    let Making { model, set, .. } = *making;
+    chain.clear(rows.first);
+    for (instrument, option, _) in averages {
+        chain.push(*instrument, *option);
+    }
+    let loss_of_gain = &making.shocks.loss_of_gain;
+    // What is converted is weighed after that.
+    chain.losses(making, rows, &vec![Row([1.0; 8]); loss_of_gain.len()])?;
+    let mut changes = chain.changes(making)?.into_iter().peekable();
+    for (at, (instrument, option, average)) in averages.iter().enumerate() {
+        let paid = PaidPerAverage::of(average, option);
+        let paid = paid.map_err(|error| named(error, model, &[*instrument]))?;
+        let mut rows = rows.of(*instrument);
+        let prices = &shocks_of(model, set, *instrument, making.holder)?.price;
+        paid.convert(option.forward, prices, loss_of_gain, rows.own.lanes);
+        all_finite(making, &mut rows)?;
+        if let Some((_, change)) = changes.next_if(|(of, _)| *of == at) {
+            rows.own.charges[charge::DELTA] = paid.delta_notional(option.forward, change);
+        }
+        making.complete(&mut rows, None)?;
     }
     Ok(())
 }
@@ -238,17 +298,13 @@ fn greeks(options: &[ShockedOption], of: OptionModel, inverse: bool) -> Result<V
     option_greeks(columns, of, inverse, &mut never)
 }
 
-/// An option as the scenarios see it.
-struct Prepared {
-    /// Its scale does not discount yet.
-    option: ShockedOption,
-    log_discount: f64,
-    /// Where its value is divided by an average that has begun.
-    average: Option<Average>,
-}
-
+/// An option as the scenarios see it, and where its value is divided by an average that has begun, that.
+///
 /// While its settlement price is averaged, an option is one on what is still open.
-fn prepare<H: Fn(usize) -> String>(making: &Making<'_, H>, instrument: usize) -> Result<Prepared> {
+fn prepare<H: Fn(usize) -> String>(
+    making: &Making<'_, H>,
+    instrument: usize,
+) -> Result<(ShockedOption, Option<Average>)> {
     let Making {
         model,
         market,
@@ -259,8 +315,8 @@ fn prepare<H: Fn(usize) -> String>(making: &Making<'_, H>, instrument: usize) ->
     let universe = model.universe();
     let spec = &universe.specs()[instrument];
     let id = || universe.instruments().get(instrument).to_string();
-    let prices = &shocks_of(model, set, instrument, holder)?.price;
-    let number = set.shock_number(spec.underlying as usize);
+    let shocks = set.shock_number(spec.underlying as usize);
+    let shocks = shocks.ok_or_else(|| without_shocks(model, instrument, holder))?;
     if spec.inverse {
         if set.absolute {
             return Err(Error::Parameter {
@@ -271,6 +327,7 @@ fn prepare<H: Fn(usize) -> String>(making: &Making<'_, H>, instrument: usize) ->
                 ),
             });
         }
+        let prices = &set.all_shocks()[shocks].price;
         if let Some(scenario) = prices.iter().position(|&shock| shock == -1.0) {
             return Err(impossible(set, scenario, &id(), 0.0));
         }
@@ -299,7 +356,7 @@ fn prepare<H: Fn(usize) -> String>(making: &Making<'_, H>, instrument: usize) ->
     let strike = spec.strike.ok_or_else(|| lacks("strike"))?;
     let is_call = spec.right.ok_or_else(|| lacks("right"))? == Right::Call;
     let time_left = time_left(model, market, instrument, holder)?;
-    let expiry_years = nanoseconds(time_left) / YEAR_NS;
+    let expiry_years = time_left as f64 / YEAR_NS;
     // Margined daily like a future, it is worth what is paid at expiry.
     let rate = if spec.futures_style {
         0.0
@@ -334,23 +391,20 @@ fn prepare<H: Fn(usize) -> String>(making: &Making<'_, H>, instrument: usize) ->
         is_call,
         inverse: spec.inverse && !is_averaged,
         scale: spec.contract_multiplier.float() * price * averaging.open(),
+        log_discount: -rate * expiry_years,
         volatility_weight: if set.volatility.absolute {
             scaling
         } else {
             scaling * volatility
         },
-        shocks: number.expect("there are shocks") as u32,
+        shocks: shocks as u32,
     };
     let average = (spec.inverse && is_averaged).then_some(Average {
         averaging,
         average,
         certain,
     });
-    Ok(Prepared {
-        option,
-        log_discount: -rate * expiry_years,
-        average,
-    })
+    Ok((option, average))
 }
 
 /// An error about a row of options, told by the instrument.

@@ -1,30 +1,25 @@
 //! A risk table at a new market: rows are made anew where their inputs have moved, and nowhere else.
 
-use super::kept::Inputs;
+use std::cell::RefCell;
+
 use super::losses::RiskTable;
-use super::rows::{InstrumentRows, Making};
-use super::{RiskModel, moving, options};
+use super::made_of::{InstrumentsMadeOf, Moved};
+use super::options::{self, Chain};
+use super::rows::{Making, PartRows};
+use super::{RiskModel, moving};
 use crate::error::Result;
-use crate::kernel::LossRows;
 use crate::market::Market;
 use crate::pool::{self, Stop};
 use crate::risk_layout::{Held, loss_row};
+use crate::universe::Universe;
 
 /// Instruments that follow one another, and what a table says of them; the work of a task.
 struct Part<'a> {
     /// Those that are held, ascending.
     held: &'a [usize],
-    /// The first of which there is a row.
-    first: usize,
-    inputs: &'a mut [Option<Inputs>],
+    made_of: InstrumentsMadeOf<'a>,
     /// By set.
     rows: Vec<PartRows<'a>>,
-}
-
-/// Rows of contracts, and of their present values where assets move.
-struct PartRows<'a> {
-    own: LossRows<'a>,
-    value: LossRows<'a>,
 }
 
 impl RiskTable {
@@ -50,9 +45,8 @@ impl RiskTable {
         });
         let makings: Vec<_> = makings.collect();
         let assets = model.moving().map_or(0, |_| universe.assets().len());
-        let moved_asset =
-            |&asset: &usize| Inputs::of_asset(market, asset).replace(&mut self.assets[asset]);
-        let moved_assets: Vec<usize> = (0..assets).filter(moved_asset).collect();
+        let moved = self.made_of.update(market);
+        let moved_assets = self.made_of.assets_to_make(market);
         let mut rows = Vec::with_capacity(makings.len());
         for (making, set) in makings.iter().zip(&mut self.sets) {
             // As they stand in a table: instruments, doubt, assets, present values.
@@ -62,81 +56,114 @@ impl RiskTable {
             let _doubt = value.take_rows(1);
             let of_assets = value.take_rows(Held::ALL.len() * assets);
             moving::fill_assets(making, &moved_assets, &mut of_assets.collect::<Vec<_>>())?;
-            rows.push(PartRows { own, value });
+            rows.push(PartRows {
+                first: 0,
+                own,
+                value,
+            });
         }
         let scenarios = makings.iter().map(|making| making.set.len()).sum();
-        let parts = parts(instruments, scenarios, &mut self.instruments, rows);
+        let mut parts = parts(
+            universe,
+            instruments,
+            scenarios,
+            self.made_of.instruments(),
+            rows,
+        );
         let mut results = vec![Ok(()); parts.len()];
-        let work = |(part, result): (Part<'_>, &mut Result<()>)| *result = part.renew(&makings);
-        pool::for_each(parts.into_iter().zip(&mut results), work, stop)?;
+        let work = |(part, result): (&mut Part<'_>, &mut Result<()>)| {
+            let renew = |scratch: &mut Scratch| part.renew(&makings, &moved, scratch);
+            *result = SCRATCH.with_borrow_mut(renew);
+        };
+        // Lent, so that no thread frees what another one has allocated.
+        pool::for_each(parts.iter_mut().zip(&mut results), work, stop)?;
         // In order, so that of several errors it is always the same that is told.
         results.into_iter().collect()
     }
 }
 
-/// Divides instruments among tasks.
+/// Divides all instruments among tasks.
 fn parts<'a>(
+    universe: &Universe,
     instruments: &'a [usize],
     scenarios: usize,
-    mut inputs: &'a mut [Option<Inputs>],
+    mut made_of: InstrumentsMadeOf<'a>,
     mut rows: Vec<PartRows<'a>>,
 ) -> Vec<Part<'a>> {
     /// Enough for a thread to be worth waking.
     const LOSSES: usize = 8192;
     /// So many greeks need no thread but that of the task.
     const MOST: usize = 1024;
-    let count = (LOSSES / scenarios).next_multiple_of(8).clamp(8, MOST);
-    let mut first = 0;
-    let part = |held: &'a [usize]| {
-        let begin = first;
-        first = held.last().expect("a chunk is not empty") + 1;
-        let count = first - begin;
-        let take = |rows: &mut PartRows<'a>| PartRows {
-            own: rows.own.take_rows(count),
-            value: rows.value.take_rows(count),
+    let most = (LOSSES / scenarios).next_multiple_of(8).clamp(8, MOST);
+    let (mut parts, mut first, mut rest) = (Vec::new(), 0, instruments);
+    loop {
+        let (held, later) = rest.split_at(most.min(rest.len()));
+        let end = match (held.last(), later) {
+            (Some(last), [_, ..]) => last + 1,
+            _ => universe.specs().len(),
         };
-        Part {
+        let count = end - first;
+        parts.push(Part {
             held,
-            first: begin,
-            inputs: inputs.split_off_mut(..count).expect("of every instrument"),
-            rows: rows.iter_mut().map(take).collect(),
+            made_of: made_of.take_rows(count),
+            rows: rows.iter_mut().map(|rows| rows.take_rows(count)).collect(),
+        });
+        if later.is_empty() {
+            return parts;
         }
-    };
-    instruments.chunks(count).map(part).collect()
+        (first, rest) = (end, later);
+    }
+}
+
+/// What a task works with.
+#[derive(Default)]
+struct Scratch {
+    options: Vec<usize>,
+    others: Vec<usize>,
+    chain: Chain,
+}
+
+thread_local! {
+    /// Kept, because an allocator has its threads wait for each other.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Part<'_> {
-    fn renew<H: Fn(usize) -> String + Sync>(mut self, makings: &[Making<'_, H>]) -> Result<()> {
+    fn renew<H: Fn(usize) -> String + Sync>(
+        &mut self,
+        makings: &[Making<'_, H>],
+        moved: &Moved,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         let Some(Making { model, market, .. }) = makings.first() else {
             return Ok(());
         };
-        let mut moved = self.held.to_vec();
-        moved.retain(|&instrument| {
-            let now = Inputs::of_instrument(model, market, instrument);
-            now.replace(&mut self.inputs[instrument - self.first])
-        });
-        let is_option = |instrument: usize| model.universe().specs()[instrument].is_option();
-        for (making, rows) in makings.iter().zip(&mut self.rows) {
-            let mut next = self.first;
-            let of_instrument = |&instrument: &usize| {
-                let skipped = instrument - next;
-                next = instrument + 1;
-                InstrumentRows {
-                    instrument,
-                    own: rows.own.nth(skipped).expect("a row of every instrument"),
-                    reach: None,
-                    value: rows.value.nth(skipped),
-                }
-            };
-            let mut rows: Vec<_> = moved.iter().map(of_instrument).collect();
-            // Options first, which are valued together.
-            let is_other = |rows: &InstrumentRows<'_>| !is_option(rows.instrument);
-            if !rows.is_sorted_by_key(is_other) {
-                rows.sort_by_key(is_other);
+        self.made_of.update(model, market, moved);
+        let Scratch {
+            options,
+            others,
+            chain,
+        } = scratch;
+        options.clear();
+        others.clear();
+        let specs = model.universe().specs();
+        for &instrument in self.held {
+            if !self.made_of.make(instrument) {
+                continue;
             }
-            options::fill(making, &mut rows)?;
-            for rows in &mut rows {
-                making.rows(rows)?;
+            // Options are valued together.
+            let is_option = specs[instrument].is_option();
+            (if is_option {
+                &mut *options
+            } else {
+                &mut *others
+            })
+            .push(instrument);
+        }
+        for (making, rows) in makings.iter().zip(&mut self.rows) {
+            options::make(making, options, rows, chain)?;
+            for &instrument in &*others {
+                making.linear(rows.of(instrument))?;
             }
         }
         Ok(())

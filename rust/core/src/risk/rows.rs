@@ -5,17 +5,49 @@ use super::losses::MadeFor;
 use super::options::OptionShocks;
 use super::{RiskModel, ScenarioSet, Shocks, moving};
 use crate::error::{Error, Place, Result};
-use crate::kernel::{LossRow, Measure, charge};
+use crate::kernel::{LossRow, LossRows, Measure, charge};
 use crate::market::Market;
+
+/// Rows of contracts that follow one another, and of their present values where assets move.
+pub(super) struct PartRows<'a> {
+    /// The instrument of the first of them.
+    pub(super) first: usize,
+    pub(super) own: LossRows<'a>,
+    /// None if no asset moves.
+    pub(super) value: LossRows<'a>,
+}
 
 /// The rows of one instrument, to be set.
 pub(super) struct InstrumentRows<'a> {
     pub(super) instrument: usize,
     pub(super) own: LossRow<'a>,
-    /// The largest of its losses by size, where that is known already.
-    pub(super) reach: Option<f64>,
     /// Of its present value, where that may move apart.
     pub(super) value: Option<LossRow<'a>>,
+}
+
+impl PartRows<'_> {
+    /// Takes the first `count` rows away.
+    pub(super) fn take_rows(&mut self, count: usize) -> Self {
+        let first = self.first;
+        self.first += count;
+        Self {
+            first,
+            own: self.own.take_rows(count),
+            value: self.value.take_rows(count),
+        }
+    }
+
+    /// # Panics
+    /// If it is not among them.
+    #[inline]
+    pub(super) fn of(&mut self, instrument: usize) -> InstrumentRows<'_> {
+        let at = instrument - self.first;
+        InstrumentRows {
+            instrument,
+            own: self.own.row(at).expect("a row of every instrument"),
+            value: self.value.row(at),
+        }
+    }
 }
 
 /// What rows are made of beside their instrument.
@@ -30,14 +62,25 @@ pub(super) struct Making<'a, H> {
 }
 
 impl<H: Fn(usize) -> String + Sync> Making<'_, H> {
-    /// Fills in the rows of an instrument; of an option, what its value does not say.
-    pub(super) fn rows(&self, rows: &mut InstrumentRows<'_>) -> Result<()> {
+    /// Fills in the rows of an instrument that is no option.
+    pub(super) fn linear(&self, mut rows: InstrumentRows<'_>) -> Result<()> {
+        *rows.own.charges = [0.0; 8];
+        fill(self, rows.instrument, rows.own.losses())?;
+        self.complete(&mut rows, None)
+    }
+
+    /// Whether rows are complete with the losses of one contract.
+    pub(super) fn is_losses_alone(&self) -> bool {
+        !self.made_for.is_scanned && self.model.moving().is_none()
+    }
+
+    /// Fills in what these losses do not say; `reach` is the largest of them by size, where that is known already.
+    pub(super) fn complete(&self, rows: &mut InstrumentRows<'_>, reach: Option<f64>) -> Result<()> {
+        if self.is_losses_alone() {
+            return Ok(());
+        }
         let (model, market, set) = (self.model, self.market, self.set);
         let instrument = rows.instrument;
-        if !model.universe().specs()[instrument].is_option() {
-            *rows.own.charges = [0.0; 8];
-            fill(self, instrument, rows.own.losses())?;
-        }
         moving::at_shocked_index(model, market, set, instrument, rows.own.losses());
         if self.made_for.has_orders {
             // What is bought at mark is worth what is paid: its present value cancels.
@@ -46,9 +89,12 @@ impl<H: Fn(usize) -> String + Sync> Making<'_, H> {
             rows.own.charges[charge::ALONE_SHORT] = short;
         }
         moving::add_present_value(self, rows)?;
+        if !self.made_for.is_scanned {
+            return Ok(());
+        }
         self.charge(instrument, rows.own.charges)?;
         // What moves beside has changed the losses.
-        let reach = rows.reach.filter(|_| model.moving().is_none());
+        let reach = reach.filter(|_| model.moving().is_none());
         // What a contract adds to any sum, by its size: sums may cancel, their roundings do not.
         rows.own.close(reach, |charges| {
             self.bound(size(model, instrument, charges))
@@ -171,7 +217,20 @@ pub(super) fn shocks_of<'a>(
 ) -> Result<&'a Shocks> {
     let universe = model.universe();
     let underlying = universe.specs()[instrument].underlying as usize;
-    set.shocks(underlying).ok_or_else(|| Error::Parameter {
+    set.shocks(underlying)
+        .ok_or_else(|| without_shocks(model, instrument, holder))
+}
+
+/// The error about an instrument of whose underlying a set says nothing.
+#[cold]
+pub(super) fn without_shocks(
+    model: &RiskModel,
+    instrument: usize,
+    holder: &impl Fn(usize) -> String,
+) -> Error {
+    let universe = model.universe();
+    let underlying = universe.specs()[instrument].underlying as usize;
+    Error::Parameter {
         place: Place::frame("scenarios"),
         problem: format!(
             "no shock or return of underlying {}, which {} follows{}",
@@ -179,7 +238,7 @@ pub(super) fn shocks_of<'a>(
             universe.instruments().get(instrument),
             held_by(&holder(instrument)),
         ),
-    })
+    }
 }
 
 /// # Errors

@@ -13,8 +13,6 @@ mod scalar;
 
 pub(crate) use real::{Real, RealRow};
 
-use crate::kernel::{LaneWork, Row, Simd, on_lanes};
-
 use std::f64::consts::{LN_2, LOG2_E};
 
 /// The density of the normal distribution at 0, 1 / sqrt(2 pi).
@@ -65,26 +63,6 @@ pub(crate) fn exp<R: Real>(x: R) -> R {
     let value = near_1 * shifted.shift_left_52();
     let value = most.if_below(x, R::splat(f64::INFINITY), value);
     x.if_below(least, R::splat(0.0), value)
-}
-
-/// [`exp`] of each number, in its place.
-pub(crate) fn exp_all(numbers: &mut [f64]) {
-    struct Exponentials<'a>(&'a mut [f64]);
-
-    impl LaneWork for Exponentials<'_> {
-        type Output = ();
-        #[inline(always)]
-        fn run<R: RealRow>(self) {
-            for eight in self.0.chunks_mut(8) {
-                let mut row = Row::default();
-                row.0[..eight.len()].copy_from_slice(eight);
-                exp(R::from_row(&row)).write_row(&mut row);
-                eight.copy_from_slice(&row.0[..eight.len()]);
-            }
-        }
-    }
-
-    on_lanes(Simd::current(), Exponentials(numbers));
 }
 
 #[inline(always)]
@@ -246,6 +224,7 @@ pub(crate) fn normal_cdf<R: Real>(z: R) -> R {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::{LaneWork, Row, Simd, on_lanes};
     use proptest::prelude::*;
     use serde::Deserialize;
 
