@@ -14,8 +14,8 @@ use crate::kernel::FloatState;
 /// How often the calling thread asks whether it should stop.
 const POLL: Duration = Duration::from_millis(50);
 
-/// So long a helper stays awake after work that was over [`SOON`], in case more of it follows: waking takes the system 50 to 100
-/// microseconds, which is as much as there may be to do.
+/// So long a helper stays awake after work that was over [`SOON`], in case more of it follows, and the caller for a helper's
+/// last task: waking takes the system 50 to 100 microseconds, which is as much as there may be to do.
 const LINGER: Duration = Duration::from_micros(100);
 const SOON: Duration = Duration::from_millis(2);
 
@@ -156,16 +156,17 @@ pub fn for_each<T: Send>(
         Some(pool) => {
             let begun = Instant::now();
             let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
-            let busy = AtomicUsize::new(helpers);
+            let working = AtomicUsize::new(0);
             pool.threads.in_place_scope(|scope| {
                 for _ in 0..helpers {
                     scope.spawn(|_| {
+                        working.fetch_add(1, Ordering::Relaxed);
                         // Threads inherit the mode of whoever started them.
                         let _state = FloatState::standard();
                         while let Some(task) = left().and_then(|mut tasks| tasks.pop_back()) {
                             work(task);
                         }
-                        busy.fetch_sub(1, Ordering::Relaxed);
+                        working.fetch_sub(1, Ordering::Relaxed);
                     });
                 }
                 // No more than have a core to themselves.
@@ -173,10 +174,10 @@ pub fn for_each<T: Send>(
                     pool.threads.spawn(move || linger(call, begun));
                 }
                 drive();
-                // Falling asleep until the last task of another ends would take longer than that.
+                // Falling asleep until a last task ends would take longer than that.
                 let waited = Instant::now();
-                while busy.load(Ordering::Relaxed) > 0 && waited.elapsed() < LINGER {
-                    std::hint::spin_loop();
+                while working.load(Ordering::Relaxed) > 0 && waited.elapsed() < LINGER {
+                    std::thread::yield_now();
                 }
             });
         }
@@ -195,7 +196,8 @@ fn linger(call: u64, work_begun: Instant) {
     }
     let begun = Instant::now();
     while CALLS.load(Ordering::Relaxed) == call && begun.elapsed() < LINGER {
-        std::hint::spin_loop();
+        // The caller may have no other core.
+        std::thread::yield_now();
     }
 }
 
