@@ -38,8 +38,6 @@ pub(super) struct Terms<R> {
 pub(super) struct Exchange<R> {
     pub(super) received: R,
     pub(super) paid: R,
-    /// ln(received / paid).
-    pub(super) log_moneyness: R,
     /// sqrt(received x paid / 2 pi).
     pub(super) mean_density: R,
     /// 1 for a call, -1 for a put.
@@ -49,11 +47,10 @@ pub(super) struct Exchange<R> {
 impl<R: Real> Exchange<R> {
     /// Forward for strike.
     #[inline(always)]
-    pub(super) fn linear(terms: &Terms<R>, log_moneyness: R) -> Self {
+    pub(super) fn linear(terms: &Terms<R>) -> Self {
         Self {
             received: terms.forward,
             paid: terms.strike,
-            log_moneyness,
             mean_density: R::splat(DENSITY_AT_0) * terms.forward.sqrt() * terms.strike.sqrt(),
             side: terms.side,
         }
@@ -75,33 +72,63 @@ impl<R: Real> Exchange<R> {
     /// The undiscounted value, at least what exercise is worth:
     ///
     /// ```text
-    /// d1, d2 = log_moneyness / v +- v / 2                                    v: total volatility
+    /// d1, d2 = log_moneyness / v +- v / 2        log_moneyness: ln(received / paid), v: total volatility
     /// call   = received N(d1) - paid N(d2),   put = paid N(-d2) - received N(-d1)
     /// ```
     ///
     /// It is that of the side which is out of the money, and what exercise is worth on the other. received n(d1) = paid n(d2),
     /// and so one exponential serves both tails. Off by 1e-15 of the larger leg at most.
     #[inline(always)]
-    pub(super) fn value(&self, total_volatility: R) -> R {
+    pub(super) fn value(&self, log_moneyness: R, total_volatility: R) -> R {
+        let Distances { near, far, squares } = Distances::new(log_moneyness, total_volatility);
+        self.value_at(near, exp_minus_half(squares), Distances::tails(near, far))
+    }
+
+    /// The same of what its steps have found: the density as a part of the mean one, and the tails as parts of that.
+    #[inline(always)]
+    pub(super) fn value_at(&self, near: R, density: R, tails: R) -> R {
         let zero = R::splat(0.0);
+        let density = self.mean_density * density;
+        // Below 0 it is the difference of two tails, above what is received less both.
+        let certain = near.if_below(zero, zero, self.received.at_most(self.paid));
+        let time_value = (-density).mul_add(tails, certain).at_least(zero);
+        ((self.received - self.paid) * self.side).at_least(zero) + time_value
+    }
+}
+
+/// How far in standard deviations, with the names of the side out of the money: what is received is worth N(near), what is
+/// paid is worth N(-far).
+#[derive(Clone, Copy)]
+pub(super) struct Distances<R> {
+    pub(super) near: R,
+    pub(super) far: R,
+    /// The mean of their squares.
+    pub(super) squares: R,
+}
+
+impl<R: Real> Distances<R> {
+    #[inline(always)]
+    pub(super) fn new(log_moneyness: R, total_volatility: R) -> Self {
         let v = total_volatility
             .at_least(R::splat(LEAST_TOTAL_VOLATILITY))
             .at_most(R::splat(MOST_TOTAL_VOLATILITY));
         let half = v * R::splat(0.5);
-        // How far out of the money, in standard deviations.
-        let out = (self.log_moneyness.magnitude() / v).at_most(R::splat(FARTHEST));
-        let density = self.mean_density * exp_minus_half(out.mul_add(out, half * half));
-        // What is received is worth N(near), what is paid N(-far), with the names of the side out of the money.
-        let (near, far) = (half - out, half + out);
+        // How far out of the money.
+        let out = (log_moneyness.magnitude() / v).at_most(R::splat(FARTHEST));
+        Self {
+            near: half - out,
+            far: half + out,
+            squares: out.mul_add(out, half * half),
+        }
+    }
+
+    /// Both tails as parts of the density: their sum, or where near is below 0 their difference.
+    #[inline(always)]
+    pub(super) fn tails(near: R, far: R) -> R {
         let (near_tail, near_part) = tail_fraction(near.magnitude());
         let (far_tail, far_part) = tail_fraction(far);
-        let is_tail = |then: R, otherwise: R| near.if_below(zero, then, otherwise);
-        // Below 0 it is the difference of two tails, above what is received less both.
-        let certain = is_tail(zero, self.received.at_most(self.paid));
-        let near_tail = is_tail(-near_tail, near_tail);
-        let both = far_tail.mul_add(near_part, near_tail * far_part) / (near_part * far_part);
-        let time_value = (-density).mul_add(both, certain).at_least(zero);
-        ((self.received - self.paid) * self.side).at_least(zero) + time_value
+        let near_tail = near.if_below(R::splat(0.0), -near_tail, near_tail);
+        far_tail.mul_add(near_part, near_tail * far_part) / (near_part * far_part)
     }
 }
 
@@ -131,8 +158,8 @@ pub(super) fn black<R: Real>(terms: &Terms<R>, log_moneyness: R) -> Greeks<R> {
     // Two roundings may take it above all that can be received.
     let most = side_leg(terms);
     let value = discount
-        * Exchange::linear(terms, log_moneyness)
-            .value(total)
+        * Exchange::linear(terms)
+            .value(log_moneyness, total)
             .at_most(most);
     let v = total.at_least(R::splat(LEAST_TOTAL_VOLATILITY));
     let d1 = log_moneyness / v + v * half;

@@ -9,6 +9,7 @@ mod black;
 mod columns;
 mod greeks;
 mod implied;
+mod pieces;
 mod revalue;
 mod shocked;
 mod shocks;

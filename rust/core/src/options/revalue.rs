@@ -1,13 +1,14 @@
 //! Many options under many scenarios: what one contract gains in each.
 
-use super::bachelier;
-use super::black::{Exchange, Terms};
+use std::mem::swap;
+
 use super::columns::FRAME;
-use super::greeks::{OptionModel, log_moneyness};
+use super::greeks::OptionModel;
+use super::pieces::{Bases, Gain, Piece, Steps};
 use super::shocked::{Eight, ShockedOptions};
 use super::shocks::ShockSet;
 use crate::error::{Error, Place, Result, finite};
-use crate::kernel::math::{RealRow, exp};
+use crate::kernel::math::RealRow;
 use crate::kernel::{LaneWork, LossRows, Row, Simd, on_lanes};
 
 /// Where the gains of options go.
@@ -96,212 +97,53 @@ impl LaneWork for Revaluation<'_, '_, '_> {
             weights,
             largest,
         } = self.gains;
+        let model = self.sets[0].model;
         // NaN in a lane from the first thing on that is wrong.
         let mut poison = R::splat(0.0);
+        let [mut some, mut others] = [Steps::default(), Steps::default()];
+        let (mut steps, mut steps_before) = (&mut some, &mut others);
         let places = at.chunks(8).zip(largest.chunks_mut(8));
         for (eight, (at, largest)) in self.eights.iter().zip(places) {
             // Eight options side by side for what no scenario changes, then eight scenarios of each.
-            let (bases, wrong) = Bases::new::<R>(eight, self.sets[0].model, self.volatility_floor);
+            let (bases, wrong) = Bases::new::<R>(eight, model, self.volatility_floor);
             poison = poison + wrong;
-            for (lane, (at, largest)) in at.iter().zip(largest).enumerate() {
-                let set = &self.sets[eight.shocks[lane] as usize];
-                let lanes = rows.lanes(*at).expect("a row of every option");
-                let out = lanes.iter_mut().zip(*weights);
-                let mut gain = Gain::new(&bases, lane, eight, poison);
-                match set.model {
-                    OptionModel::Black76 => bases.black::<R>(lane, eight, set, &mut gain, out),
-                    OptionModel::Bachelier => {
-                        bases.bachelier::<R>(lane, eight, set, &mut gain, out);
-                    }
+            let mut sizes = [Row::default(); 8];
+            // The first half of the formula is one piece ahead of the second.
+            let (mut next, mut before) = (Piece::first(weights.len()), None::<Piece>);
+            while next.is_some() || before.is_some() {
+                if let Some(piece) = next
+                    && model == OptionModel::Black76
+                {
+                    let set = &self.sets[eight.shocks[piece.option] as usize];
+                    bases.distances::<R>(eight, set, piece, steps);
                 }
-                *largest = gain.largest.largest();
-                poison = gain.poison;
+                if let Some(piece) = before {
+                    let set = &self.sets[eight.shocks[piece.option] as usize];
+                    let size = &mut sizes[piece.option];
+                    let mut gain = Gain::new(&bases, piece, size, poison);
+                    let lanes = rows.lanes(at[piece.option]).expect("a row of every option");
+                    let out = lanes[piece.rows()].iter_mut().zip(&weights[piece.rows()]);
+                    match model {
+                        OptionModel::Black76 => {
+                            bases.black::<R>(eight, set, piece, steps_before, &mut gain, out);
+                        }
+                        OptionModel::Bachelier => {
+                            bases.bachelier::<R>(eight, set, piece, &mut gain, out);
+                        }
+                    }
+                    gain.largest.write_row(size);
+                    poison = gain.poison;
+                }
+                before = next;
+                next = next.and_then(|piece| piece.after(at.len(), weights.len()));
+                swap(&mut steps, &mut steps_before);
+            }
+            for (largest, size) in largest.iter_mut().zip(&sizes) {
+                *largest = R::from_row(size).largest();
             }
         }
         let mut row = Row::default();
         poison.write_row(&mut row);
         row.0.iter().all(|lane| !lane.is_nan())
-    }
-}
-
-/// Eight options before any shock.
-#[derive(Default)]
-struct Bases {
-    received: Row,
-    paid: Row,
-    log_moneyness: Row,
-    mean_density: Row,
-    root_time: Row,
-    /// No shocked volatility is below it.
-    floor: Row,
-    value: Row,
-    /// Of a payment of 1 at expiry.
-    scale: Row,
-}
-
-impl Bases {
-    /// And NaN in the lanes of options that are out of bounds, as [`super::ShockedOption::check`] says it.
-    #[inline(always)]
-    fn new<R: RealRow>(eight: &Eight, model: OptionModel, floor: f64) -> (Self, R) {
-        let [zero, nan] = [0.0, f64::NAN].map(R::splat);
-        let volatility = R::from_row(&eight.volatility);
-        let terms = Terms {
-            forward: R::from_row(&eight.forward),
-            strike: R::from_row(&eight.strike),
-            volatility,
-            expiry_years: R::from_row(&eight.expiry_years),
-            rate: zero,
-            side: R::from_row(&eight.side),
-        };
-        let inverse = R::from_row(&eight.inverse);
-        let scale = R::from_row(&eight.scale);
-        let log_discount = R::from_row(&eight.log_discount);
-        let root_time = terms.expiry_years.sqrt();
-        let mut bases = Self::default();
-        root_time.write_row(&mut bases.root_time);
-        (scale * exp(log_discount)).write_row(&mut bases.scale);
-        volatility
-            .at_most(R::splat(floor))
-            .write_row(&mut bases.floor);
-        let (value, wrong) = match model {
-            OptionModel::Bachelier => {
-                let moneyness = terms.forward - terms.strike;
-                moneyness.write_row(&mut bases.received);
-                let value = bachelier::value(moneyness * terms.side, volatility * root_time);
-                (value, zero.if_below(inverse, nan, zero))
-            }
-            OptionModel::Black76 => {
-                let log_moneyness = log_moneyness(terms.forward, terms.strike);
-                let exchange = Exchange::linear(&terms, log_moneyness);
-                let exchange = exchange.per_forward_where(inverse);
-                exchange.received.write_row(&mut bases.received);
-                exchange.paid.write_row(&mut bases.paid);
-                exchange.mean_density.write_row(&mut bases.mean_density);
-                log_moneyness.write_row(&mut bases.log_moneyness);
-                let value = exchange.value(volatility * root_time);
-                let least = terms.forward.at_most(terms.strike);
-                (value, zero.if_below(least, zero, nan))
-            }
-        };
-        value.write_row(&mut bases.value);
-        let least = volatility.at_most(terms.expiry_years);
-        let mut wrong = least.if_below(zero, nan, wrong);
-        let volatility_weight = R::from_row(&eight.volatility_weight);
-        let rest = [scale, log_discount, volatility_weight, volatility];
-        for figure in [terms.forward, terms.strike, terms.expiry_years]
-            .into_iter()
-            .chain(rest)
-        {
-            // A product with 0 is NaN of what is not finite.
-            wrong = figure.mul_add(zero, wrong);
-        }
-        (bases, wrong)
-    }
-
-    /// Writes the gains of one option.
-    #[inline(always)]
-    fn black<'o, R: RealRow>(
-        &self,
-        lane: usize,
-        eight: &Eight,
-        set: &ShockSet,
-        gain: &mut Gain<R>,
-        out: impl Iterator<Item = (&'o mut Row, &'o Row)>,
-    ) {
-        let [received, paid, log_moneyness, mean_density, side] = [
-            &self.received,
-            &self.paid,
-            &self.log_moneyness,
-            &self.mean_density,
-            &eight.side,
-        ]
-        .map(|row| R::splat(row.0[lane]));
-        let is_inverse = eight.inverse.0[lane] > 0.0;
-        if is_inverse && set.to_zero {
-            gain.poison = R::splat(f64::NAN);
-        }
-        let legs = if is_inverse {
-            &set.inverse
-        } else {
-            &set.linear
-        };
-        let shocks = legs.iter().zip(&set.price).zip(&set.volatility);
-        for (((legs, price), volatility), out) in shocks.zip(out) {
-            let exchange = Exchange {
-                received: received * R::from_row(&legs.received),
-                paid: paid * R::from_row(&legs.paid),
-                log_moneyness: log_moneyness + R::from_row(price),
-                mean_density: mean_density * R::from_row(&legs.mean),
-                side,
-            };
-            let value = exchange.value(gain.total_volatility(R::from_row(volatility)));
-            gain.write(value, out);
-        }
-    }
-
-    /// As `black`.
-    #[inline(always)]
-    fn bachelier<'o, R: RealRow>(
-        &self,
-        lane: usize,
-        eight: &Eight,
-        set: &ShockSet,
-        gain: &mut Gain<R>,
-        out: impl Iterator<Item = (&'o mut Row, &'o Row)>,
-    ) {
-        let moneyness = R::splat(self.received.0[lane]);
-        let side = R::splat(eight.side.0[lane]);
-        let shocks = set.price.iter().zip(&set.volatility);
-        for ((price, volatility), out) in shocks.zip(out) {
-            let moneyness = (moneyness + R::from_row(price)) * side;
-            let total = gain.total_volatility(R::from_row(volatility));
-            gain.write(bachelier::value(moneyness, total), out);
-        }
-    }
-}
-
-/// From a shock to a volatility, from a value to a gain.
-struct Gain<R> {
-    volatility: R,
-    weight: R,
-    floor: R,
-    root_time: R,
-    base: R,
-    scale: R,
-    /// By size.
-    largest: R,
-    /// NaN in a lane from the first gain on that is not finite.
-    poison: R,
-}
-
-impl<R: RealRow> Gain<R> {
-    #[inline(always)]
-    fn new(bases: &Bases, lane: usize, eight: &Eight, poison: R) -> Self {
-        Self {
-            volatility: R::splat(eight.volatility.0[lane]),
-            weight: R::splat(eight.volatility_weight.0[lane]),
-            floor: R::splat(bases.floor.0[lane]),
-            root_time: R::splat(bases.root_time.0[lane]),
-            base: R::splat(bases.value.0[lane]),
-            scale: R::splat(bases.scale.0[lane]),
-            largest: R::splat(0.0),
-            poison,
-        }
-    }
-
-    #[inline(always)]
-    fn total_volatility(&self, shock: R) -> R {
-        let volatility = shock.mul_add(self.weight, self.volatility);
-        volatility.at_least(self.floor) * self.root_time
-    }
-
-    #[inline(always)]
-    fn write(&mut self, value: R, (out, weight): (&mut Row, &Row)) {
-        let zero = R::splat(0.0);
-        // Adding 0 makes -0 and 0 the same.
-        let gain = (value - self.base) * self.scale * R::from_row(weight) + zero;
-        self.poison = gain.mul_add(zero, self.poison);
-        self.largest = self.largest.at_least(gain.magnitude());
-        gain.write_row(out);
     }
 }
