@@ -444,3 +444,27 @@ def test_figures_of_options_that_cannot_be(what: str) -> None:
 def test_an_underlying_that_costs_nothing_has_no_options() -> None:
     worthless = market_of(index_price={"BTC": 0.0})
     refused(lambda: margin("CALL", market=worthless), xm.InputError, "'CALL'", "forward", "0")
+    # In coin, it would be worth no number.
+    refused(lambda: margin("COINPUT", market=worthless), xm.InputError, "'COINPUT'", "forward", "0")
+
+
+def test_discounts_at_any_rate() -> None:
+    huge = market_of(discount_rate={"USD": -1e5})
+    refused(lambda: margin("CALL", market=huge), xm.InputError, "'CALL'", "scale", "inf is not a finite number")
+    # The logarithm of the discount factor may be too large for floats, and the factor is 0.
+    to_nothing = market_of(discount_rate={"USD": 1.7e308}, time="1926-11-23")
+    arrays = xm.PortfolioMargin(UNIVERSE, scenarios=BOTH).risk_arrays(to_nothing)
+    assert not arrays.losses[arrays.instruments.index("CALL")].any()
+
+
+def test_what_is_published_needs_no_price_but_those_of_losses() -> None:
+    model = xm.PortfolioMargin(UNIVERSE, scenarios=BOTH, short_option_minimum=0.1)
+    market = xm.Market(
+        UNIVERSE,
+        mark_price={"CALL": 3e3},
+        time="2026-11-23",
+        implied_volatility={"CALL": 0.5},
+        forward={"CALL": 6e4},
+    )
+    refused(lambda: model.evaluate(book_of("CALL"), market), xm.MissingPriceError, "BTC", "ann")
+    assert model.risk_arrays(market).losses.any()

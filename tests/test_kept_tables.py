@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import xmfast as xm
 from portfolio_building import Model, bare, build, model_of, risk_columns_of
 from portfolio_venues import KINDS, PortfolioVenue, portfolio_venues, random_portfolio_venue
+from reference_portfolio import PortfolioRules
 
 TIMES = ("2026-11-23T12:00:00", "2026-11-23T12:05:00", "2026-11-24T07:45:00", "2026-11-25T00:00:00")
 FIGURES = (
@@ -110,6 +111,87 @@ def test_a_model_that_was_used_before_says_what_a_new_one_says(priced: Portfolio
             held = [*held, (report, found)][-random.choice((1, 1, 4)) :]
     for report, found in held:
         assert_same(figures_of(report), found)
+
+
+def held_at_random(priced: PortfolioVenue, random: Random, widest: int) -> dict[str, list[Any]]:
+    """Return positions in some of the instruments, and one account with `widest` of them: tables fit each other."""
+    venue = priced.venue
+    positions, ids = venue.positions, venue.instruments["instrument"]
+    assert positions is not None
+    some = random.sample(ids, random.choice((widest, 15, 25, len(ids))))
+    wide = positions["account"][0]
+    rows = list(zip(positions["account"], positions["instrument"], strict=True))
+    kept = [account != wide and instrument in some for account, instrument in rows]
+    held = {name: list(compress(cells, kept)) for name, cells in positions.items()}
+    cells = {"account": wide, "quantity": 0.5, "entry_price": 10.0, "entry_funding": 0.0, "isolated_margin": None}
+    for instrument in random.sample(some, widest):
+        for name, column in held.items():
+            column.append(instrument if name == "instrument" else cells[name])
+    return held
+
+
+def with_many_scenarios(priced: PortfolioVenue, count: int, random: Random) -> PortfolioVenue:
+    """Return the venue with so many scenarios that few instruments are a task."""
+    if not isinstance(priced.terms, PortfolioRules):
+        return priced
+    [scenarios] = priced.terms.sets
+    drawn = [random.randrange(len(scenarios)) for _ in range(count)]
+
+    def many(shocks: Any) -> Any:
+        if isinstance(shocks, dict):
+            return {underlying: many(column) for underlying, column in shocks.items()}
+        return shocks and [shocks[at] for at in drawn]
+
+    names = ("price_shock", "volatility_shock", "weight")
+    return priced.with_terms(sets=(replace(scenarios, **{name: many(getattr(scenarios, name)) for name in names}),))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_of_what_is_held_now_and_then(kind: str, seed: int) -> None:
+    """Forty instruments in tasks of eight, of which every book holds others."""
+    random = Random(f"{kind} {seed}")
+    priced = random_portfolio_venue(seed, kind, accounts=10, assets=4, instruments=40, mean_positions=3.0)
+    priced = with_many_scenarios(replace(priced, venue=replace(priced.venue, orders=None)), 1000, random)
+    model, _, market = build(priced)
+    venue, books = priced.venue, []
+    for _ in range(3):
+        held = held_at_random(priced, random, widest=10)
+        books.append(xm.Book.from_frames(model.universe, venue.balances, held, None, venue.accounts))
+    seen = [priced]
+    for _ in range(10):
+        now = moved(random.choice(seen[-2:]), random)
+        seen.append(now)
+        now_market, book = market_of(market, now), random.choice(books)
+        fresh = model_of(model.universe, venue.collateral, priced.terms)
+        found, expected = (attempted(one.evaluate, book, now_market) for one in (model, fresh))
+        assert_same(figures_of(found), figures_of(expected))
+
+
+def test_funding_alone_moves_what_a_contract_in_a_moving_asset_is_worth() -> None:
+    universe = xm.Universe.from_frames(
+        {"asset": ["USD", "BTC"]},
+        {
+            "instrument": ["BTC-PERP"],
+            "kind": ["perpetual"],
+            "underlying": ["BTC"],
+            "settlement": ["BTC"],
+            "inverse": [True],
+        },
+    )
+    positions = {"account": ["a"], "instrument": ["BTC-PERP"], "quantity": [100.0], "entry_price": [50.0]}
+    book = xm.Book.from_frames(universe, {"account": ["a"], "asset": ["BTC"], "balance": [10.0]}, positions)
+    market = xm.Market(universe, {"BTC": 50.0}, {"BTC-PERP": 50.0})
+
+    def model() -> xm.PortfolioMargin:
+        return xm.PortfolioMargin(universe, scenarios=xm.Scenarios(price_shock=[-0.2, 0.2]), in_scenario=["BTC"])
+
+    used = model()
+    before = used.evaluate(book, market).scan_risk[0]
+    paid = market.with_prices(cumulative_funding={"BTC-PERP": 0.01})
+    after = used.evaluate(book, paid).scan_risk[0]
+    assert after == model().evaluate(book, paid).scan_risk[0]
+    assert after < before
 
 
 def untiered(collateral: dict[str, list[Any]]) -> dict[str, list[Any]]:

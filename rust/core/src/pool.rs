@@ -114,24 +114,21 @@ fn current(helpers: usize) -> Option<Arc<Pool>> {
 }
 
 /// Calls `work` once for each task, on the calling thread and its helpers; tasks are taken one at a time, in order by the
-/// caller, from the end by its helpers: who is called again and again finds what it wrote the last time in its own cache.
+/// caller, from the end by its helpers: a helper that is called again and again finds what it wrote the last time in its own cache.
 ///
 /// The caller works too instead of sleeping: a sleeping caller lets the kernel stack all workers on one core.
 ///
 /// # Errors
 /// [`Error::Interrupted`] if `stop` said so; tasks not yet taken are then left out.
 pub fn for_each<T: Send>(
-    tasks: impl ExactSizeIterator<Item = T> + Send,
+    tasks: impl ExactSizeIterator<Item = T>,
     work: impl Fn(T) + Sync,
     stop: Stop<'_>,
 ) -> Result<()> {
-    let helpers = (threads() - 1).min(tasks.len().saturating_sub(1));
-    let pool = if helpers == 0 {
-        None
-    } else {
-        current(threads() - 1)
-    };
-    // All are made before the first is taken: who makes them may count.
+    let most = threads() - 1;
+    let helpers = most.min(tasks.len().saturating_sub(1));
+    let pool = if helpers == 0 { None } else { current(most) };
+    // All are made in order, before the first is taken: the iterator may keep state.
     let tasks = Mutex::new(tasks.collect::<VecDeque<T>>());
     let stopped = AtomicBool::new(false);
     let left = || {
@@ -157,9 +154,11 @@ pub fn for_each<T: Send>(
             let begun = Instant::now();
             let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
             let working = AtomicUsize::new(0);
-            pool.threads.in_place_scope(|scope| {
-                for _ in 0..helpers {
-                    scope.spawn(|_| {
+            let threads = &pool.threads;
+            threads.in_place_scope(|scope| {
+                for helper in 0..helpers {
+                    let (left, work, working) = (&left, &work, &working);
+                    scope.spawn(move |_| {
                         working.fetch_add(1, Ordering::Relaxed);
                         // Threads inherit the mode of whoever started them.
                         let _state = FloatState::standard();
@@ -167,11 +166,11 @@ pub fn for_each<T: Send>(
                             work(task);
                         }
                         working.fetch_sub(1, Ordering::Relaxed);
+                        // No more than have a core to themselves.
+                        if begun.elapsed() < SOON && helper + 1 < *CORES {
+                            threads.spawn(move || linger(call));
+                        }
                     });
-                }
-                // No more than have a core to themselves.
-                for _ in 0..helpers.min(*CORES - 1) {
-                    pool.threads.spawn(move || linger(call, begun));
                 }
                 drive();
                 // Falling asleep until a last task ends would take longer than that.
@@ -189,11 +188,8 @@ pub fn for_each<T: Send>(
     }
 }
 
-/// Stays awake for a while after work that was over soon, or until helpers are called again.
-fn linger(call: u64, work_begun: Instant) {
-    if work_begun.elapsed() > SOON {
-        return;
-    }
+/// Stays awake for a while, or until helpers are called again.
+fn linger(call: u64) {
     let begun = Instant::now();
     while CALLS.load(Ordering::Relaxed) == call && begun.elapsed() < LINGER {
         // The caller may have no other core.

@@ -554,3 +554,92 @@ fn faults_name_their_place() {
         &["inverse"],
     );
 }
+
+/// Options of which one is wrong, wherever it stands, are refused by its row and column.
+#[test]
+fn one_wrong_option_among_many_is_found() {
+    const COUNT: usize = 17;
+    let fine = shocked(&at_100(), false, 0);
+    let (nan, infinity) = (f64::NAN, f64::INFINITY);
+    type Set = fn(&mut ShockedOption, f64);
+    let columns: [(&str, Set, &[f64]); 8] = [
+        (
+            "forward",
+            |option, x| option.forward = x,
+            &[nan, infinity, -infinity, 0.0, -0.0, -1.0],
+        ),
+        (
+            "strike",
+            |option, x| option.strike = x,
+            &[nan, infinity, -infinity, 0.0, -0.0, -1.0],
+        ),
+        (
+            "volatility",
+            |option, x| option.volatility = x,
+            &[nan, infinity, -0.1],
+        ),
+        (
+            "expiry_years",
+            |option, x| option.expiry_years = x,
+            &[nan, infinity, -0.1],
+        ),
+        (
+            "scale",
+            |option, x| option.scale = x,
+            &[nan, infinity, -infinity],
+        ),
+        (
+            "scale",
+            |option, x| option.log_discount = x,
+            &[nan, infinity, 1e9],
+        ),
+        (
+            "volatility_weight",
+            |option, x| option.volatility_weight = x,
+            &[nan, infinity, -infinity],
+        ),
+        // A gain that f64 cannot hold has no column.
+        ("", |option, x| option.scale = x, &[f64::MAX]),
+    ];
+    for model in [OptionModel::Black76, OptionModel::Bachelier] {
+        let half_of_it = match model {
+            OptionModel::Black76 => -0.5,
+            OptionModel::Bachelier => -50.0,
+        };
+        let set = ShockSet::new(&[half_of_it; 35], &[0.1; 35], model).expect("fine");
+        for (column, set_column, values) in columns {
+            for (&value, wrong) in values
+                .iter()
+                .flat_map(|value| [0, 3, 7, 8, 16].map(|at| (value, at)))
+            {
+                let is_bound = ["forward", "strike"].contains(&column) && value.is_finite();
+                if is_bound && model == OptionModel::Bachelier {
+                    continue;
+                }
+                let mut options = [fine; COUNT];
+                set_column(&mut options[wrong], value);
+                let mut table = LossTable::new(COUNT, 35);
+                let gains = Gains {
+                    rows: &mut table.rows_mut(),
+                    at: &std::array::from_fn::<usize, COUNT, _>(|at| at),
+                    weights: &[Row([1.0; 8]); 5],
+                    largest: &mut [0.0; COUNT],
+                };
+                let options: ShockedOptions = options.into_iter().collect();
+                let error = revalue(&options, std::slice::from_ref(&set), FLOOR, gains);
+                let Err(Error::Value { place, .. }) = error else {
+                    panic!("{column} = {value} in row {wrong}: {error:?}");
+                };
+                let named = (place.column.unwrap_or(""), place.row);
+                assert_eq!(named, (column, Some(wrong)), "{value}");
+            }
+        }
+    }
+    // What is discounted to nothing is worth nothing.
+    let nothing = ShockedOption {
+        log_discount: f64::NEG_INFINITY,
+        ..fine
+    };
+    let found = gains(nothing, &[0.5], &[0.5], OptionModel::Black76);
+    assert_eq!(found, Ok(vec![0.0]));
+}

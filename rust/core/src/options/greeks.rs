@@ -137,6 +137,9 @@ impl OptionColumns<'_> {
     }
 }
 
+/// So many need no thread but the caller's.
+pub(crate) const GREEKS_OF_A_TASK: usize = 1024;
+
 /// Value and greeks of every option; `inverse` ones pay in coin, value / forward, and are counted in coin.
 ///
 /// Their bits depend neither on the number of threads nor on the instruction set.
@@ -149,7 +152,6 @@ pub fn option_greeks(
     inverse: bool,
     stop: Stop<'_>,
 ) -> Result<Vec<Greeks<f64>>> {
-    const ROWS: usize = 1024;
     columns.check(model)?;
     if inverse && model == OptionModel::Bachelier {
         return Err(inverse_normal());
@@ -159,14 +161,14 @@ pub fn option_greeks(
     let work = |(task, greeks): (usize, &mut [Greeks<f64>])| {
         let work = ManyGreeks {
             columns,
-            first: task * ROWS,
+            first: task * GREEKS_OF_A_TASK,
             model,
             inverse,
             greeks,
         };
         on_lanes(simd, work);
     };
-    pool::for_each(greeks.chunks_mut(ROWS).enumerate(), work, stop)?;
+    pool::for_each(greeks.chunks_mut(GREEKS_OF_A_TASK).enumerate(), work, stop)?;
     let finite = |greeks: &Greeks<f64>| figures(*greeks).iter().all(|figure| figure.is_finite());
     match greeks.iter().position(|greeks| !finite(greeks)) {
         None => Ok(greeks),

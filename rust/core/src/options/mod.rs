@@ -16,6 +16,7 @@ mod shocks;
 mod surface;
 
 pub use average::Averaging;
+pub(crate) use greeks::GREEKS_OF_A_TASK;
 pub use greeks::{Greeks, OptionColumns, OptionModel, option_greeks};
 pub use implied::{ImpliedStatus, PriceColumns, implied_volatility};
 pub use revalue::{Gains, revalue};

@@ -82,7 +82,8 @@ pub(super) struct Bases {
 }
 
 impl Bases {
-    /// And NaN in the lanes of options that are out of bounds, as [`super::ShockedOption::check`] says it.
+    /// And NaN in the lanes of options that are out of bounds, as [`super::ShockedOption::check`] says it; but [`Self::black`]
+    /// finds what pays in coin and has no price left.
     #[inline(always)]
     pub(super) fn new<R: RealRow>(eight: &Eight, model: OptionModel, floor: f64) -> (Self, R) {
         let [zero, nan] = [0.0, f64::NAN].map(R::splat);
@@ -96,12 +97,11 @@ impl Bases {
             side: R::from_row(&eight.side),
         };
         let inverse = R::from_row(&eight.inverse);
-        let scale = R::from_row(&eight.scale);
-        let log_discount = R::from_row(&eight.log_discount);
+        let scale = R::from_row(&eight.scale) * exp(R::from_row(&eight.log_discount));
         let root_time = terms.expiry_years.sqrt();
         let mut bases = Self::default();
         root_time.write_row(&mut bases.root_time);
-        (scale * exp(log_discount)).write_row(&mut bases.scale);
+        scale.write_row(&mut bases.scale);
         volatility
             .at_most(R::splat(floor))
             .write_row(&mut bases.floor);
@@ -129,7 +129,7 @@ impl Bases {
         let least = volatility.at_most(terms.expiry_years);
         let mut wrong = least.if_below(zero, nan, wrong);
         let volatility_weight = R::from_row(&eight.volatility_weight);
-        let rest = [scale, log_discount, volatility_weight, volatility];
+        let rest = [scale, volatility_weight, volatility];
         for figure in [terms.forward, terms.strike, terms.expiry_years]
             .into_iter()
             .chain(rest)
@@ -168,7 +168,7 @@ impl Bases {
         }
     }
 
-    /// Writes the gains of a piece.
+    /// Writes the gains of a piece; poisons what pays in coin where a shock leaves no price.
     #[inline(always)]
     pub(super) fn black<'o, R: RealRow>(
         &self,
@@ -274,7 +274,7 @@ pub(super) struct Gain<R> {
     scale: R,
     /// By size.
     pub(super) largest: R,
-    /// NaN in a lane from the first gain on that is not finite.
+    /// NaN in a lane from the first thing on that is wrong.
     pub(super) poison: R,
 }
 

@@ -35,7 +35,7 @@ pub struct Gains<'a, 't> {
 /// An input out of bounds or a gain that f64 cannot hold; the row is that of the option. Gains are of no use then.
 ///
 /// # Panics
-/// If sets differ in length or model, or an option's set or row does not exist, or `gains` are for others.
+/// If sets differ in length or model, an option's set or row does not exist, `gains` are for others or name a row twice.
 ///
 /// [`ShockedOption::discounted_scale`]: super::ShockedOption::discounted_scale
 pub fn revalue(

@@ -40,6 +40,7 @@ impl ShockedOption {
         self.scale * exp(self.log_discount)
     }
 
+    /// What the lanes check of eight at once, with words.
     pub(super) fn check(&self, row: usize, sets: &[ShockSet], model: OptionModel) -> Result<()> {
         let wrong = |column, problem: String| {
             let place = Place::column(FRAME, column).row(row);
@@ -50,8 +51,7 @@ impl ShockedOption {
             ("strike", self.strike),
             ("volatility", self.volatility),
             ("expiry_years", self.expiry_years),
-            ("scale", self.scale),
-            ("log_discount", self.log_discount),
+            ("scale", self.discounted_scale()),
             ("volatility_weight", self.volatility_weight),
         ];
         for (name, value) in columns {

@@ -42,7 +42,7 @@ pub struct MadeFor {
     pub widest: usize,
     /// Whether anybody has open orders.
     pub has_orders: bool,
-    /// Whether accounts are scanned, instead of losses published.
+    /// Whether accounts are scanned, instead of losses published: else no charges are set.
     pub is_scanned: bool,
 }
 

@@ -154,9 +154,12 @@ impl Chain {
         let Err(error) = revalue(&self.options, &making.shocks.sets, floor, gains) else {
             return Ok(());
         };
-        // A loss that f64 cannot hold is told with its scenario.
-        for instrument in self.instruments() {
-            all_finite(making, &mut rows.of(instrument))?;
+        // An input is told with its column, a loss that f64 cannot hold with its scenario.
+        let is_input = matches!(&error, Error::Value { place, .. } if place.column.is_some());
+        if !is_input {
+            for instrument in self.instruments() {
+                all_finite(making, &mut rows.of(instrument))?;
+            }
         }
         let instruments: Vec<usize> = self.instruments().collect();
         Err(named(error, making.model, &instruments))
@@ -168,7 +171,7 @@ impl Chain {
         let Making { model, shocks, .. } = *making;
         let concentration = &model.parameters.concentration;
         let mut changes = Vec::new();
-        if concentration.iter().all(Option::is_none) {
+        if !making.made_for.is_scanned || concentration.iter().all(Option::is_none) {
             return Ok(changes);
         }
         let specs = model.universe().specs();

@@ -9,6 +9,7 @@ use super::rows::{Making, PartRows};
 use super::{RiskModel, moving};
 use crate::error::Result;
 use crate::market::Market;
+use crate::options::GREEKS_OF_A_TASK;
 use crate::pool::{self, Stop};
 use crate::risk_layout::{Held, loss_row};
 use crate::universe::Universe;
@@ -92,9 +93,9 @@ fn parts<'a>(
 ) -> Vec<Part<'a>> {
     /// Enough for a thread to be worth waking.
     const LOSSES: usize = 8192;
-    /// So many greeks need no thread but that of the task.
-    const MOST: usize = 1024;
-    let most = (LOSSES / scenarios).next_multiple_of(8).clamp(8, MOST);
+    let most = (LOSSES / scenarios)
+        .next_multiple_of(8)
+        .clamp(8, GREEKS_OF_A_TASK);
     let (mut parts, mut first, mut rest) = (Vec::new(), 0, instruments);
     loop {
         let (held, later) = rest.split_at(most.min(rest.len()));
@@ -124,7 +125,7 @@ struct Scratch {
 }
 
 thread_local! {
-    /// Kept, because an allocator has its threads wait for each other.
+    /// Kept, because an allocator has its threads wait for each other. A task calls for no other threads while it has this.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
