@@ -54,7 +54,9 @@ fn cases() -> impl Strategy<Value = Case> {
         1 => Just(1e-40),
         1 => Just(1e306),
     ];
-    (scenarios, 1..20_usize, scales)
+    // More than are weighed together, too.
+    let legs = prop_oneof![8 => 1..20_usize, 1 => 20..40_usize, 1 => 60..200_usize];
+    (scenarios, legs, scales)
         .prop_flat_map(|(scenarios, legs, scale)| {
             let row = prop::collection::vec(loss(), scenarios);
             let losses = prop::collection::vec(row, ROWS);

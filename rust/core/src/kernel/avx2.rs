@@ -3,11 +3,12 @@
 use std::arch::x86_64::{
     __m256, __m256d, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm_cvtsd_f64, _mm_cvtss_f32,
     _mm_max_pd, _mm_max_ps, _mm_max_sd, _mm_max_ss, _mm_movehdup_ps, _mm_movehl_ps,
-    _mm_unpackhi_pd, _mm256_add_pd, _mm256_and_pd, _mm256_and_ps, _mm256_andnot_pd,
-    _mm256_castpd_ps, _mm256_castpd_si256, _mm256_castpd256_pd128, _mm256_castps_pd,
-    _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_pd, _mm256_cmp_ps,
-    _mm256_extractf128_pd, _mm256_extractf128_ps, _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_load_pd,
-    _mm256_load_ps, _mm256_max_pd, _mm256_max_ps, _mm256_min_pd, _mm256_min_ps, _mm256_movemask_pd,
+    _mm_unpackhi_pd, _mm256_add_epi32, _mm256_add_pd, _mm256_and_pd, _mm256_and_ps,
+    _mm256_andnot_pd, _mm256_castpd_ps, _mm256_castpd_si256, _mm256_castpd256_pd128,
+    _mm256_castps_pd, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
+    _mm256_cmp_pd, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_extractf128_pd, _mm256_extractf128_ps,
+    _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_load_pd, _mm256_load_ps, _mm256_madd_epi16,
+    _mm256_max_pd, _mm256_max_ps, _mm256_min_pd, _mm256_min_ps, _mm256_movemask_pd,
     _mm256_movemask_ps, _mm256_or_ps, _mm256_permute2f128_ps, _mm256_permute4x64_pd,
     _mm256_set1_epi32, _mm256_set1_pd, _mm256_set1_ps, _mm256_setzero_pd, _mm256_shuffle_ps,
     _mm256_store_pd, _mm256_store_ps, _mm256_stream_si256,
@@ -166,7 +167,7 @@ impl Lanes for Avx2 {
 pub(super) struct Avx2Floats(__m256, __m256);
 
 impl Floats for Avx2Floats {
-    const TILE: usize = 6;
+    const PAIRS: usize = 3;
     #[inline(always)]
     fn load(row: &Row) -> Self {
         let pointer = row.0.as_ptr().cast::<f32>();
@@ -178,6 +179,39 @@ impl Floats for Avx2Floats {
         // SAFETY: AVX2 was detected (see `Avx2`).
         let half = unsafe { _mm256_set1_ps(value) };
         Self(half, half)
+    }
+    #[inline(always)]
+    fn splat_bits(bits: u32) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        let half = unsafe { _mm256_castsi256_ps(_mm256_set1_epi32(bits as i32)) };
+        Self(half, half)
+    }
+    #[inline(always)]
+    fn add_products([low, high]: [Self; 2], words: Self, factors: u64) -> [Self; 2] {
+        let half = |sum, words, factors: u32| {
+            // SAFETY: AVX2 was detected (see `Avx2`).
+            unsafe {
+                let factors = _mm256_set1_epi32(factors as i32);
+                let products = _mm256_madd_epi16(_mm256_castps_si256(words), factors);
+                _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sum), products))
+            }
+        };
+        let both = |sums: Self, factors| {
+            Self(
+                half(sums.0, words.0, factors),
+                half(sums.1, words.1, factors),
+            )
+        };
+        [
+            both(low, factors as u32),
+            both(high, (factors >> 32) as u32),
+        ]
+    }
+    #[inline(always)]
+    fn numbers(self) -> Self {
+        // SAFETY: AVX2 was detected (see `Avx2`).
+        let half = |half| unsafe { _mm256_cvtepi32_ps(_mm256_castps_si256(half)) };
+        Self(half(self.0), half(self.1))
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {

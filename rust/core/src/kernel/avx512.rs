@@ -4,12 +4,13 @@ use std::arch::x86_64::{
     __m512, __m512d, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NGE_UQ, _mm512_abs_pd, _mm512_add_pd,
     _mm512_and_epi64, _mm512_castpd_ps, _mm512_castpd_si512, _mm512_castps_pd, _mm512_castps_si512,
     _mm512_castsi512_pd, _mm512_castsi512_ps, _mm512_cmp_pd_mask, _mm512_cmp_ps_mask,
-    _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_load_pd, _mm512_load_ps, _mm512_mask_sub_pd,
-    _mm512_maskz_mov_pd, _mm512_max_pd, _mm512_max_ps, _mm512_min_pd, _mm512_min_ps,
-    _mm512_permutex2var_pd, _mm512_permutex2var_ps, _mm512_permutexvar_pd, _mm512_reduce_max_pd,
-    _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_pd, _mm512_set1_ps,
-    _mm512_setr_epi32, _mm512_setr_epi64, _mm512_setzero_pd, _mm512_shuffle_f32x4, _mm512_store_pd,
-    _mm512_store_ps, _mm512_stream_pd, _mm512_ternarylogic_epi32,
+    _mm512_cvtepi32_ps, _mm512_dpwssd_epi32, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_load_pd,
+    _mm512_load_ps, _mm512_mask_sub_pd, _mm512_maskz_mov_pd, _mm512_max_pd, _mm512_max_ps,
+    _mm512_min_pd, _mm512_min_ps, _mm512_permutex2var_pd, _mm512_permutex2var_ps,
+    _mm512_permutexvar_pd, _mm512_reduce_max_pd, _mm512_reduce_max_ps, _mm512_set1_epi32,
+    _mm512_set1_epi64, _mm512_set1_pd, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setr_epi64,
+    _mm512_setzero_pd, _mm512_shuffle_f32x4, _mm512_store_pd, _mm512_store_ps, _mm512_stream_pd,
+    _mm512_ternarylogic_epi32,
 };
 
 use super::floats::{Floats, TAG_BITS};
@@ -140,12 +141,13 @@ impl Lanes for Avx512 {
     }
 }
 
-/// Sixteen f32 in one register; made as [`Avx512`] is.
+/// Sixteen f32 in one register; made as [`Avx512`] is, and [`Floats::add_products`] is for functions alone that the kernel
+/// dispatched to after it had detected AVX-512VNNI too.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512Floats(__m512);
 
 impl Floats for Avx512Floats {
-    const TILE: usize = 16;
+    const PAIRS: usize = 8;
     #[inline(always)]
     fn load(row: &Row) -> Self {
         // SAFETY: AVX-512F was detected (see `Avx512`); a `Row` is 64 bytes aligned to 64.
@@ -155,6 +157,33 @@ impl Floats for Avx512Floats {
     fn splat(value: f32) -> Self {
         // SAFETY: AVX-512F was detected (see `Avx512`).
         Self(unsafe { _mm512_set1_ps(value) })
+    }
+    #[inline(always)]
+    fn splat_bits(bits: u32) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_castsi512_ps(_mm512_set1_epi32(bits as i32)) })
+    }
+    #[inline(always)]
+    fn add_products([low, high]: [Self; 2], words: Self, factors: u64) -> [Self; 2] {
+        let words_and = |Self(sum): Self, factors: u32| {
+            // SAFETY: AVX-512VNNI was detected (see `Avx512Floats`).
+            Self(unsafe {
+                _mm512_castsi512_ps(_mm512_dpwssd_epi32(
+                    _mm512_castps_si512(sum),
+                    _mm512_castps_si512(words.0),
+                    _mm512_set1_epi32(factors as i32),
+                ))
+            })
+        };
+        [
+            words_and(low, factors as u32),
+            words_and(high, (factors >> 32) as u32),
+        ]
+    }
+    #[inline(always)]
+    fn numbers(self) -> Self {
+        // SAFETY: AVX-512F was detected (see `Avx512`).
+        Self(unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(self.0)) })
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {

@@ -104,6 +104,8 @@ pub(super) struct Few<'a> {
 }
 
 impl Scanner for Few<'_> {
+    const IS_WHOLE: bool = false;
+
     fn rows(&self) -> usize {
         let FewSums { alone, bounds, .. } = self.sums;
         alone.len().min(bounds.len()).min(self.table.len())

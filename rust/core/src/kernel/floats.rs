@@ -1,23 +1,30 @@
-//! Sixteen f32 at once: what the sieve asks of an instruction set.
+//! Sixteen f32 at once, or sixteen whole numbers of 32 bits: what the sieve asks of an instruction set.
 //!
-//! A [`Row`] of 64 bytes holds them. Nothing that is reported comes from here, so the sets need not agree bit for bit.
+//! A [`Row`] of 64 bytes holds them. Nothing that is reported comes from here, so numbers of the sets need not agree bit for
+//! bit; whole ones do.
 
 use super::Row;
 
-/// Sixteen f32 in registers.
+/// Sixteen f32 in registers, or the bits of sixteen whole numbers.
 pub(super) trait Floats: Copy {
-    /// How many of them registers can hold and sum up, with room for what is added: 16, 8 or 6. The fewer tiles, the fewer
-    /// times legs are read.
-    const TILE: usize = 8;
+    /// How many pairs of them registers can hold and sum up, with room for what is added: 8, 4 or 3. The fewer tiles, the
+    /// fewer times legs are read.
+    const PAIRS: usize = 4;
     fn load(row: &Row) -> Self;
     fn splat(value: f32) -> Self;
+    fn splat_bits(bits: u32) -> Self;
+    /// Adds a whole number of 16 bits times the low halves of words to the first sums, and times the high halves to the
+    /// second ones: `factors` has it in its lowest 16 bits and in its highest, and 0 between them.
+    fn add_products(sums: [Self; 2], words: Self, factors: u64) -> [Self; 2];
+    /// From whole numbers to the nearest f32.
+    fn numbers(self) -> Self;
     /// `self * factor + addend`, rounded once or twice.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// The larger in each lane.
     fn larger(self, other: Self) -> Self;
     /// The smaller in each lane.
     fn smaller(self, other: Self) -> Self;
-    /// The lowest [`TAG_BITS`] bits of every lane replaced, which changes a number by less than 2^-18 of itself.
+    /// The lowest [`TAG_BITS`] bits of every lane replaced.
     fn tagged(self, tag: u32) -> Self;
     /// Of both, one after the other, in pieces of `SIZE` lanes (8, 4, 2 or 1): every other piece, and those between.
     fn parted<const SIZE: usize>(self, other: Self) -> (Self, Self);
@@ -52,6 +59,27 @@ impl Floats for Scalar16 {
     #[inline(always)]
     fn splat(value: f32) -> Self {
         Self([value; 16])
+    }
+    #[inline(always)]
+    fn splat_bits(bits: u32) -> Self {
+        Self::splat(f32::from_bits(bits))
+    }
+    #[inline(always)]
+    fn add_products([low, high]: [Self; 2], words: Self, factors: u64) -> [Self; 2] {
+        let factor = i32::from(factors as i16);
+        let with = |sum: f32, word: i32| {
+            f32::from_bits((sum.to_bits() as i32).wrapping_add(word * factor) as u32)
+        };
+        [
+            low.zip(words, |sum, word| {
+                with(sum, i32::from(word.to_bits() as i16))
+            }),
+            high.zip(words, |sum, word| with(sum, word.to_bits() as i32 >> 16)),
+        ]
+    }
+    #[inline(always)]
+    fn numbers(self) -> Self {
+        Self(self.0.map(|lane| (lane.to_bits() as i32) as f32))
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {

@@ -18,14 +18,12 @@ pub mod charge {
     pub const DELTA: usize = 3;
     /// The largest loss by size. Operand: absolute quantity.
     pub const REACH: usize = 4;
-    /// One. Operand: absolute quantity. The sieve's own.
-    pub(in crate::kernel) const SIZE: usize = 5;
     /// Risk of one long contract alone, what an open order is charged. Never summed, as the next one.
     pub const ALONE_LONG: usize = 6;
     /// The same of a short contract.
     pub const ALONE_SHORT: usize = 7;
     /// Which columns take the absolute quantity.
-    pub const ABSOLUTE: [bool; 8] = [true, true, false, false, true, true, false, false];
+    pub const ABSOLUTE: [bool; 8] = [true, true, false, false, true, false, false, false];
 }
 
 /// The least bound, as a part of the reach: far below any rounding, so that a sum of bounds tells whether sums of losses are
@@ -71,7 +69,7 @@ impl LossTable {
         let prepared = if measure == Measure::Worst && (1..=MOST_LANES).contains(&table.lanes) {
             Prepared::Few(FewSums::new(rows, is_charged))
         } else {
-            Prepared::Sieve(Sieve::new(rows, scenarios))
+            Prepared::Sieve(Sieve::new(rows, scenarios, is_charged))
         };
         Self {
             prepared: Some(prepared),
@@ -260,12 +258,13 @@ impl LossRow<'_> {
         let bound = bound(self.charges);
         // What is no number stays so, and decides nothing.
         self.charges[charge::BOUND] = if bound < least { least } else { bound };
-        let losses: &[f64] = bytemuck::cast_slice(self.lanes);
-        let losses = &losses[..self.scenarios];
         match &mut self.prepared {
             PreparedRows::Nothing => {}
-            PreparedRows::Few(sums) => sums.set_first(self.charges, losses),
-            PreparedRows::Sieve(sieve) => sieve.set_first(self.charges, losses),
+            PreparedRows::Few(sums) => {
+                let losses: &[f64] = bytemuck::cast_slice(self.lanes);
+                sums.set_first(self.charges, &losses[..self.scenarios]);
+            }
+            PreparedRows::Sieve(sieve) => sieve.set_first(self.charges, self.lanes),
         }
     }
 }

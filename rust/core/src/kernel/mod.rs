@@ -11,6 +11,7 @@ mod avx2;
 mod avx512;
 mod block;
 mod charged;
+mod coarse;
 mod csr;
 mod fetch;
 mod few;
@@ -25,10 +26,12 @@ mod pages;
 mod ranking;
 mod rules;
 mod scalar;
+mod scan;
 mod scenarios;
 mod shares;
 mod sieve;
 mod units;
+mod weights;
 
 pub use block::{
     AccountSums, BlockResults, BlockTable, Scratch, UnitLegs, WEIGHT_ROWS, contract_account,

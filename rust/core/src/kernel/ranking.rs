@@ -1,4 +1,6 @@
-//! The largest few of many losses in f32 and where they stand, without a branch that nobody can foresee.
+//! The largest few of many losses and where they stand, without a branch that nobody can foresee.
+//!
+//! Losses are whole numbers, [`BIAS`] more, whose bits compare as those of f32: registers have the quicker comparisons of f32.
 //!
 //! Each lane of two sets keeps its two largest losses while rows go by, and the largest that it has lost. Then the lists of
 //! sixteen units are merged together: halving the lanes of a unit leaves room for another in the same register, until each
@@ -9,16 +11,13 @@
 
 use super::Row;
 use super::floats::{Floats, TAG_BITS};
-use super::sieve::Losses;
+use super::sieve::{BIAS, Losses};
 
 /// Rows of losses that tags can tell apart.
 pub(super) const MOST_ROWS: usize = 1 << TAG_BITS;
 
 /// The last rank that is found: what comes next must be known too.
 pub(super) const MOST_RANKS: usize = 7;
-
-/// By how much of itself a tag changes a loss at most.
-pub(super) const TAG_ERROR: f64 = 1.0 / (1_u32 << (f32::MANTISSA_DIGITS - 1 - TAG_BITS)) as f64;
 
 /// Units that are ranked together.
 pub(super) const RANKED_TOGETHER: usize = 16;
@@ -41,23 +40,22 @@ impl<F: Floats> Kept<F> {
 
 impl<F: Floats> Losses<F> for Kept<F> {
     #[inline(always)]
-    fn take<const N: usize>(&mut self, first: usize, mut rows: [F; N], limit: F) {
-        for (row, tag) in rows.iter_mut().zip(first as u32..) {
+    fn take<const N: usize>(&mut self, first: usize, mut pairs: [[F; 2]; N], limits: [F; 2]) {
+        for (row, tag) in pairs.as_flattened_mut().iter_mut().zip(2 * first as u32..) {
             *row = row.tagged(tag);
         }
         // After the tag, which makes no number of minus infinity: of it and a limit the limit is the smaller.
-        rows[N - 1] = rows[N - 1].smaller(limit);
+        for (last, limit) in pairs[N - 1].iter_mut().zip(limits) {
+            *last = last.smaller(limit);
+        }
         let [mut even, mut odd] = self.sets;
-        let (fours, rest) = rows.as_chunks::<4>();
-        for &[a, b, c, d] in fours {
+        let (twos, rest) = pairs.as_chunks::<2>();
+        for &[[a, b], [c, d]] in twos {
             even = with_two(even, a, c);
             odd = with_two(odd, b, d);
         }
-        // What is left of a tile begins with an even row, as the tile does.
-        if let Some(&a) = rest.first() {
+        if let [[a, b]] = *rest {
             even = with_one(even, a);
-        }
-        if let Some(&b) = rest.get(1) {
             odd = with_one(odd, b);
         }
         self.sets = [even, odd];
@@ -92,16 +90,50 @@ pub(super) struct Ranking {
     kept: [[[Row; 2]; 2]; RANKED_TOGETHER],
     /// By unit, the largest that each lane has lost.
     lost: [Row; RANKED_TOGETHER],
-    /// By unit, how far losses must be apart to be in order.
-    apart: [f32; RANKED_TOGETHER],
+    /// By unit, how far losses must be apart to be in order: less than what the largest sum is below infinity.
+    apart: [i32; RANKED_TOGETHER],
 }
 
 /// What was found of the units, in their order.
 pub(super) struct Ranked {
     /// For which units all is known: bit `c` for unit `c`.
     pub(super) decided: u16,
-    at_rank: [f32; RANKED_TOGETHER],
-    top: [f32; RANKED_TOGETHER],
+    rank: usize,
+    /// By place, from 1, the largest of each unit that were kept.
+    by_place: [Lane; MOST_RANKS + 2],
+    /// No loss that was not kept is above these.
+    lost: Lane,
+}
+
+/// Bits of one loss of each unit.
+type Lane = [i32; RANKED_TOGETHER];
+
+/// Scenarios of a unit that are too near to one another to be told apart.
+pub(super) struct Near {
+    /// How many are surely above those at the rank.
+    pub(super) above: usize,
+    /// Those that may be at the rank.
+    pub(super) at_rank: Scenarios,
+    /// Those that may be the largest.
+    pub(super) top: Scenarios,
+}
+
+/// A few of them.
+#[derive(Default)]
+pub(super) struct Scenarios {
+    count: usize,
+    numbers: [u32; MOST_RANKS],
+}
+
+impl Scenarios {
+    fn push(&mut self, number: u32) {
+        self.numbers[self.count] = number;
+        self.count += 1;
+    }
+
+    pub(super) fn numbers(&self) -> &[u32] {
+        &self.numbers[..self.count]
+    }
 }
 
 impl Ranking {
@@ -110,13 +142,13 @@ impl Ranking {
             count: 0,
             kept: Default::default(),
             lost: Default::default(),
-            apart: [0.0; RANKED_TOGETHER],
+            apart: [0; RANKED_TOGETHER],
         }
     }
 
-    /// Adds a unit, whose losses are in order where they are so far apart: above 0, and more than adding it to one rounds.
+    /// Adds a unit, whose losses are in order where they are so far apart.
     #[inline(always)]
-    pub(super) fn push<F: Floats>(&mut self, unit: &Kept<F>, apart: f32) {
+    pub(super) fn push<F: Floats>(&mut self, unit: &Kept<F>, apart: i32) {
         let [even, odd] = unit.sets;
         let at = self.count;
         for ([first, second, _], [to_first, to_second]) in
@@ -139,39 +171,87 @@ impl Ranking {
         let count = std::mem::take(&mut self.count);
         let largest = self.largest::<F>();
         let lost = self.most_lost::<F>();
-        let apart: F = F::load(&bytemuck::cast(self.apart));
         let mut by_place = [Row::default(); MOST_RANKS + 2];
         F::splat(f32::INFINITY).store(&mut by_place[0]);
         for (largest, to) in largest.iter().zip(&mut by_place[1..]) {
             largest.store(to);
         }
-        let (above, at_rank) = (F::load(&by_place[rank - 1]), F::load(&by_place[rank]));
-        let below = F::load(&by_place[rank + 1]).larger(lost);
-        let one = F::splat(1.0);
-        let decided = above.at_least(apart.mul_add(one, at_rank))
-            & at_rank.at_least(apart.mul_add(one, below))
-            & largest[0].at_least(apart.mul_add(one, largest[1]))
-            & at_rank.at_least(apart);
+        let by_place: [Lane; MOST_RANKS + 2] = by_place.map(bytemuck::cast);
+        let mut of_lost = Row::default();
+        lost.store(&mut of_lost);
+        let lost: Lane = bytemuck::cast(of_lost);
+        let (above, at_rank, below) = (by_place[rank - 1], by_place[rank], by_place[rank + 1]);
+        let mut decided = 0;
+        for unit in 0..RANKED_TOGETHER {
+            let apart = self.apart[unit];
+            // Of minus infinity, which is below all that is positive, no difference matters.
+            let is_apart = |larger: i32, other: i32| larger.wrapping_sub(other) >= apart;
+            let is_decided = is_apart(above[unit], at_rank[unit])
+                & is_apart(at_rank[unit], below[unit].max(lost[unit]))
+                & is_apart(by_place[1][unit], by_place[2][unit])
+                & is_apart(at_rank[unit], BIAS as i32);
+            decided |= u16::from(is_decided) << unit;
+        }
         Ranked {
             decided: decided & ((1_u32 << count) - 1) as u16,
-            at_rank: bytemuck::cast(by_place[rank]),
-            top: bytemuck::cast(by_place[1]),
+            rank,
+            by_place,
+            lost,
         }
     }
 
     /// The scenarios of the loss at the rank and of the largest, of a unit that is decided.
     #[inline(always)]
     pub(super) fn scenarios<F: Floats>(&self, ranked: &Ranked, unit: usize) -> [u32; 2] {
+        let [at_rank, top] = [ranked.by_place[ranked.rank], ranked.by_place[1]];
         [
-            self.scenario::<F>(unit, ranked.at_rank[unit]),
-            self.scenario::<F>(unit, ranked.top[unit]),
+            self.scenario::<F>(unit, at_rank[unit]),
+            self.scenario::<F>(unit, top[unit]),
         ]
     }
 
+    /// The scenarios that can be what is asked for, of a unit that is not decided; none if others than those that were kept
+    /// can be, or some cannot be found.
     #[inline(always)]
-    fn scenario<F: Floats>(&self, unit: usize, loss: f32) -> u32 {
-        let row = loss.to_bits() % (1 << TAG_BITS);
-        let here = F::splat(loss);
+    pub(super) fn near<F: Floats>(&self, ranked: &Ranked, unit: usize) -> Option<Near> {
+        let loss = |place: usize| ranked.by_place[place][unit];
+        let (apart, at_rank) = (self.apart[unit], loss(ranked.rank));
+        let is_apart = |larger: i32, other: i32| larger.wrapping_sub(other) >= apart;
+        let last = loss(MOST_RANKS + 1).max(ranked.lost[unit]);
+        if !(is_apart(at_rank, BIAS as i32) && is_apart(at_rank, last)) {
+            return None;
+        }
+        let mut near = Near {
+            above: 0,
+            at_rank: Scenarios::default(),
+            top: Scenarios::default(),
+        };
+        for place in 1..=MOST_RANKS {
+            let here = loss(place);
+            if is_apart(at_rank, here) {
+                break;
+            }
+            if here == loss(place + 1) {
+                // Nor can they be found by what they are.
+                return None;
+            }
+            let scenario = self.scenario::<F>(unit, here);
+            if is_apart(here, at_rank) {
+                near.above += 1;
+            } else {
+                near.at_rank.push(scenario);
+            }
+            if !is_apart(loss(1), here) {
+                near.top.push(scenario);
+            }
+        }
+        Some(near)
+    }
+
+    #[inline(always)]
+    fn scenario<F: Floats>(&self, unit: usize, loss: i32) -> u32 {
+        let row = loss as u32 % (1 << TAG_BITS);
+        let here = F::splat_bits(loss as u32);
         let [first, second] = &self.kept[unit][row as usize % 2];
         let lanes = F::load(first).equal(here) | F::load(second).equal(here);
         debug_assert!(lanes.is_power_of_two(), "one loss alone");
@@ -279,20 +359,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// All losses with their tags and scenarios, descending.
-    fn listed(losses: &[f32]) -> Vec<(f32, u32)> {
-        let tagged = |(scenario, loss): (usize, &f32)| {
-            let (kept, row) = (loss.to_bits() >> TAG_BITS << TAG_BITS, scenario as u32 / 16);
-            (f32::from_bits(kept | row), scenario as u32)
+    /// Bits of a loss that is below all others.
+    const NONE: i32 = f32::NEG_INFINITY.to_bits() as i32;
+
+    /// Bits of all losses with their tags, and their scenarios, descending.
+    fn listed(losses: &[i32]) -> Vec<(i32, u32)> {
+        let tagged = |(scenario, loss): (usize, &i32)| {
+            let kept = (BIAS as i32 + loss) >> TAG_BITS << TAG_BITS;
+            (kept | (scenario / 16) as i32, scenario as u32)
         };
         let mut list: Vec<_> = losses.iter().enumerate().map(tagged).collect();
-        list.sort_by(|a, b| b.0.total_cmp(&a.0));
+        list.sort_by_key(|&(loss, _)| std::cmp::Reverse(loss));
         list
     }
 
     /// What is kept of such a list, and the largest that is not.
-    fn kept(list: &[(f32, u32)]) -> (Vec<f32>, f32) {
-        let (mut kept, mut lost, mut counts) = (Vec::new(), f32::NEG_INFINITY, [0; 32]);
+    fn kept(list: &[(i32, u32)]) -> (Vec<i32>, i32) {
+        let (mut kept, mut lost, mut counts) = (Vec::new(), NONE, [0; 32]);
         for &(loss, scenario) in list {
             let count = &mut counts[scenario as usize % 32];
             *count += 1;
@@ -306,38 +389,63 @@ mod tests {
     }
 
     /// The scenarios at the rank and of the largest, if what is kept shows that they are in order.
-    fn right(losses: &[f32], rank: usize, apart: f32) -> Option<[u32; 2]> {
+    fn right(losses: &[i32], rank: usize, apart: i32) -> Option<[u32; 2]> {
         let list = listed(losses);
         let (kept, lost) = kept(&list);
-        let at = |place: usize| kept.get(place).copied().unwrap_or(f32::NEG_INFINITY);
-        let at_rank = at(rank - 1);
+        let at = |place: usize| i64::from(kept.get(place).copied().unwrap_or(NONE));
+        let (at_rank, apart) = (at(rank - 1), i64::from(apart));
         let is_known = (rank == 1 || at(rank - 2) >= at_rank + apart)
-            && at_rank >= at(rank).max(lost) + apart
+            && at_rank >= at(rank).max(i64::from(lost)) + apart
             && at(0) >= at(1) + apart
-            && at_rank >= apart;
+            && at_rank >= i64::from(BIAS) + apart;
         // Of all losses, not of those that are kept.
         is_known.then(|| [list[rank - 1].1, list[0].1])
     }
 
+    /// Asserts that scenarios said to be near are all that are, of all losses.
+    fn assert_near(
+        losses: &[i32],
+        rank: usize,
+        apart: i32,
+        near: &Near,
+    ) -> Result<(), TestCaseError> {
+        let list = listed(losses);
+        let (top, at_rank) = (list[0].0, list[rank - 1].0);
+        let those = |is_one: &dyn Fn(i32) -> bool| -> Vec<u32> {
+            let ones = list.iter().filter(|&&(loss, _)| is_one(loss));
+            ones.map(|&(_, scenario)| scenario).collect()
+        };
+        prop_assert!(at_rank >= BIAS as i32 + apart);
+        let above = those(&|loss| loss - at_rank >= apart);
+        prop_assert_eq!(near.above, above.len());
+        let at_rank = those(&|loss| (loss - at_rank).abs() < apart);
+        prop_assert_eq!(near.at_rank.numbers(), at_rank);
+        prop_assert_eq!(near.top.numbers(), those(&|loss| top - loss < apart));
+        Ok(())
+    }
+
     /// Adds a unit as it is summed: tile by tile, the last rows in smaller ones.
-    fn push<F: Floats>(ranking: &mut Ranking, losses: &[f32], apart: f32) {
-        let mut rows = vec![Row::default(); losses.len().div_ceil(16)];
-        // What sums of spare losses are.
-        let lanes: &mut [f32] = bytemuck::cast_slice_mut(&mut rows);
-        lanes[..losses.len()].copy_from_slice(losses);
-        let mut limit = [f32::INFINITY; 16];
-        limit[(losses.len() - 1) % 16 + 1..].fill(f32::NEG_INFINITY);
-        let limit = F::load(&bytemuck::cast(limit));
+    fn push<F: Floats>(ranking: &mut Ranking, losses: &[i32], apart: i32) {
+        let mut rows = vec![[Row::default(); 2]; losses.len().div_ceil(32)];
+        let mut limits = [f32::INFINITY; 32];
+        limits[(losses.len() - 1) % 32 + 1..].fill(f32::NEG_INFINITY);
+        let limits: [Row; 2] = bytemuck::cast(limits);
+        let limits = [F::load(&limits[0]), F::load(&limits[1])];
+        // Sums of spare losses are 0.
+        let lanes: &mut [i32] = bytemuck::cast_slice_mut(rows.as_flattened_mut());
+        lanes.fill(BIAS as i32);
+        for (lane, loss) in lanes.iter_mut().zip(losses) {
+            *lane += loss;
+        }
         let mut kept = Kept::<F>::none();
         let mut first = 0;
         while first < rows.len() {
             first += match rows.len() - first {
-                16.. if F::TILE >= 16 => take::<F, 16>(&mut kept, &rows, first, limit),
-                8.. if F::TILE >= 8 => take::<F, 8>(&mut kept, &rows, first, limit),
-                6.. if F::TILE < 8 => take::<F, 6>(&mut kept, &rows, first, limit),
-                4.. => take::<F, 4>(&mut kept, &rows, first, limit),
-                2.. => take::<F, 2>(&mut kept, &rows, first, limit),
-                _ => take::<F, 1>(&mut kept, &rows, first, limit),
+                8.. if F::PAIRS >= 8 => take::<F, 8>(&mut kept, &rows, first, limits),
+                4.. if F::PAIRS >= 4 => take::<F, 4>(&mut kept, &rows, first, limits),
+                3.. if F::PAIRS < 4 => take::<F, 3>(&mut kept, &rows, first, limits),
+                2.. => take::<F, 2>(&mut kept, &rows, first, limits),
+                _ => take::<F, 1>(&mut kept, &rows, first, limits),
             };
         }
         ranking.push(&kept, apart);
@@ -345,18 +453,21 @@ mod tests {
 
     fn take<F: Floats, const N: usize>(
         kept: &mut Kept<F>,
-        rows: &[Row],
+        rows: &[[Row; 2]],
         first: usize,
-        limit: F,
+        limits: [F; 2],
     ) -> usize {
         let is_last = first + N == rows.len();
-        let none = F::splat(f32::INFINITY);
-        let tile: [F; N] = std::array::from_fn(|at| F::load(&rows[first + at]));
-        kept.take(first, tile, if is_last { limit } else { none });
+        let none = [F::splat(f32::INFINITY); 2];
+        let tile: [[F; 2]; N] = std::array::from_fn(|at| {
+            let [low, high] = &rows[first + at];
+            [F::load(low), F::load(high)]
+        });
+        kept.take(first, tile, if is_last { limits } else { none });
         N
     }
 
-    fn check<F: Floats>(units: &[Vec<f32>], rank: usize, apart: f32) -> Result<(), TestCaseError> {
+    fn check<F: Floats>(units: &[Vec<i32>], rank: usize, apart: i32) -> Result<(), TestCaseError> {
         let mut ranking = Ranking::new();
         for units in units.chunks(RANKED_TOGETHER) {
             for unit in units {
@@ -368,12 +479,15 @@ mod tests {
                 let found = ranked.decided >> at & 1 == 1;
                 let found = found.then(|| ranking.scenarios::<F>(&ranked, at));
                 prop_assert_eq!(found, right(unit, rank, apart));
+                if let Some(near) = ranking.near::<F>(&ranked, at) {
+                    assert_near(unit, rank, apart, &near)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn check_all(units: &[Vec<f32>], rank: usize, apart: f32) -> Result<(), TestCaseError> {
+    fn check_all(units: &[Vec<i32>], rank: usize, apart: i32) -> Result<(), TestCaseError> {
         check::<Scalar16>(units, rank, apart)?;
         #[cfg(target_arch = "x86_64")]
         {
@@ -388,18 +502,21 @@ mod tests {
         Ok(())
     }
 
+    /// The largest sum that there is.
+    const LARGEST: i32 = (1 << 30) - (1 << 24) - 1;
+
     proptest! {
         #[test]
         fn what_is_decided_is_that_of_a_sorted_list(
             units in prop::collection::vec(
                 prop_oneof![
-                    3 => prop::collection::vec(-100.0_f32..100.0, 1..=16 * MOST_ROWS),
-                    1 => prop::collection::vec((-3_i32..=3).prop_map(|whole| whole as f32), 1..=40),
+                    3 => prop::collection::vec(-LARGEST..=LARGEST, 1..=16 * MOST_ROWS),
+                    1 => prop::collection::vec((-3..=3).prop_map(|whole| whole << 20), 1..=40),
                 ],
                 1..40,
             ),
             rank in 1..=MOST_RANKS,
-            apart in prop_oneof![Just(1e-3_f32), Just(0.05), Just(0.5)],
+            apart in prop_oneof![Just(100), Just(100_000), Just(1 << 22)],
         ) {
             check_all(&units, rank, apart)?;
         }
@@ -412,11 +529,11 @@ mod tests {
             many in 1_usize..9,
             rank in 1..=MOST_RANKS,
         ) {
-            let mut losses: Vec<f32> = (0..count).map(|at| 1e-3 + (at % 97) as f32 * 1e-3).collect();
+            let mut losses: Vec<i32> = (0..count).map(|at| (1 + at as i32 % 97) * 4096).collect();
             for (at, place) in (first..count).step_by(step).take(many).enumerate() {
-                losses[place] = 100.0 - at as f32;
+                losses[place] = (1000 - at as i32) << 19;
             }
-            check_all(&[losses], rank, 0.01)?;
+            check_all(&[losses], rank, 1 << 15)?;
         }
 
         #[test]
@@ -425,13 +542,33 @@ mod tests {
             first in 0_usize..37,
             rank in 1..=MOST_RANKS,
         ) {
-            let mut losses = vec![1.0; count];
+            let mut losses = vec![1 << 20; count];
             for at in 0..MOST_RANKS {
-                losses[first + 37 * at] = 100.0 - at as f32;
+                losses[first + 37 * at] = (100 - at as i32) << 20;
             }
             let expected = [first + 37 * (rank - 1), first].map(|scenario| scenario as u32);
-            prop_assert_eq!(right(&losses, rank, 0.5), Some(expected));
-            check_all(&[losses], rank, 0.5)?;
+            prop_assert_eq!(right(&losses, rank, 1 << 19), Some(expected));
+            check_all(&[losses], rank, 1 << 19)?;
+        }
+
+        #[test]
+        fn losses_near_the_one_at_the_rank_are_all_found(
+            count in (MOST_RANKS + 1) * 37..=16 * MOST_ROWS,
+            first in 0_usize..37,
+            steps in prop::collection::vec(1_i32..40, MOST_RANKS),
+            rank in 1..=MOST_RANKS,
+        ) {
+            let mut losses = vec![1 << 20; count];
+            let mut loss = 1 << 25;
+            for (at, step) in steps.iter().enumerate() {
+                loss -= step << 10;
+                losses[first + 37 * at] = loss;
+            }
+            let mut ranking = Ranking::new();
+            push::<Scalar16>(&mut ranking, &losses, 20 << 10);
+            let ranked = ranking.ranked::<Scalar16>(rank);
+            prop_assert!(ranking.near::<Scalar16>(&ranked, 0).is_some(), "all of them are kept");
+            check_all(&[losses], rank, 20 << 10)?;
         }
     }
 }
