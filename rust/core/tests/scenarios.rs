@@ -50,6 +50,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let scales = prop_oneof![
         8 => Just(1.0),
         1 => Just(1e-160),
+        1 => Just(1e-290),
         1 => Just(1e60),
         1 => Just(1e-40),
         1 => Just(1e306),

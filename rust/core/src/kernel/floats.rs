@@ -1,6 +1,6 @@
 //! Sixteen f32 at once, or sixteen whole numbers of 32 bits: what the sieve asks of an instruction set.
 //!
-//! A [`Row`] of 64 bytes holds them. Nothing that is reported comes from here, so numbers of the sets need not agree bit for
+//! A [`Row`] of 64 bytes holds them. No number that is reported comes from here, so numbers of the sets need not agree bit for
 //! bit; whole ones do.
 
 use super::Row;

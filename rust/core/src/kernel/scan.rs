@@ -1,7 +1,7 @@
 //! Units scanned for their largest few losses: weighed, summed in whole numbers and ranked, and what that leaves summed in f64.
 
 use super::coarse::{LANES_A_WORD, at_least, group_maxima, of_rank, ones};
-use super::fetch::fetch_ahead;
+use super::fetch::{fetch, fetch_ahead};
 use super::floats::Floats;
 use super::lanes::Lanes;
 use super::losses::{LossTable, charge};
@@ -41,6 +41,8 @@ pub(super) struct Scan<'a> {
     factors_alone: Factors,
     /// Losses to be summed in f64.
     pending: Vec<Pending>,
+    /// Those of the units before, while what they are made of is on its way from memory.
+    pending_before: Vec<Pending>,
 }
 
 /// A unit and its legs by number.
@@ -95,30 +97,53 @@ impl Scanner for Scan<'_> {
         then: &mut impl FnMut(usize, UnitRisk),
     ) {
         let (mut left, mut first_leg) = (units.iter(), 0);
+        let mut before = Batch::default();
         for first in (0..units.len()).step_by(RANKED_TOGETHER) {
-            let mut risks = [UnitRisk::default(); RANKED_TOGETHER];
-            let mut count = 0;
+            let mut batch = Batch {
+                first,
+                ..Batch::default()
+            };
             for (_, rows, quantities) in left.by_ref().take(RANKED_TOGETHER) {
                 let place = Place {
-                    unit: count,
+                    unit: batch.count,
                     first_leg,
                     legs: rows.len(),
                 };
                 let legs = Legs { rows, quantities };
                 fetch_ahead(quantities);
                 // SAFETY: the caller's promise.
-                unsafe { self.weigh::<L, F, R>(place, legs, &mut risks[count]) };
+                unsafe { self.weigh::<L, F, R>(place, legs, &mut batch.risks[batch.count]) };
                 first_leg += rows.len();
-                count += 1;
+                batch.count += 1;
             }
             // SAFETY: the caller's promise.
             unsafe {
-                self.rank_units::<L, F, R>(units, &mut risks);
-                self.settle_pending(units, &mut risks);
+                self.rank_units::<L, F, R>(units, &mut batch.risks);
+                self.settle_before(units, &mut before.risks);
             }
-            for (unit, risk) in (first..).zip(&risks[..count]) {
-                then(unit, *risk);
-            }
+            before.hand_on(then);
+            before = batch;
+            std::mem::swap(&mut self.pending, &mut self.pending_before);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.settle_before(units, &mut before.risks) };
+        before.hand_on(then);
+    }
+}
+
+/// Units that are ranked together, from the number of the first.
+#[derive(Clone, Copy, Default)]
+struct Batch {
+    first: usize,
+    count: usize,
+    risks: [UnitRisk; RANKED_TOGETHER],
+}
+
+impl Batch {
+    #[inline(always)]
+    fn hand_on(&self, then: &mut impl FnMut(usize, UnitRisk)) {
+        for (unit, risk) in (self.first..).zip(&self.risks[..self.count]) {
+            then(unit, *risk);
         }
     }
 }
@@ -147,6 +172,7 @@ impl<'a> Scan<'a> {
             weights_alone: Weights::none(),
             factors_alone: [0; MOST_LEGS],
             pending: Vec::new(),
+            pending_before: Vec::new(),
         }
     }
 
@@ -227,7 +253,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Ranks the units that were added for that, and sifts those that this does not decide.
+    /// Ranks the units that were added for that. Where a few losses are too near to be told apart, it sums these in f64; what is
+    /// open then, it sifts.
     ///
     /// # Safety
     /// Every row is a row of the table.
@@ -248,11 +275,14 @@ impl<'a> Scan<'a> {
         for ((weights, factors), (scale, apart)) in legs.zip(scales.iter().zip(&mut apart)) {
             *apart = Sieve::apart(sum(weights.round::<L>(*scale, factors)));
         }
-        let legs = self.weights[..count].iter().zip(&self.factors);
-        for ((weights, factors), &apart) in legs.zip(&apart) {
+        for (at, &apart) in apart.iter().enumerate().take(count) {
+            let (places, factors) = (self.weights[at].places(), &self.factors[at]);
             let mut kept = Kept::<F>::none();
             // SAFETY: the caller's promise.
-            unsafe { self.sieve.sums(BIAS, weights.places(), factors, &mut kept) };
+            unsafe {
+                self.fetch_before(units, at);
+                self.sieve.sums(BIAS, places, factors, &mut kept);
+            }
             self.ranking.push(&kept, apart);
         }
         let ranked = self.ranking.ranked::<F>(rank);
@@ -339,13 +369,31 @@ impl<'a> Scan<'a> {
         out.worst = worst;
     }
 
-    /// Sums the losses that sifting left, together: each waits for memory, and none for another.
+    /// Asks for what one of the losses of the units before is made of.
     ///
     /// # Safety
     /// Every row is a row of the table.
     #[inline(always)]
-    unsafe fn settle_pending<R: RowId>(&mut self, units: &Units<R>, out: &mut [UnitRisk]) {
-        for &Pending { place, scenario } in &self.pending {
+    unsafe fn fetch_before<R: RowId>(&self, units: &Units<R>, at: usize) {
+        let Some(&Pending { place, scenario }) = self.pending_before.get(at) else {
+            return;
+        };
+        let lane = 1 + scenario as usize / 8;
+        for row in place.legs(units).rows {
+            let place = row.index() * (1 + self.table.lanes) + lane;
+            if let Some(losses) = self.table.rows.get(place) {
+                fetch(losses);
+            }
+        }
+    }
+
+    /// Sums the losses of the units before that sifting left.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    unsafe fn settle_before<R: RowId>(&mut self, units: &Units<R>, out: &mut [UnitRisk]) {
+        for &Pending { place, scenario } in &self.pending_before {
             // SAFETY: the caller's promise.
             let loss = unsafe { self.exact(place.legs(units), scenario) };
             let out = &mut out[place.unit];
@@ -354,7 +402,7 @@ impl<'a> Scan<'a> {
                 out.worst = NO_SCENARIO;
             }
         }
-        self.pending.clear();
+        self.pending_before.clear();
     }
 
     /// What the losses kept in f32, off by no more than `error`, leave to be summed in f64.

@@ -44,7 +44,7 @@ pub struct UnitRisk {
     pub loss: f64,
     /// Number of the scenario of the largest loss; [`NO_SCENARIO`] if no loss is above 0.
     pub worst: u32,
-    /// Sums of the [`charge`] columns.
+    /// Sums of the [`charge`](super::charge) columns.
     pub charges: [f64; 4],
 }
 
@@ -76,7 +76,7 @@ pub fn scan_units<R: RowId>(
 
 /// A way to the risk of units.
 pub(super) trait Scanner {
-    /// Whether it multiplies whole numbers, for which AVX-512F alone has no instruction.
+    /// Whether it adds up products of 16 bits, for which AVX-512F alone has no instruction.
     const IS_WHOLE: bool;
 
     /// How many table rows there are.

@@ -11,7 +11,7 @@ use super::floats::{Floats, TAG_BITS};
 use super::lanes::Lanes;
 use super::losses::{charge, take};
 use super::math::RealRow;
-use super::weights::{Factors, Legs, MOST_LEGS, PARTS, Weights, sum};
+use super::weights::{Factors, Legs, MOST_LEGS, PARTS, WHOLE, Weights, sum};
 use super::{LaneWork, Row, RowId, Simd, on_lanes};
 
 /// Losses in whole numbers, 32 scenarios to a [`Row`] of words: sixteen in the low halves, the next sixteen in the high ones.
@@ -74,6 +74,10 @@ impl Sieve {
     /// No losses yet.
     pub(super) fn new(count: usize, scenarios: usize, is_charged: bool) -> Self {
         let pairs = scenarios.div_ceil(32);
+        assert!(
+            u32::try_from(count * pairs).is_ok(),
+            "places of rows have 32 bits"
+        );
         let limit = |row: usize| {
             // Of the first lane, and 32 more.
             let scenario = 32 * pairs + 16 * row;
@@ -235,8 +239,8 @@ impl Sieve {
     /// Keeps the losses of a unit, which [`Self::holds`], in f32, minus infinity beyond the last scenario; returns what they
     /// may be off by.
     ///
-    /// The sums of each run of legs are made f32, multiplied by what one is worth and added: four roundings of no more than
-    /// all that is added up. Where a number is below what f32 holds in full, the absolute part is far above what it is off by.
+    /// The sums of each run of legs are made f32, multiplied by what one is worth and added: roundings of no more than all
+    /// that is added up. Where a number is below what f32 holds in full, the absolute part is far above what it is off by.
     ///
     /// # Safety
     /// Every row is a row of the table.
@@ -315,6 +319,11 @@ impl SieveRows<'_> {
             _ => f64::INFINITY,
         };
         self.bounds[0] = [charges[charge::BOUND], reach];
+        let is_within = |loss: &f64| loss.is_nan() || loss.abs() <= reach;
+        debug_assert!(
+            bytemuck::cast_slice(losses).iter().all(is_within),
+            "no loss is beyond the reach"
+        );
         let scale = if reach > 0.0 { REACH / reach } else { 0.0 };
         let words = &mut self.words[..self.pairs];
         on_lanes(
@@ -339,7 +348,6 @@ impl LaneWork for Words<'_> {
     type Output = ();
     #[inline(always)]
     fn run<R: RealRow>(self) {
-        const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
         let scale = R::splat(self.scale);
         let whole = |losses: &Row| -> [u64; 8] {
             let mut bits = Row::default();
@@ -372,13 +380,8 @@ mod tests {
     /// All that is handed on, by scenario.
     struct Sums(Vec<i32>);
 
-    impl Losses<Scalar16> for Sums {
-        fn take<const N: usize>(
-            &mut self,
-            first: usize,
-            pairs: [[Scalar16; 2]; N],
-            _: [Scalar16; 2],
-        ) {
+    impl<F: Floats> Losses<F> for Sums {
+        fn take<const N: usize>(&mut self, first: usize, pairs: [[F; 2]; N], _: [F; 2]) {
             assert_eq!(self.0.len(), 32 * first);
             for row in pairs.as_flattened() {
                 let mut lanes = Row::default();
@@ -416,6 +419,57 @@ mod tests {
         })
     }
 
+    /// Asserts that what is said of a unit's losses is so.
+    fn check<L: Lanes, F: Floats>(
+        table: &[Vec<f64>],
+        rows: &[u16],
+        quantities: &[f64],
+    ) -> Result<(), TestCaseError> {
+        let sieve = sieve(table);
+        let legs = Legs { rows, quantities };
+        let exact = |scenario: usize| -> f64 {
+            let legs = rows.iter().zip(quantities);
+            legs.map(|(&row, quantity)| quantity * table[row as usize][scenario])
+                .sum()
+        };
+        let scenarios = table[0].len();
+        let (mut weights, mut factors) = (Weights::none(), [0; MOST_LEGS]);
+        // SAFETY: every row is one of the table.
+        let [_, reach] = unsafe { sieve.weigh(legs, &mut weights) };
+        if Sieve::weighs(rows.len(), reach) {
+            let scale = PARTS / reach;
+            let left = sum(weights.round::<L>(scale, &mut factors));
+            prop_assert!(left <= 0.5 * rows.len() as f64);
+            let off = f64::from((Sieve::apart(left) - TAGS) / 2);
+            let mut sums = Sums(Vec::new());
+            // SAFETY: as above.
+            unsafe { sieve.sums::<F>(BIAS, weights.places(), &factors, &mut sums) };
+            for (scenario, &sum) in sums.0[..scenarios].iter().enumerate() {
+                let sum = f64::from(sum - BIAS as i32);
+                let exact = exact(scenario) * scale * REACH;
+                prop_assert!(
+                    (sum - exact).abs() <= off,
+                    "{sum} for {exact}, not within {off}"
+                );
+                prop_assert!(sum.abs() < f64::from((1 << 30) - (1 << 24)));
+            }
+        }
+        let mut losses = vec![Row::default(); 2 * sieve.pairs];
+        // SAFETY: as above.
+        let off =
+            unsafe { sieve.losses::<L, F, u16>(legs, &mut weights, &mut factors, &mut losses) };
+        prop_assert!(f64::from(off) <= 1.1e-3 * reach + 1e-11);
+        let losses: &[f32] = bytemuck::cast_slice(&losses);
+        for (scenario, &loss) in losses.iter().enumerate() {
+            if scenario < scenarios {
+                prop_assert!((f64::from(loss) - exact(scenario)).abs() <= f64::from(off));
+            } else {
+                prop_assert_eq!(loss, f32::NEG_INFINITY);
+            }
+        }
+        Ok(())
+    }
+
     proptest! {
         #[test]
         fn sums_are_off_by_no_more_than_is_said(
@@ -423,47 +477,18 @@ mod tests {
             legs in prop_oneof![1..12_usize, 60..68_usize, 100..200_usize]
                 .prop_flat_map(|legs| prop::collection::vec((0..6_u16, -50.0..50.0), legs)),
         ) {
-            let sieve = sieve(&table);
             let rows: Vec<u16> = legs.iter().map(|&(row, _)| row % table.len() as u16).collect();
             let quantities: Vec<f64> = legs.iter().map(|&(_, quantity)| quantity).collect();
-            let legs = Legs { rows: &rows, quantities: &quantities };
-            let exact = |scenario: usize| -> f64 {
-                let legs = rows.iter().zip(&quantities);
-                legs.map(|(&row, quantity)| quantity * table[row as usize][scenario]).sum()
-            };
-            let scenarios = table[0].len();
-            let mut weights = Weights::none();
-            // SAFETY: every row is one of the table.
-            let [_, reach] = unsafe { sieve.weigh(legs, &mut weights) };
-            if Sieve::weighs(rows.len(), reach) {
-                let mut factors = [0; MOST_LEGS];
-                let scale = PARTS / reach;
-                let left = sum(weights.round::<Scalar>(scale, &mut factors));
-                prop_assert!(left <= 0.5 * rows.len() as f64);
-                let off = f64::from((Sieve::apart(left) - TAGS) / 2);
-                let mut sums = Sums(Vec::new());
-                // SAFETY: as above.
-                unsafe { sieve.sums(BIAS, weights.places(), &factors, &mut sums) };
-                for (scenario, &sum) in sums.0[..scenarios].iter().enumerate() {
-                    let sum = f64::from(sum - BIAS as i32);
-                    let exact = exact(scenario) * scale * REACH;
-                    prop_assert!((sum - exact).abs() <= off, "{sum} for {exact}, not within {off}");
-                    prop_assert!(sum.abs() < f64::from((1 << 30) - (1 << 24)));
+            check::<Scalar, Scalar16>(&table, &rows, &quantities)?;
+            #[cfg(target_arch = "x86_64")]
+            {
+                use super::super::avx2::{Avx2, Avx2Floats};
+                use super::super::avx512::{Avx512, Avx512Floats};
+                if Simd::Avx2.available() {
+                    check::<Avx2, Avx2Floats>(&table, &rows, &quantities)?;
                 }
-            }
-            let mut losses = vec![Row::default(); 2 * sieve.pairs];
-            // SAFETY: as above.
-            let off = unsafe {
-                let factors = &mut [0; MOST_LEGS];
-                sieve.losses::<Scalar, Scalar16, u16>(legs, &mut weights, factors, &mut losses)
-            };
-            prop_assert!(f64::from(off) <= 1.1e-3 * reach + 1e-11);
-            let losses: &[f32] = bytemuck::cast_slice(&losses);
-            for (scenario, &loss) in losses.iter().enumerate() {
-                if scenario < scenarios {
-                    prop_assert!((f64::from(loss) - exact(scenario)).abs() <= f64::from(off));
-                } else {
-                    prop_assert_eq!(loss, f32::NEG_INFINITY);
+                if Simd::Avx512.available() && is_x86_feature_detected!("avx512vnni") {
+                    check::<Avx512, Avx512Floats>(&table, &rows, &quantities)?;
                 }
             }
         }

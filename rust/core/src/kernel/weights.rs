@@ -15,6 +15,9 @@ pub(super) const MOST_LEGS: usize = 64;
 /// f32, which compare as they do.
 pub(super) const PARTS: f64 = 32_224.0;
 
+/// A number far below this, added to it, is rounded to a whole one, which stands in the lowest bits of the sum.
+pub(super) const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
+
 /// By leg, its whole weight as two pairs of 16 bits: in the lower half the factors of losses in the low halves of words, in
 /// the upper half those of losses in the high ones.
 pub(super) type Factors = [u64; MOST_LEGS];
@@ -76,8 +79,6 @@ impl Weights {
     /// Rounds `scale` times each weight to a whole number; returns the sizes of what that leaves, to be added up.
     #[inline(always)]
     pub(super) fn round<L: Lanes>(&self, scale: f64, to: &mut Factors) -> Row {
-        // A number far below it, added to it, is rounded, and stands in its lowest bits.
-        const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
         let absolute = L::operand_mask(&[true; 8]);
         let scale = L::splat(scale);
         let mut sizes = L::zero();
