@@ -116,6 +116,7 @@ impl ResultRows {
             let results = BlockResults {
                 rows: block_rows,
                 signs: block_signs,
+                ..BlockResults::default()
             };
             (std::mem::replace(&mut first, end), results)
         })

@@ -302,6 +302,7 @@ impl Flags<'_> {
         let results = BlockResults {
             rows: &mut [],
             signs: &mut kept.signs,
+            ..BlockResults::default()
         };
         // A bound may be infinite where the requirement is not: such an account stays open.
         contract_block(
@@ -369,7 +370,11 @@ impl Flags<'_> {
         };
         let mut contract = |rows: &mut [Row]| {
             let signs = &mut signs[..count];
-            let results = BlockResults { rows, signs };
+            let results = BlockResults {
+                rows,
+                signs,
+                ..BlockResults::default()
+            };
             contract_block(Simd::current(), units.get(), table, scratch, results)
         };
         let account = |place: usize| number * BLOCK + open[place] as usize;

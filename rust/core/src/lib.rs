@@ -55,6 +55,7 @@ mod risk;
 mod risk_layout;
 mod risk_report;
 mod risk_scan;
+mod risk_wide;
 mod settle;
 mod share;
 mod summary;

@@ -76,8 +76,15 @@ pub fn evaluate(
 
 /// What accounts are charged beside the rows of their legs, and what they require exactly.
 pub(crate) trait Beside: Sync {
-    /// What is added to the results of a block (of isolated positions, if `alone`); it stands in `memory`.
-    fn charge<'m>(&self, block: usize, alone: bool, memory: &'m mut ChargeMemory) -> Charged<'m>;
+    /// Contracts a block and adds that. `number` is its number, with true if it is one of isolated positions; its units come
+    /// with a table that charges nothing beside.
+    fn contract<R: RowId>(
+        &self,
+        number: (usize, bool),
+        block: (&BlockUnits<R>, BlockTable<'_>),
+        memory: &mut Memory,
+        results: BlockResults<'_>,
+    ) -> bool;
 
     /// Adds what is charged to a settled result row.
     fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]);
@@ -88,22 +95,36 @@ pub(crate) trait Beside: Sync {
 pub(crate) struct ChargeMemory {
     pub(crate) rows: Vec<Row>,
     pub(crate) worst: Vec<WorstLoss>,
+    /// Of which accounts the worst is looked for.
+    pub(crate) wanted: Vec<bool>,
+}
+
+/// What is kept from block to block, because asking the system for it costs as much as a block.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) scratch: Scratch,
+    pub(crate) charges: ChargeMemory,
 }
 
 /// Nothing.
 struct Nothing;
 
 impl Beside for Nothing {
-    fn charge<'m>(&self, _: usize, _: bool, _: &'m mut ChargeMemory) -> Charged<'m> {
-        Charged::Nothing
+    fn contract<R: RowId>(
+        &self,
+        _: (usize, bool),
+        (units, table): (&BlockUnits<R>, BlockTable<'_>),
+        Memory { scratch, .. }: &mut Memory,
+        results: BlockResults<'_>,
+    ) -> bool {
+        contract_block(Simd::current(), units, table, scratch, results)
     }
 
     fn add_exactly(&self, _subject: Subject, _row: &mut [Rational; 8]) {}
 }
 
 thread_local! {
-    /// Kept, because asking the system for it costs as much as a block.
-    static SCRATCH: RefCell<(Scratch, ChargeMemory)> = RefCell::default();
+    static MEMORY: RefCell<Memory> = RefCell::default();
 }
 
 /// What one call of [`evaluate`] works with; prices and parameters were checked.
@@ -179,31 +200,30 @@ impl<B: Beside> Evaluation<'_, B> {
         ),
         stop: Stop<'_>,
     ) -> Result<()> {
-        let simd = Simd::current();
         let (mut finite, near) = (AtomicBool::new(true), Mutex::new(Vec::new()));
         type Task<'a, R> = ((usize, &'a Arc<BlockUnits<R>>), (usize, BlockResults<'a>));
-        let contract = |((number, block), (first, results)): Task<'_, R>| {
-            SCRATCH.with_borrow_mut(|(scratch, charges)| {
+        let contract = |((number, block), (first, mut results)): Task<'_, R>| {
+            MEMORY.with_borrow_mut(|memory| {
                 let table = BlockTable {
-                    charges: self.beside.charge(number, alone, charges),
+                    charges: Charged::Nothing,
                     rows: &self.table.rows,
                     weights: &self.table.weights,
                     rules: self.table.rules.as_ref(),
                 };
-                let BlockResults { rows, signs } = results;
-                let results = BlockResults {
-                    rows: &mut *rows,
-                    signs: &mut *signs,
-                };
-                if !contract_block(simd, block, table, scratch, results) {
+                let block = (&**block, table);
+                if !self
+                    .beside
+                    .contract((number, alone), block, memory, results.lent())
+                {
                     finite.store(false, Ordering::Relaxed);
                     return;
                 }
-                if scratch.near.is_empty() {
+                let near_here = &memory.scratch.near;
+                if near_here.is_empty() {
                     return;
                 }
-                let slots = scratch.near.iter().map(|&slot| slot as usize);
-                let mine = slots.filter(|&slot| now(subject(first + slot), &rows[slot]));
+                let slots = near_here.iter().map(|&slot| slot as usize);
+                let mine = slots.filter(|&slot| now(subject(first + slot), &results.rows[slot]));
                 let mut near = near.lock().unwrap_or_else(PoisonError::into_inner);
                 near.extend(mine.map(|slot| first + slot));
             });
@@ -237,7 +257,7 @@ impl<B: Beside> Evaluation<'_, B> {
         out.set_exact(near.len());
         // Each is the last row of its block.
         let blocks = out.blocks_mut(near.iter().map(|&number| number + 1));
-        let decide = |(&number, (_, BlockResults { rows, signs })): (&usize, (usize, _))| {
+        let decide = |(&number, (_, BlockResults { rows, signs, .. })): (&usize, (usize, _))| {
             let (Some(row), Some(signs)) = (rows.last_mut(), signs.last_mut()) else {
                 unreachable!("numbers ascend")
             };

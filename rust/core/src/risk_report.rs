@@ -8,12 +8,13 @@ use crate::buffer::{Numbers, ResultRows};
 use crate::error::Result;
 use crate::exact::{Number, Rational};
 use crate::kernel::{
-    BlockUnits, Charged, FloatState, LossMargins, Row, RowId, WorstLoss, charge, column, result,
+    BlockResults, BlockTable, BlockUnits, Charged, FloatState, LossMargins, Row, RowId, Simd,
+    UnitRisk, WideTable, WorstLoss, charge, column, contract_block, result,
 };
 use crate::layout::{IsolatedPosition, Layout};
 use crate::market::Market;
 use crate::pool::Stop;
-use crate::report::{Beside, ChargeMemory, Evaluated, Evaluation, table_of};
+use crate::report::{Beside, ChargeMemory, Evaluated, Evaluation, Memory, table_of};
 use crate::risk::{MadeFor, RiskModel, RiskTable, settle_risk};
 use crate::risk_layout::{LegReader, LossOf, RiskBlocks, RiskGroup, RiskLayout};
 use crate::risk_scan::{ROUNDINGS, RiskScan, charge_row, risk_column};
@@ -91,13 +92,13 @@ impl RiskFigures {
 }
 
 /// [`RiskFigures`] of one block.
-struct FiguresOfBlock<'a> {
-    worst: &'a mut [i32],
+pub(crate) struct FiguresOfBlock<'a> {
+    pub(crate) worst: &'a mut [i32],
     rows: Option<&'a mut [Row]>,
 }
 
 /// There is no loss.
-const NO_WORST: i32 = -1;
+pub(crate) const NO_WORST: i32 = -1;
 
 /// Margin of every account by the risk of its portfolio.
 ///
@@ -110,7 +111,8 @@ pub fn evaluate_risk(
     stop: Stop<'_>,
 ) -> Result<RiskEvaluated> {
     let _state = FloatState::standard();
-    let inputs = RiskInputs::new(model, book, market, &mut *stop)?;
+    let mut inputs = RiskInputs::new(model, book, market, &mut *stop)?;
+    inputs.bound_together();
     let layout = inputs.layout;
     let mut pools = RiskFigures::take(book.accounts().len(), !model.is_scan_alone());
     let mut isolated = ResultRows::take(layout.isolated.len());
@@ -123,6 +125,7 @@ pub fn evaluate_risk(
                 .blocks_mut(layout.isolated_ends.iter().copied())
                 .map(|block| Mutex::new(block.1.rows))
                 .collect(),
+            wide: inputs.wide(book.accounts().len()),
             ..RiskOfBook::without_figures(&inputs)
         };
         inputs.evaluation(&risk).evaluated(stop)?
@@ -143,6 +146,8 @@ pub(crate) struct RiskInputs<'a> {
     pub(crate) layout: &'a Layout,
     /// What collateral counts.
     pub(crate) table: Table,
+    /// Whether the bounds of that table hold those of losses too.
+    pub(crate) bounds_are_together: bool,
     pub(crate) risk_table: Arc<RiskTable>,
     /// Positions as each set groups them.
     pub(crate) layouts: Vec<Arc<RiskLayout>>,
@@ -169,6 +174,7 @@ impl<'a> RiskInputs<'a> {
             settlement,
             layout,
             table,
+            bounds_are_together: false,
             risk_table,
             layouts,
         })
@@ -222,36 +228,33 @@ fn risk_table(
 pub(crate) struct RiskOfBook<'a> {
     pub(crate) scan: RiskScan<'a>,
     book: &'a Book,
-    layouts: &'a [Arc<RiskLayout>],
+    pub(crate) layouts: &'a [Arc<RiskLayout>],
     layout: &'a Layout,
-    pools: Vec<Mutex<FiguresOfBlock<'a>>>,
+    pub(crate) pools: Vec<Mutex<FiguresOfBlock<'a>>>,
     isolated: Vec<Mutex<&'a mut [Row]>>,
+    /// As [`RiskInputs::bounds_are_together`].
+    bounds_are_together: bool,
+    wide: Option<WideTable>,
 }
 
 impl Beside for RiskOfBook<'_> {
-    fn charge<'m>(&self, block: usize, alone: bool, memory: &'m mut ChargeMemory) -> Charged<'m> {
-        let ChargeMemory { rows, worst } = memory;
-        if alone {
-            let mut out = locked(&self.isolated[block]);
-            self.fill(block, alone, &mut out);
-            self.finish(block, alone, &mut out, rows);
-            return Charged::Rows(rows);
+    fn contract<R: RowId>(
+        &self,
+        (number, alone): (usize, bool),
+        (units, table): (&BlockUnits<R>, BlockTable<'_>),
+        memory: &mut Memory,
+        results: BlockResults<'_>,
+    ) -> bool {
+        // Accounts of several units are scanned beside.
+        let are_single = units.folds.len() <= units.whole.len();
+        let is_plain = !alone && are_single && !self.book.blocks()[number].has_orders();
+        if let Some(wide) = self.wide.as_ref().filter(|_| is_plain) {
+            return self.contract_wide(wide, number, (units, table), memory, results);
         }
-        let mut figures = locked(&self.pools[block]);
-        let figures = &mut *figures;
-        if self.scan_plainly(block, figures.worst, worst) {
-            return Charged::Worst(worst, self.margins());
-        }
-        RISK_ROWS.with_borrow_mut(|scratch| {
-            scratch.resize(figures.worst.len(), Row::default());
-            let risks = figures.rows.as_deref_mut().unwrap_or(scratch);
-            self.fill(block, alone, risks);
-            self.finish(block, alone, risks, rows);
-            for (worst, Row(risk)) in figures.worst.iter_mut().zip(risks) {
-                *worst = risk[risk_column::WORST_SCENARIO] as i32;
-            }
-        });
-        Charged::Rows(rows)
+        let Memory { scratch, charges } = memory;
+        let charges = self.charge(number, alone, charges);
+        let table = BlockTable { charges, ..table };
+        contract_block(Simd::current(), units, table, scratch, results)
     }
 
     fn add_exactly(&self, subject: Subject, row: &mut [Rational; 8]) {
@@ -277,7 +280,35 @@ impl<'a> RiskOfBook<'a> {
             layout: inputs.layout,
             pools: Vec::new(),
             isolated: Vec::new(),
+            bounds_are_together: inputs.bounds_are_together,
+            wide: None,
         }
+    }
+
+    /// What is added to the results of a block of pools (of isolated positions, if `alone`).
+    fn charge<'m>(&self, block: usize, alone: bool, memory: &'m mut ChargeMemory) -> Charged<'m> {
+        let ChargeMemory { rows, worst, .. } = memory;
+        if alone {
+            let mut out = locked(&self.isolated[block]);
+            self.fill(block, alone, &mut out);
+            self.finish(block, alone, &mut out, rows);
+            return Charged::Rows(rows);
+        }
+        let mut figures = locked(&self.pools[block]);
+        let figures = &mut *figures;
+        if self.scan_plainly(block, figures.worst, worst) {
+            return Charged::Worst(worst, self.margins());
+        }
+        RISK_ROWS.with_borrow_mut(|scratch| {
+            scratch.resize(figures.worst.len(), Row::default());
+            let risks = figures.rows.as_deref_mut().unwrap_or(scratch);
+            self.fill(block, alone, risks);
+            self.finish(block, alone, risks, rows);
+            for (worst, Row(risk)) in figures.worst.iter_mut().zip(risks) {
+                *worst = risk[risk_column::WORST_SCENARIO] as i32;
+            }
+        });
+        Charged::Rows(rows)
     }
 
     fn initial<N: Number>(
@@ -341,22 +372,36 @@ impl<'a> RiskOfBook<'a> {
         // What is there already is written over.
         losses.resize(worst.len(), WorstLoss::default());
         self.scan.each_whole(units, |at, risk| {
-            // A number of no scenario is -1, as bits.
-            worst[at] = if risk.loss > 0.0 {
-                risk.worst as i32
-            } else {
-                NO_WORST
-            };
-            losses[at] = WorstLoss {
-                loss: risk.loss,
-                bound: risk.charges[charge::BOUND],
-            };
+            (worst[at], losses[at]) = self.noted(&risk);
         });
         true
     }
 
+    /// What is kept of the risk of an account: its worst scenario and loss.
+    pub(crate) fn noted(&self, risk: &UnitRisk) -> (i32, WorstLoss) {
+        let worst = if risk.loss > 0.0 {
+            risk.worst as i32
+        } else {
+            NO_WORST
+        };
+        let loss = WorstLoss {
+            loss: risk.loss,
+            bound: self.bound(risk.charges[charge::BOUND]),
+        };
+        (worst, loss)
+    }
+
+    /// What is added to the bounds of collateral for losses that are off by so much.
+    fn bound(&self, of_losses: f64) -> f64 {
+        if self.bounds_are_together {
+            0.0
+        } else {
+            of_losses
+        }
+    }
+
     /// What a worst loss requires.
-    fn margins(&self) -> LossMargins {
+    pub(crate) fn margins(&self) -> LossMargins {
         LossMargins {
             initial_factor: self.scan.model.parameters.initial_factor,
             roundings: ROUNDINGS,
@@ -376,7 +421,8 @@ impl<'a> RiskOfBook<'a> {
             } else {
                 margins.initial_factor * requirement
             };
-            let bound = margins.bound(risk[risk_column::BOUND], initial);
+            let own = self.bound(risk[risk_column::BOUND]);
+            let bound = margins.bound(own, requirement, initial);
             risk[risk_column::INITIAL] = initial;
             risk[risk_column::BOUND] = bound;
             charges.push(charge_row([requirement, initial, bound]));
@@ -401,7 +447,7 @@ impl<'a> RiskOfBook<'a> {
     }
 }
 
-fn locked<T>(of_block: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(of_block: &Mutex<T>) -> MutexGuard<'_, T> {
     of_block.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::kernel::{
     BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Simd, UnitFacts, UnitRisk, Units, charge,
-    column, scan_units, worst_of_pools,
+    column, scan_units, scan_wanted, worst_of_pools,
 };
 use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine};
 use crate::risk_layout::is_position;
@@ -65,6 +65,19 @@ impl<'a> RiskScan<'a> {
             set.measure,
             risks,
         );
+    }
+
+    /// The same of those targets that are wanted, where [`crate::kernel::LossTable::is_few`].
+    pub(crate) fn each_wanted<R: RowId>(
+        &self,
+        units: &BlockUnits<R>,
+        wanted: &[bool],
+        mut then: impl FnMut(usize, UnitRisk),
+    ) {
+        let losses = &self.table.sets[0].losses;
+        let facts = units.whole.facts();
+        let risks = |unit: usize, risk| then(facts[unit].target as usize, risk);
+        scan_wanted(Simd::current(), &units.whole, losses, wanted, risks);
     }
 
     /// Raises the risk rows of a block to what one set of scenarios requires.

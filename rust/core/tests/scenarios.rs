@@ -23,6 +23,8 @@ fn loss() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => -100.0..100.0,
         2 => (-3_i32..=3).prop_map(f64::from),
+        // Rounding makes some of these the same for one quantity and not for another.
+        1 => (2_u64..=6).prop_map(|steps| f64::from_bits(3.0_f64.to_bits() + steps)),
         1 => Just(0.0),
         1 => (1e-9_f64..1e-7).prop_map(|little| 10.0 + little),
     ]

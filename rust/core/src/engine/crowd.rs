@@ -212,7 +212,11 @@ fn outspent<R: RowId>(packed: &Packed<R>, table: BlockTable<'_>, reserves: &mut 
             rows.clear();
             rows.resize(reserves.len(), Row::default());
             signs.resize(reserves.len(), 0);
-            let results = BlockResults { rows, signs };
+            let results = BlockResults {
+                rows,
+                signs,
+                ..BlockResults::default()
+            };
             contract_block(Simd::current(), units, table, scratch, results);
             for (slot, (reserve, Row(sums))) in reserves.iter_mut().zip(&*rows).enumerate() {
                 let left = f64::from(*reserve) - sums[MOST] * (1.0 + SAFETY);
@@ -261,6 +265,7 @@ impl Look<'_> {
         let results = BlockResults {
             rows: self.rows,
             signs: self.signs,
+            ..BlockResults::default()
         };
         contract_block(Simd::current(), units, table, self.scratch, results)
     }

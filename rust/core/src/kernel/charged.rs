@@ -1,6 +1,7 @@
 //! What accounts are charged beside what their legs say.
 
 use super::lanes::Lanes;
+use super::scanned::WideTable;
 use super::{Row, column};
 
 /// What is added to the sums of accounts, by target.
@@ -12,6 +13,9 @@ pub enum Charged<'a> {
     Rows(&'a [Row]),
     /// Margins for the worst loss of each, which take a quarter of the memory of rows.
     Worst(&'a [WorstLoss], LossMargins),
+    /// The same for the worst of few scenarios, which are summed with the legs where an account is one unit; of the others
+    /// it is given. The bounds of sums are those of the block's table.
+    Scanned(&'a WideTable, &'a [WorstLoss], LossMargins),
 }
 
 /// A worst loss, at least 0, and what it can be off by.
@@ -33,21 +37,34 @@ pub struct LossMargins {
 }
 
 impl LossMargins {
-    /// What margins can be off by where the maintenance margin is by `bound`.
+    /// What margins can be off by for a maintenance margin of `loss`, where sums of losses are by `bound`.
     #[inline(always)]
     #[must_use]
-    pub fn bound(self, bound: f64, initial: f64) -> f64 {
-        self.initial_factor * bound + self.roundings * initial
+    pub fn bound(self, bound: f64, loss: f64, initial: f64) -> f64 {
+        let ordered = initial - self.initial_factor * loss;
+        let own = f64::mul_add(loss, self.roundings_of_one(), self.initial_factor * bound);
+        own + self.roundings * ordered
     }
 
-    /// Maintenance margin, initial margin and bound, in their columns.
+    /// Roundings of both margins, for a loss of 1.
+    #[inline(always)]
+    fn roundings_of_one(self) -> f64 {
+        2.0 * self.initial_factor * self.roundings
+    }
+
+    /// Maintenance margin, initial margin and bound for a loss of 1, in their columns.
+    #[inline(always)]
+    pub(super) fn columns_of_one<L: Lanes>(self) -> L {
+        L::only(column::MAINTENANCE_MARGIN, 1.0)
+            .add(L::only(column::INITIAL_MARGIN, self.initial_factor))
+            .add(L::only(column::BOUND, self.roundings_of_one()))
+    }
+
+    /// The same for a loss that is off by `bound`.
     #[inline(always)]
     fn columns<L: Lanes>(self, WorstLoss { loss, bound }: WorstLoss) -> L {
-        let initial = self.initial_factor * loss;
-        let bound = self.bound(bound + self.roundings * loss, initial);
-        L::only(column::MAINTENANCE_MARGIN, loss)
-            .add(L::only(column::INITIAL_MARGIN, initial))
-            .add(L::only(column::BOUND, bound))
+        let own = L::only(column::BOUND, self.initial_factor * bound);
+        L::splat(loss).mul_add(self.columns_of_one(), own)
     }
 }
 
@@ -59,7 +76,9 @@ impl Charged<'_> {
         match self {
             Self::Nothing => sum,
             Self::Rows(rows) => sum.add(L::load(&rows[target])),
-            Self::Worst(losses, margins) => sum.add(margins.columns(losses[target])),
+            Self::Worst(losses, margins) | Self::Scanned(_, losses, margins) => {
+                sum.add(margins.columns(losses[target]))
+            }
         }
     }
 }

@@ -18,9 +18,16 @@ pub(super) const MOST_LANES: usize = 8;
 pub(super) struct Alone {
     /// Long, short.
     loss: [f64; 2],
-    /// The scenarios.
+    /// The scenarios, or [`NEARLY_TWO`].
     worst: [u32; 2],
 }
+
+/// A loss before the worst is so near to it that rounding may make both the same for some quantity.
+const NEARLY_TWO: u32 = NO_SCENARIO - 1;
+/// More than two roundings leave of a number.
+const NEARLY: f64 = 1.0 - 4.0 * f64::EPSILON;
+/// Below this, products may lose bits.
+const TINY: f64 = 1e-290;
 
 impl Alone {
     pub(super) fn of(losses: &[f64]) -> Self {
@@ -31,8 +38,9 @@ impl Alone {
         for (scenario, &loss) in losses.iter().enumerate() {
             for (side, loss) in [loss, -loss].into_iter().enumerate() {
                 if loss > alone.loss[side] {
+                    let is_near = alone.loss[side] >= NEARLY * loss;
                     alone.loss[side] = loss;
-                    alone.worst[side] = scenario as u32;
+                    alone.worst[side] = if is_near { NEARLY_TWO } else { scenario as u32 };
                 }
             }
         }
@@ -56,6 +64,10 @@ impl FewSums {
             bounds: vec![0.0; rows],
             is_charged,
         }
+    }
+
+    pub(super) fn is_charged(&self) -> bool {
+        self.is_charged
     }
 
     pub(super) fn rows_mut(&mut self) -> FewRows<'_> {
@@ -101,6 +113,8 @@ impl FewRows<'_> {
 pub(super) struct Few<'a> {
     pub(super) table: &'a LossTable,
     pub(super) sums: &'a FewSums,
+    /// By target, whose risk is asked for; everybody's if it is empty.
+    pub(super) wanted: &'a [bool],
 }
 
 impl Scanner for Few<'_> {
@@ -166,6 +180,8 @@ impl Few<'_> {
         then: &mut impl FnMut(usize, UnitRisk),
     ) {
         let mut unit = 0;
+        let is_wanted =
+            |unit: usize| self.wanted.is_empty() || self.wanted[units.facts[unit].target as usize];
         let absolute = L::operand_mask(&charge::ABSOLUTE);
         let (mut rows, mut quantities) = (units.rows.as_slice(), units.quantities.as_slice());
         for run in &units.runs {
@@ -179,10 +195,12 @@ impl Few<'_> {
             unsafe {
                 if slots == 1 {
                     for (&row, &quantity) in mine.iter().zip(my_quantities) {
-                        then(
-                            unit,
-                            self.of_leg::<L, R, N, CHARGED>(row, quantity, absolute),
-                        );
+                        if is_wanted(unit) {
+                            then(
+                                unit,
+                                self.of_leg::<L, R, N, CHARGED>(row, quantity, absolute),
+                            );
+                        }
                         unit += 1;
                     }
                     continue;
@@ -190,10 +208,12 @@ impl Few<'_> {
                 let rows = mine.chunks_exact(slots);
                 let quantities = my_quantities.chunks_exact(slots);
                 for (rows, quantities) in rows.zip(quantities) {
-                    then(
-                        unit,
-                        self.of_unit::<L, R, N, CHARGED>(rows, quantities, absolute),
-                    );
+                    if is_wanted(unit) {
+                        then(
+                            unit,
+                            self.of_unit::<L, R, N, CHARGED>(rows, quantities, absolute),
+                        );
+                    }
                     unit += 1;
                 }
             }
@@ -240,7 +260,7 @@ impl Few<'_> {
         }
         let are_numbers = charged[charge::BOUND] < LEAST_BOUND * (f64::MAX / 2.0);
         if !are_numbers {
-            let (loss, worst) = self.beyond_f64(sums.map(L::to_row));
+            let (loss, worst) = beyond_f64(sums.map(L::to_row), self.table.scenarios);
             return risk(loss, worst, charged);
         }
         let least = L::splat(loss);
@@ -251,7 +271,7 @@ impl Few<'_> {
         risk(loss, bits.trailing_zeros(), charged)
     }
 
-    /// The risk of one leg, which only its side decides.
+    /// As [`Few::of_unit`] of one leg, where only its side decides.
     ///
     /// # Safety
     /// The row is a row of the table.
@@ -271,6 +291,13 @@ impl Few<'_> {
             )
         };
         let (side, size) = (usize::from(quantity < 0.0), quantity.abs());
+        let (loss, worst) = (size * alone.loss[side], alone.worst[side]);
+        let is_sure = worst < NEARLY_TWO && (TINY..=f64::MAX).contains(&loss);
+        if !is_sure && worst != NO_SCENARIO {
+            let (rows, quantities) = (&[row][..], &[quantity][..]);
+            // SAFETY: the caller's promise.
+            return unsafe { self.of_unit::<L, R, N, CHARGED>(rows, quantities, absolute) };
+        }
         let mut charged = [f64::mul_add(size, bound, 0.0), 0.0, 0.0, 0.0];
         if CHARGED {
             // SAFETY: the caller's promise.
@@ -279,7 +306,7 @@ impl Few<'_> {
             let Row([a, b, c, d, ..]) = operand.mul_add(L::load(own), L::zero()).to_row();
             charged = [a, b, c, d];
         }
-        risk(size * alone.loss[side], alone.worst[side], charged)
+        risk(loss, worst, charged)
     }
 
     /// The charges and losses of a row.
@@ -294,20 +321,20 @@ impl Few<'_> {
         let (own, losses) = row.split_first().expect("a row of charges");
         (own, losses.try_into().expect("as many as were taken"))
     }
+}
 
-    /// The largest loss and its scenario, where sums may be infinite or no numbers, which sort as `total_cmp` does.
-    #[cold]
-    #[inline(never)]
-    fn beyond_f64<const N: usize>(&self, sums: [Row; N]) -> (f64, u32) {
-        let losses: &[f64] = bytemuck::cast_slice(&sums);
-        let mut largest = (losses[0], 0);
-        for (&loss, scenario) in losses[..self.table.scenarios].iter().zip(0..) {
-            if loss.total_cmp(&largest.0).is_gt() {
-                largest = (loss, scenario);
-            }
+/// The largest loss and its scenario, where sums may be infinite or no numbers, which sort as `total_cmp` does.
+#[cold]
+#[inline(never)]
+pub(super) fn beyond_f64<const N: usize>(sums: [Row; N], scenarios: usize) -> (f64, u32) {
+    let losses: &[f64] = bytemuck::cast_slice(&sums);
+    let mut largest = (losses[0], 0);
+    for (&loss, scenario) in losses[..scenarios].iter().zip(0..) {
+        if loss.total_cmp(&largest.0).is_gt() {
+            largest = (loss, scenario);
         }
-        largest
     }
+    largest
 }
 
 #[inline(always)]

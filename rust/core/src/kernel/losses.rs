@@ -77,6 +77,11 @@ impl LossTable {
         }
     }
 
+    /// Whether it was made to be scanned for the worst of few scenarios, and nothing is charged.
+    pub(crate) fn is_few(&self) -> bool {
+        matches!(&self.prepared, Some(Prepared::Few(sums)) if !sums.is_charged())
+    }
+
     /// # Panics
     /// If the table was not made to be scanned.
     pub(super) fn prepared(&self) -> &Prepared {

@@ -15,6 +15,7 @@ mod coarse;
 mod csr;
 mod fetch;
 mod few;
+mod finish;
 mod float_state;
 mod floats;
 mod lanes;
@@ -27,6 +28,7 @@ mod ranking;
 mod rules;
 mod scalar;
 mod scan;
+mod scanned;
 mod scenarios;
 mod shares;
 mod sieve;
@@ -48,6 +50,8 @@ pub use pages::zero_rows;
 pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,
 };
+pub use scanned::WideTable;
+pub(crate) use scenarios::scan_wanted;
 pub use scenarios::{Measure, NO_SCENARIO, UnitRisk, scan_units};
 pub use shares::{Pools, worst_of_pools};
 pub(crate) use units::UnitPlace;

@@ -65,13 +65,41 @@ pub fn scan_units<R: RowId>(
     match table.prepared() {
         Prepared::Few(sums) => {
             assert_eq!(measure, Measure::Worst, "what the table was made for");
-            scan_with(simd, units, &mut Few { table, sums }, &mut then);
+            let wanted = &[];
+            let few = &mut Few {
+                table,
+                sums,
+                wanted,
+            };
+            scan_with(simd, units, few, &mut then);
         }
         Prepared::Sieve(sieve) => {
             let mut scan = Scan::new(table, sieve, measure);
             scan_with(simd, units, &mut scan, &mut then);
         }
     }
+}
+
+/// The same of the units whose targets are `wanted`, for the worst of few scenarios.
+///
+/// # Panics
+/// As [`scan_units`]; if the table was not made for few, or a target is beyond those.
+pub(crate) fn scan_wanted<R: RowId>(
+    simd: Simd,
+    units: &Units<R>,
+    table: &LossTable,
+    wanted: &[bool],
+    mut then: impl FnMut(usize, UnitRisk),
+) {
+    let Prepared::Few(sums) = table.prepared() else {
+        unreachable!("few scenarios")
+    };
+    let few = &mut Few {
+        table,
+        sums,
+        wanted,
+    };
+    scan_with(simd, units, few, &mut then);
 }
 
 /// A way to the risk of units.

@@ -211,6 +211,7 @@ pub(crate) fn share_out<R: RowId>(
     let results = BlockResults {
         rows: &mut sums,
         signs: &mut signs,
+        ..BlockResults::default()
     };
     // What is not finite makes a share that is no number.
     contract_block(Simd::current(), units, table, scratch, results);
