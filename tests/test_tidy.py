@@ -39,6 +39,7 @@ MODULE_ORDER: tuple[tuple[str, ...], ...] = (
     ("explain",),
     ("positions",),
     ("report",),
+    ("risk_inputs",),
     ("risk_scan",),
     ("risk_report",),
     ("flags",),

@@ -27,7 +27,7 @@
 
 // Each module uses only those to its left; `book` and `layout` share a place, because a book keeps its layouts:
 // error exact concave kernel pool buffer contract ids universe options market table units|layout|risk_layout|book model risk
-// settle share explain positions summary report risk_scan risk_report flags liquidation_price price_path limits
+// settle share explain positions summary report risk_inputs risk_scan risk_report flags liquidation_price price_path limits
 // ledger engine.
 mod book;
 mod buffer;
@@ -52,10 +52,10 @@ mod positions;
 mod price_path;
 mod report;
 mod risk;
+mod risk_inputs;
 mod risk_layout;
 mod risk_report;
 mod risk_scan;
-mod risk_wide;
 mod settle;
 mod share;
 mod summary;

@@ -14,13 +14,13 @@ use crate::kernel::{
 use crate::layout::{IsolatedPosition, Layout};
 use crate::market::Market;
 use crate::pool::Stop;
-use crate::report::{Beside, ChargeMemory, Evaluated, Evaluation, Memory, table_of};
-use crate::risk::{MadeFor, RiskModel, RiskTable, settle_risk};
+use crate::report::{Beside, ChargeMemory, Evaluated, Memory};
+use crate::risk::{RiskModel, RiskTable, settle_risk};
+use crate::risk_inputs::RiskInputs;
 use crate::risk_layout::{LegReader, LossOf, RiskBlocks, RiskGroup, RiskLayout};
 use crate::risk_scan::{ROUNDINGS, RiskScan, charge_row, risk_column};
-use crate::settle::{Settlement, Subject};
-use crate::table::Table;
-use crate::units::{Key, Leg};
+use crate::settle::Subject;
+use crate::units::Leg;
 
 /// What an evaluation of portfolio risk says.
 #[derive(Debug)]
@@ -92,13 +92,13 @@ impl RiskFigures {
 }
 
 /// [`RiskFigures`] of one block.
-pub(crate) struct FiguresOfBlock<'a> {
-    pub(crate) worst: &'a mut [i32],
+struct FiguresOfBlock<'a> {
+    worst: &'a mut [i32],
     rows: Option<&'a mut [Row]>,
 }
 
 /// There is no loss.
-pub(crate) const NO_WORST: i32 = -1;
+const NO_WORST: i32 = -1;
 
 /// Margin of every account by the risk of its portfolio.
 ///
@@ -138,99 +138,13 @@ pub fn evaluate_risk(
     })
 }
 
-/// What is prepared before the first account: prices and parameters checked, books packed, tables filled.
-pub(crate) struct RiskInputs<'a> {
-    pub(crate) model: &'a RiskModel,
-    settlement: Settlement<'a>,
-    /// Units that net before their collateral is weighed.
-    pub(crate) layout: &'a Layout,
-    /// What collateral counts.
-    pub(crate) table: Table,
-    /// Whether the bounds of that table hold those of losses too.
-    pub(crate) bounds_are_together: bool,
-    pub(crate) risk_table: Arc<RiskTable>,
-    /// Positions as each set groups them.
-    pub(crate) layouts: Vec<Arc<RiskLayout>>,
-}
-
-impl<'a> RiskInputs<'a> {
-    pub(crate) fn new(
-        model: &'a RiskModel,
-        book: &'a Book,
-        market: &'a Market,
-        stop: Stop<'_>,
-    ) -> Result<Self> {
-        let key = Key::SettlementAsset;
-        let settlement = Settlement::new(&model.collateral, key, book, market)?;
-        let layout = book.layout(key, &mut *stop)?;
-        let table = table_of(&model.collateral, key, book, market, layout)?;
-        let risk_table = risk_table(model, book, market, &mut *stop)?;
-        let mut layouts = Vec::with_capacity(risk_table.sets.len());
-        for set in &risk_table.sets {
-            layouts.push(book.risk_layout(set.group, model.moving(), &mut *stop)?);
-        }
-        Ok(Self {
-            model,
-            settlement,
-            layout,
-            table,
-            bounds_are_together: false,
-            risk_table,
-            layouts,
-        })
-    }
-
-    pub(crate) fn evaluation<'e>(
-        &'e self,
-        risk: &'e RiskOfBook<'e>,
-    ) -> Evaluation<'e, RiskOfBook<'e>> {
-        Evaluation {
-            settlement: self.settlement,
-            layout: self.layout,
-            table: &self.table,
-            beside: risk,
-        }
-    }
-}
-
-/// The losses of what a book holds.
-///
-/// # Errors
-/// As [`RiskModel::table`].
-fn risk_table(
-    model: &RiskModel,
-    book: &Book,
-    market: &Market,
-    stop: Stop<'_>,
-) -> Result<Arc<RiskTable>> {
-    let group = model.group(&model.parameters.sets[0]);
-    let layout = book.risk_layout(group, model.moving(), &mut *stop)?;
-    let holder = |instrument: usize| {
-        let instrument = instrument as u32;
-        let holds = (0..book.accounts().len()).find(|&account| {
-            let holdings = book.holdings(account);
-            let ordered = holdings.order_instrument;
-            holdings.instrument.contains(&instrument) || ordered.contains(&instrument)
-        });
-        holds.map_or_else(String::new, |account| {
-            book.accounts().get(account).to_string()
-        })
-    };
-    let made_for = MadeFor {
-        widest: layout.widest,
-        has_orders: layout.has_orders,
-        is_scanned: true,
-    };
-    model.table(market, &layout.instruments, made_for, holder, stop)
-}
-
 /// The risk of every account, computed block by block on the way to its result.
 pub(crate) struct RiskOfBook<'a> {
     pub(crate) scan: RiskScan<'a>,
     book: &'a Book,
-    pub(crate) layouts: &'a [Arc<RiskLayout>],
+    layouts: &'a [Arc<RiskLayout>],
     layout: &'a Layout,
-    pub(crate) pools: Vec<Mutex<FiguresOfBlock<'a>>>,
+    pools: Vec<Mutex<FiguresOfBlock<'a>>>,
     isolated: Vec<Mutex<&'a mut [Row]>>,
     /// As [`RiskInputs::bounds_are_together`].
     bounds_are_together: bool,
@@ -283,6 +197,50 @@ impl<'a> RiskOfBook<'a> {
             bounds_are_together: inputs.bounds_are_together,
             wide: None,
         }
+    }
+
+    /// Contracts a block of pools with a wide table. Accounts that are several units are scanned before: their losses are
+    /// summed over all units, in another order.
+    fn contract_wide<R: RowId>(
+        &self,
+        wide: &WideTable,
+        number: usize,
+        (units, table): (&BlockUnits<R>, BlockTable<'_>),
+        memory: &mut Memory,
+        results: BlockResults<'_>,
+    ) -> bool {
+        let Memory { scratch, charges } = memory;
+        let ChargeMemory {
+            worst: losses,
+            wanted,
+            ..
+        } = charges;
+        let mut figures = locked(&self.pools[number]);
+        let worst = &mut *figures.worst;
+        if !units.folds.is_empty() {
+            wanted.clear();
+            wanted.resize(worst.len(), false);
+            losses.resize(worst.len(), WorstLoss::default());
+            for fold in &units.folds {
+                let at = fold.target as usize;
+                (wanted[at], worst[at], losses[at]) = (true, NO_WORST, WorstLoss::default());
+            }
+            let note = |at: usize, risk| {
+                (worst[at], losses[at]) = self.noted(&risk);
+            };
+            match &self.layouts[0].blocks {
+                RiskBlocks::Narrow(packed) => {
+                    self.scan.each_wanted(&packed.pools[number], wanted, note);
+                }
+                RiskBlocks::Wide(packed) => {
+                    self.scan.each_wanted(&packed.pools[number], wanted, note);
+                }
+            }
+        }
+        let charges = Charged::Scanned(wide, losses, self.margins());
+        let table = BlockTable { charges, ..table };
+        let results = BlockResults { worst, ..results };
+        contract_block(Simd::current(), units, table, scratch, results)
     }
 
     /// What is added to the results of a block of pools (of isolated positions, if `alone`).
@@ -378,7 +336,7 @@ impl<'a> RiskOfBook<'a> {
     }
 
     /// What is kept of the risk of an account: its worst scenario and loss.
-    pub(crate) fn noted(&self, risk: &UnitRisk) -> (i32, WorstLoss) {
+    fn noted(&self, risk: &UnitRisk) -> (i32, WorstLoss) {
         let worst = if risk.loss > 0.0 {
             risk.worst as i32
         } else {
@@ -401,7 +359,7 @@ impl<'a> RiskOfBook<'a> {
     }
 
     /// What a worst loss requires.
-    pub(crate) fn margins(&self) -> LossMargins {
+    fn margins(&self) -> LossMargins {
         LossMargins {
             initial_factor: self.scan.model.parameters.initial_factor,
             roundings: ROUNDINGS,
@@ -447,7 +405,7 @@ impl<'a> RiskOfBook<'a> {
     }
 }
 
-pub(crate) fn locked<T>(of_block: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked<T>(of_block: &Mutex<T>) -> MutexGuard<'_, T> {
     of_block.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
