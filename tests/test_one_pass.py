@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portfolio_building import assert_is_right, bare, build, risk_columns_of
+import xmfast as xm
+from building import SIMD_PATHS, settings
+from portfolio_building import Inputs, assert_is_right, bare, build, risk_columns_of
 from portfolio_venues import PortfolioVenue, random_portfolio_venue
 from reference_portfolio import PortfolioRules
 from strategies import Columns, select
 
-# As many for each table row suffice; up to 4 rows for each instrument and 6 for each asset are held.
-_ACCOUNTS = 1_000
+# 16 for each row of the table suffice, which has 5 rows for each instrument and 6 for each asset.
+_ACCOUNTS = 1_500
 _SLICE = 100
 
 
@@ -35,10 +37,13 @@ def _venue(seed: int, scenarios: int, *, one_asset: bool) -> PortfolioVenue:
         for name in scenario_set.price_shock
     }
     scenario_set = replace(scenario_set, price_shock=shocks, volatility_shock=None, weight=None)
+    positions = priced.venue.positions
     priced = bare(priced).with_terms(sets=(scenario_set,), initial_factor=1.2)
+    # Some with isolated positions.
+    priced = priced.with_positions(positions)
     if not one_asset:
         return priced
-    # Then most accounts are one unit, else several.
+    # Then all accounts are one unit, else only those that hold positions of one settlement asset.
     specs = dict(priced.venue.instruments)
     specs["settlement"] = ["USD"] * len(specs["instrument"])
     specs["inverse"] = [False] * len(specs["instrument"])
@@ -61,21 +66,44 @@ def _of_accounts(priced: PortfolioVenue, accounts: list[Any]) -> PortfolioVenue:
     return replace(priced, venue=mine_alone)
 
 
+def _report(inputs: Inputs) -> xm.PortfolioReport:
+    model, book, market = inputs
+    return model.evaluate(book, market)
+
+
 @pytest.mark.parametrize("one_asset", [True, False])
 @pytest.mark.parametrize("scenarios", [5, 16, 23, 32, 40, 41])
 @pytest.mark.parametrize("seed", range(3))
 def test_small_books_have_the_figures_of_a_large_one(seed: int, scenarios: int, one_asset: bool) -> None:
     priced = _venue(seed, scenarios, one_asset=one_asset)
-    model, book, market = build(priced)
-    whole = risk_columns_of(model.evaluate(book, market))
-    accounts = book.accounts.tolist()
+    inputs = build(priced)
+    whole = risk_columns_of(_report(inputs))
+    accounts = inputs[1].accounts.tolist()
     assert len(accounts) >= _ACCOUNTS * 0.9
     for first in range(0, len(accounts), _SLICE):
         mine = accounts[first : first + _SLICE]
-        model, book, market = build(_of_accounts(priced, mine))
-        for name, column in risk_columns_of(model.evaluate(book, market)).items():
+        for name, column in risk_columns_of(_report(build(_of_accounts(priced, mine)))).items():
             np.testing.assert_array_equal(whole[name][first : first + len(mine)], column, err_msg=name)
     assert len(np.unique(whole["worst_scenario"])) > 3
+
+
+@pytest.mark.parametrize("one_asset", [True, False])
+@pytest.mark.parametrize("scenarios", [16, 40])
+def test_no_instruction_set_and_no_order_of_others_changes_a_bit(scenarios: int, one_asset: bool) -> None:
+    """An order in a block has it evaluated in two passes, as plain code does of every block."""
+    priced = _venue(4, scenarios, one_asset=one_asset)
+    inputs = build(priced)
+    accounts = inputs[1].accounts.tolist()
+    name = priced.venue.instruments["instrument"][0]
+    order = {"account": accounts[:1], "instrument": [name], "quantity": [1.0], "price": [1.0]}
+    with_order = build(replace(priced, venue=replace(priced.venue, orders=order)))
+    expected = risk_columns_of(_report(inputs))
+    for simd in SIMD_PATHS:
+        with settings(threads=1, simd=simd):
+            found, ordered = risk_columns_of(_report(inputs)), risk_columns_of(_report(with_order))
+        for column, figures in expected.items():
+            np.testing.assert_array_equal(found[column], figures, err_msg=f"{simd} {column}")
+            np.testing.assert_array_equal(ordered[column][1:], figures[1:], err_msg=f"{simd} {column}")
 
 
 @pytest.mark.parametrize("one_asset", [True, False])

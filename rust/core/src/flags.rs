@@ -361,7 +361,7 @@ impl Flags<'_> {
         charges.clear();
         charges.extend(risk.iter().map(|Row(risk)| {
             let requirement = risk[risk_column::REQUIREMENT];
-            let bound = risk[risk_column::BOUND] + ROUNDINGS * requirement;
+            let bound = risk[risk_column::BOUND] + 2.0 * ROUNDINGS * requirement;
             charge_row([requirement, requirement, bound])
         }));
         let units = only(task.units, open, accounts);

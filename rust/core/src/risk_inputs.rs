@@ -15,7 +15,7 @@ use crate::settle::Settlement;
 use crate::table::{LegKind, Rows, Table};
 use crate::units::Key;
 
-/// As many accounts gain what a row of a wide table costs.
+/// So many accounts gain what a row of a wide table costs, as measured on `venue-1m`; all rows are cleared, held or not.
 const ACCOUNTS_A_ROW: usize = 16;
 
 /// What is prepared before the first account: prices and parameters checked, books packed, tables filled.
@@ -115,7 +115,7 @@ impl RiskInputs<'_> {
     /// The table for both, if it is worth its time for so many accounts. The answers do not depend on it.
     pub(crate) fn wide(&self, accounts: usize) -> Option<WideTable> {
         let losses = self.summed_with_collateral()?;
-        let are_many = accounts >= ACCOUNTS_A_ROW * self.layout.used.rows.len();
+        let are_many = accounts >= ACCOUNTS_A_ROW * self.table.rows.len();
         if !(self.bounds_are_together && are_many && WideTable::pays(Simd::current(), losses)) {
             return None;
         }
@@ -123,6 +123,11 @@ impl RiskInputs<'_> {
         for (row, from) in self.rows() {
             wide.set_figures(row, &self.table.rows[row]);
             if let Some(from) = from {
+                let bound = losses.charges(from)[charge::BOUND];
+                debug_assert!(
+                    self.table.rows[row].0[column::BOUND] >= bound,
+                    "bounds are together"
+                );
                 wide.set_losses(row, losses, from);
             }
         }

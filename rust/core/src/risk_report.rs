@@ -159,9 +159,9 @@ impl Beside for RiskOfBook<'_> {
         memory: &mut Memory,
         results: BlockResults<'_>,
     ) -> bool {
-        // Accounts of several units are scanned beside.
-        let are_single = units.folds.len() <= units.whole.len();
-        let is_plain = !alone && are_single && !self.book.blocks()[number].has_orders();
+        // Accounts of several units are scanned beside: where most are, all may as well be. The bits are the same.
+        let most_are_single = units.folds.len() <= units.whole.len();
+        let is_plain = !alone && most_are_single && !self.book.blocks()[number].has_orders();
         if let Some(wide) = self.wide.as_ref().filter(|_| is_plain) {
             return self.contract_wide(wide, number, (units, table), memory, results);
         }

@@ -25,7 +25,7 @@ pub mod risk_column {
     pub const REQUIREMENT: usize = 5;
     /// Initial margin.
     pub const INITIAL: usize = 6;
-    /// What f64 can be off by.
+    /// What sums of losses and charges can be off by, [`ROUNDINGS`] not counted.
     pub(crate) const BOUND: usize = 7;
 }
 
@@ -74,6 +74,7 @@ impl<'a> RiskScan<'a> {
         wanted: &[bool],
         mut then: impl FnMut(usize, UnitRisk),
     ) {
+        debug_assert!(units.folds.is_empty(), "an account is one group");
         let losses = &self.table.sets[0].losses;
         let facts = units.whole.facts();
         let risks = |unit: usize, risk| then(facts[unit].target as usize, risk);
@@ -301,7 +302,7 @@ fn scan_row(risk: &UnitRisk) -> Row {
         -1.0
     };
     row.0[risk_column::REQUIREMENT] = risk.loss;
-    row.0[risk_column::BOUND] = risk.charges[charge::BOUND] + ROUNDINGS * risk.loss;
+    row.0[risk_column::BOUND] = risk.charges[charge::BOUND];
     row
 }
 
@@ -321,6 +322,6 @@ fn risk_row(risk: &AccountRisk<f64>, requirement: f64) -> Row {
     row.0[risk_column::MARGIN_FLOOR] = risk.margin_floor;
     row.0[risk_column::WORST_SCENARIO] = scenario_number(risk.worst_scenario);
     row.0[risk_column::REQUIREMENT] = requirement;
-    row.0[risk_column::BOUND] = risk.bound + ROUNDINGS * requirement;
+    row.0[risk_column::BOUND] = risk.bound;
     row
 }

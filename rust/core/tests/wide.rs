@@ -55,8 +55,9 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// What is said of every account: result rows as bits, signs, worst scenarios, and which are near a threshold.
-type Said = (Vec<[u64; 8]>, Vec<u8>, Vec<i32>, Vec<u32>);
+/// What is said of every account: result rows as bits, signs, worst scenarios, which are near a threshold, and whether
+/// all are finite.
+type Said = (Vec<[u64; 8]>, Vec<u8>, Vec<i32>, Vec<u32>, bool);
 
 impl Case {
     fn losses(&self) -> LossTable {
@@ -147,9 +148,10 @@ impl Case {
             signs: &mut signs,
             worst: if in_one_pass { &mut worst } else { &mut [] },
         };
-        contract_block(simd, &block, table, &mut scratch, results);
+        let are_finite = contract_block(simd, &block, table, &mut scratch, results);
         let bits = |row: &Row| row.0.map(f64::to_bits);
-        (rows.iter().map(bits).collect(), signs, worst, scratch.near)
+        let rows = rows.iter().map(bits).collect();
+        (rows, signs, worst, scratch.near, are_finite)
     }
 }
 

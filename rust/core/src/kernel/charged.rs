@@ -14,7 +14,7 @@ pub enum Charged<'a> {
     /// Margins for the worst loss of each, which take a quarter of the memory of rows.
     Worst(&'a [WorstLoss], LossMargins),
     /// The same for the worst of few scenarios, which are summed with the legs where an account is one unit; of the others
-    /// it is given. The bounds of sums are those of the block's table.
+    /// it is given. The bound of every row of the block's table is at least that of its losses.
     Scanned(&'a WideTable, &'a [WorstLoss], LossMargins),
 }
 
@@ -41,6 +41,7 @@ impl LossMargins {
     #[inline(always)]
     #[must_use]
     pub fn bound(self, bound: f64, loss: f64, initial: f64) -> f64 {
+        // Initial margin of open orders: 0 exactly where there is none.
         let ordered = initial - self.initial_factor * loss;
         let own = f64::mul_add(loss, self.roundings_of_one(), self.initial_factor * bound);
         own + self.roundings * ordered

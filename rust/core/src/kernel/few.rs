@@ -248,27 +248,13 @@ impl Few<'_> {
                 *sum = quantity.mul_add(L::load(losses), *sum);
             }
         }
-        let mut largest = sums[0];
-        for &sum in &sums[1..] {
-            largest = largest.larger(sum);
-        }
-        let loss = largest.largest();
         let mut charged = [bound, 0.0, 0.0, 0.0];
         if CHARGED {
             let Row([a, b, c, d, ..]) = charges.to_row();
             charged = [a, b, c, d];
         }
-        let are_numbers = charged[charge::BOUND] < LEAST_BOUND * (f64::MAX / 2.0);
-        if !are_numbers {
-            let (loss, worst) = beyond_f64(sums.map(L::to_row), self.table.scenarios);
-            return risk(loss, worst, charged);
-        }
-        let least = L::splat(loss);
-        let mut bits = 0;
-        for (number, sum) in sums.iter().enumerate() {
-            bits |= u64::from(sum.at_least(least)) << (8 * number);
-        }
-        risk(loss, bits.trailing_zeros(), charged)
+        let (loss, worst) = worst_of(sums, charged[charge::BOUND], self.table.scenarios);
+        risk(loss, worst, charged)
     }
 
     /// As [`Few::of_unit`] of one leg, where only its side decides.
@@ -323,10 +309,35 @@ impl Few<'_> {
     }
 }
 
+/// The largest loss and its scenario, the first of several. `bound` is at least that of the sums, and so tells whether they
+/// are numbers.
+#[inline(always)]
+pub(super) fn worst_of<L: Lanes, const N: usize>(
+    sums: [L; N],
+    bound: f64,
+    scenarios: usize,
+) -> (f64, u32) {
+    let are_numbers = bound < LEAST_BOUND * (f64::MAX / 2.0);
+    if !are_numbers {
+        return beyond_f64(sums.map(L::to_row), scenarios);
+    }
+    let mut largest = sums[0];
+    for &sum in &sums[1..] {
+        largest = largest.larger(sum);
+    }
+    let loss = largest.largest();
+    let least = L::splat(loss);
+    let mut bits = 0;
+    for (number, sum) in sums.iter().enumerate() {
+        bits |= u64::from(sum.at_least(least)) << (8 * number);
+    }
+    (loss, bits.trailing_zeros())
+}
+
 /// The largest loss and its scenario, where sums may be infinite or no numbers, which sort as `total_cmp` does.
 #[cold]
 #[inline(never)]
-pub(super) fn beyond_f64<const N: usize>(sums: [Row; N], scenarios: usize) -> (f64, u32) {
+fn beyond_f64<const N: usize>(sums: [Row; N], scenarios: usize) -> (f64, u32) {
     let losses: &[f64] = bytemuck::cast_slice(&sums);
     let mut largest = (losses[0], 0);
     for (&loss, scenario) in losses[..scenarios].iter().zip(0..) {

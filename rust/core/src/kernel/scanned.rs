@@ -2,10 +2,10 @@
 //!
 //! Where an account is one unit whatever it is grouped by, its legs are read once instead of twice.
 
-use super::few::beyond_f64;
+use super::few::worst_of;
 use super::lanes::Lanes;
 use super::legs::{SumLegs, Summed};
-use super::losses::{LEAST_BOUND, LossTable};
+use super::losses::LossTable;
 use super::scenarios::{NO_SCENARIO, positive};
 use super::{Row, RowId, Simd, column, zero_rows};
 
@@ -55,11 +55,13 @@ impl WideTable {
         self.rows[row * (1 + self.lanes)] = *figures;
     }
 
-    /// Sets the losses of a row to those of row `from` of the table of losses.
+    /// Sets the losses of a row to those of row `from` of the table of losses. The bound among the row's figures must be at
+    /// least theirs: it tells whether sums of losses are numbers.
     ///
     /// # Panics
-    /// If there is no such row in one of them.
+    /// If there is no such row in one of them, or the scenarios are not those of [`WideTable::new`].
     pub fn set_losses(&mut self, row: usize, losses: &LossTable, from: usize) {
+        assert_eq!(losses.scenarios, self.scenarios, "scenarios");
         let width = 1 + self.lanes;
         let mine = &mut self.rows[row * width + 1..(row + 1) * width];
         mine.copy_from_slice(&losses.rows[from * width + 1..(from + 1) * width]);
@@ -87,7 +89,7 @@ pub(super) struct Scanned<'a, L, const N: usize> {
 
 /// Sums of a unit.
 #[derive(Clone, Copy)]
-struct Sums<L, const N: usize> {
+struct UnitSums<L, const N: usize> {
     figures: L,
     losses: [L; N],
 }
@@ -108,7 +110,7 @@ impl<'a, L: Lanes, const N: usize> Scanned<'a, L, N> {
     /// # Safety
     /// The row is a row of the table.
     #[inline(always)]
-    unsafe fn add<R: RowId>(self, row: R, quantity: f64, sums: &mut Sums<L, N>) {
+    unsafe fn add<R: RowId>(self, row: R, quantity: f64, sums: &mut UnitSums<L, N>) {
         let place = row.index() * (1 + N);
         // SAFETY: the caller's promise.
         let row = unsafe { self.table.rows.get_unchecked(place..place + 1 + N) };
@@ -123,23 +125,10 @@ impl<'a, L: Lanes, const N: usize> Scanned<'a, L, N> {
 
     /// Finds the worst scenario of a unit.
     #[inline(always)]
-    fn worst(self, Sums { figures, losses }: Sums<L, N>) -> Summed<L> {
-        let mut largest = losses[0];
-        for &sum in &losses[1..] {
-            largest = largest.larger(sum);
-        }
-        let mut loss = largest.largest();
-        let least = L::splat(loss);
-        let mut bits = 0;
-        for (number, sum) in losses.iter().enumerate() {
-            bits |= u64::from(sum.at_least(least)) << (8 * number);
-        }
-        let mut worst = bits.trailing_zeros();
-        // Bounds of figures make it larger.
-        let are_numbers = figures.to_row().0[column::BOUND] < LEAST_BOUND * (f64::MAX / 2.0);
-        if !are_numbers {
-            (loss, worst) = beyond_f64(losses.map(L::to_row), self.table.scenarios);
-        }
+    fn worst(self, UnitSums { figures, losses }: UnitSums<L, N>) -> Summed<L> {
+        // Bounds of figures add to those of losses, and make the check stricter.
+        let bound = figures.to_row().0[column::BOUND];
+        let (loss, worst) = worst_of(losses, bound, self.table.scenarios);
         let worst = if loss > 0.0 { worst } else { NO_SCENARIO };
         Summed {
             figures,
@@ -150,7 +139,7 @@ impl<'a, L: Lanes, const N: usize> Scanned<'a, L, N> {
     }
 }
 
-impl<L: Lanes, const N: usize> Sums<L, N> {
+impl<L: Lanes, const N: usize> UnitSums<L, N> {
     #[inline(always)]
     fn nothing() -> Self {
         Self {
@@ -163,7 +152,7 @@ impl<L: Lanes, const N: usize> Sums<L, N> {
 impl<L: Lanes, R: RowId, const N: usize> SumLegs<L, R> for Scanned<'_, L, N> {
     #[inline(always)]
     unsafe fn one(self, rows: &[R], quantities: &[f64]) -> Summed<L> {
-        let mut sums = Sums::nothing();
+        let mut sums = UnitSums::nothing();
         for (row, &quantity) in rows.iter().zip(quantities) {
             // SAFETY: the caller's promise.
             unsafe { self.add(*row, quantity, &mut sums) };
@@ -176,7 +165,7 @@ impl<L: Lanes, R: RowId, const N: usize> SumLegs<L, R> for Scanned<'_, L, N> {
         let slots = rows.len() / 2;
         let (first_rows, second_rows) = rows.split_at(slots);
         let (first, second) = quantities.split_at(slots);
-        let (mut one, mut other) = (Sums::nothing(), Sums::nothing());
+        let (mut one, mut other) = (UnitSums::nothing(), UnitSums::nothing());
         let rows = first_rows.iter().zip(second_rows);
         for ((&row, &other_row), (&quantity, &other_quantity)) in rows.zip(first.iter().zip(second))
         {
