@@ -1,7 +1,7 @@
 //! The worst of few scenarios: a unit's losses stay in registers, in f64, until the largest is known.
 //!
-//! A sieve would read half the bytes, but what it leaves has to be summed again: of 16 scenarios that takes nearly twice as
-//! long, of 48 a tenth longer.
+//! A sieve reads fewer bytes, but what it leaves has to be summed again: one in f32, half the bytes, took nearly twice as long
+//! for 16 scenarios and a tenth longer for 48.
 
 use super::fetch::fetch_ahead;
 use super::floats::Floats;
