@@ -21,11 +21,13 @@ from strategies import Columns, select
 # 16 for each row of the table suffice, which has 5 rows for each instrument and 6 for each asset.
 _ACCOUNTS = 1_500
 _SLICE = 100
+# More than two blocks of 4,096.
+_BLOCKS = 9_000
 
 
-def _venue(seed: int, scenarios: int, *, one_asset: bool) -> PortfolioVenue:
+def _venue(seed: int, scenarios: int, *, one_asset: bool, accounts: int = _ACCOUNTS) -> PortfolioVenue:
     """Return a venue of few instruments in joint scenarios whose worst is all that is required."""
-    priced = random_portfolio_venue(seed, "joint", accounts=_ACCOUNTS, assets=3, instruments=6, mean_positions=2.0)
+    priced = random_portfolio_venue(seed, "joint", accounts=accounts, assets=3, instruments=6, mean_positions=2.0)
     # Underlyings fall and rise with each other or on their own.
     random = np.random.default_rng(seed)
     market = random.normal(0.0, 0.05, scenarios)
@@ -88,10 +90,10 @@ def test_small_books_have_the_figures_of_a_large_one(seed: int, scenarios: int, 
 
 
 @pytest.mark.parametrize("one_asset", [True, False])
-@pytest.mark.parametrize("scenarios", [16, 40])
-def test_no_instruction_set_and_no_order_of_others_changes_a_bit(scenarios: int, one_asset: bool) -> None:
+@pytest.mark.parametrize(("scenarios", "count"), [(16, _ACCOUNTS), (40, _ACCOUNTS), (32, _BLOCKS)])
+def test_no_instruction_set_and_no_order_of_others_changes_a_bit(scenarios: int, count: int, one_asset: bool) -> None:
     """An order in a block has it evaluated in two passes, as plain code does of every block."""
-    priced = _venue(4, scenarios, one_asset=one_asset)
+    priced = _venue(4, scenarios, one_asset=one_asset, accounts=count)
     inputs = build(priced)
     accounts = inputs[1].accounts.tolist()
     name = priced.venue.instruments["instrument"][0]
@@ -99,7 +101,7 @@ def test_no_instruction_set_and_no_order_of_others_changes_a_bit(scenarios: int,
     with_order = build(replace(priced, venue=replace(priced.venue, orders=order)))
     expected = risk_columns_of(_report(inputs))
     for simd in SIMD_PATHS:
-        with settings(threads=1, simd=simd):
+        with settings(threads=3, simd=simd):
             found, ordered = risk_columns_of(_report(inputs)), risk_columns_of(_report(with_order))
         for column, figures in expected.items():
             np.testing.assert_array_equal(found[column], figures, err_msg=f"{simd} {column}")
