@@ -4,7 +4,8 @@ use super::few::{FewRows, FewSums, MOST_LANES};
 use super::math::RealRow;
 use super::scenarios::Measure;
 use super::sieve::{Sieve, SieveRows};
-use super::{LaneWork, Row, Simd, on_lanes};
+use super::weights::Legs;
+use super::{LaneWork, Row, RowId, Simd, on_lanes};
 
 /// Columns of the row of charges that goes before the losses of a table row.
 pub mod charge {
@@ -118,6 +119,25 @@ impl LossTable {
         let start = row * (1 + self.lanes) + 1;
         let lanes: &[f64] = bytemuck::cast_slice(&self.rows[start..start + self.lanes]);
         &lanes[..self.scenarios]
+    }
+
+    /// What legs lose in one scenario: the same operations as where all scenarios are summed in lanes.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    pub(super) unsafe fn loss<R: RowId>(&self, legs: Legs<'_, R>, scenario: u32) -> f64 {
+        let scenario = scenario as usize;
+        assert!(scenario < self.scenarios, "no such scenario");
+        let (lane, column) = (1 + scenario / 8, scenario % 8);
+        let mut sum = 0.0;
+        for (row, &quantity) in legs.rows.iter().zip(legs.quantities) {
+            let place = row.index() * (1 + self.lanes) + lane;
+            // SAFETY: the caller's promise; a scenario is one of the table.
+            let losses = unsafe { self.rows.get_unchecked(place) };
+            sum = quantity.mul_add(losses.0[column], sum);
+        }
+        sum
     }
 
     /// All there is, charges and losses, as an array of one row for each table row; and where losses begin in a row.

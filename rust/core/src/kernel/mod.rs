@@ -32,6 +32,7 @@ mod scanned;
 mod scenarios;
 mod shares;
 mod sieve;
+mod sift;
 mod units;
 mod weights;
 

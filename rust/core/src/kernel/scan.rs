@@ -1,6 +1,5 @@
 //! Units scanned for their largest few losses: weighed, summed in whole numbers and ranked, and what that leaves summed in f64.
 
-use super::coarse::{LANES_A_WORD, at_least, group_maxima, of_rank, ones};
 use super::fetch::{fetch, fetch_ahead};
 use super::floats::Floats;
 use super::lanes::Lanes;
@@ -8,23 +7,16 @@ use super::losses::{LossTable, charge};
 use super::ranking::{Kept, MOST_RANKS, MOST_ROWS, Near, RANKED_TOGETHER, Ranking, Scenarios};
 use super::scenarios::{Measure, NO_SCENARIO, Scanner, UnitRisk, positive};
 use super::sieve::{BIAS, Sieve};
+use super::sift::{Sift, Sifted, larger};
 use super::weights::{Factors, Legs, MOST_LEGS, PARTS, Weights, sum};
-use super::{Row, RowId, Units};
-use std::cmp::Ordering;
+use super::{RowId, Units};
 
 /// One pass over units, and the memory that it uses again from unit to unit.
 pub(super) struct Scan<'a> {
     table: &'a LossTable,
     sieve: &'a Sieve,
-    measure: Measure,
-    /// Losses in f32.
-    coarse: Vec<Row>,
-    /// The largest losses of some groups of scenarios.
-    groups: Vec<Row>,
-    /// Scenarios that can matter, as bits.
-    found: Vec<u64>,
-    /// Losses with their scenarios.
-    losses: Vec<(f64, u32)>,
+    /// For units that are not ranked.
+    sift: Sift<'a>,
     /// The rank of the loss that is asked for, where ranking can find it.
     rank: Option<usize>,
     /// Units that are being ranked.
@@ -36,9 +28,6 @@ pub(super) struct Scan<'a> {
     /// Their legs, and these as whole numbers.
     weights: Vec<Weights>,
     factors: Vec<Factors>,
-    /// The same of one that is not ranked.
-    weights_alone: Weights,
-    factors_alone: Factors,
     /// Losses to be summed in f64.
     pending: Vec<Pending>,
     /// Those of the units before, while what they are made of is on its way from memory.
@@ -72,17 +61,6 @@ struct Pending {
     scenario: u32,
 }
 
-/// What the losses in f32 say of a unit.
-#[derive(Clone, Copy)]
-enum Sifted {
-    /// What is asked for is the loss of one scenario; the largest is that of another, or the same.
-    One { scenario: u32, worst: u32 },
-    /// What is asked for, at least 0, and the scenario of the largest loss.
-    All(f64, u32),
-    /// Too many scenarios can matter.
-    Nothing,
-}
-
 impl Scanner for Scan<'_> {
     const IS_WHOLE: bool = true;
 
@@ -97,12 +75,11 @@ impl Scanner for Scan<'_> {
         then: &mut impl FnMut(usize, UnitRisk),
     ) {
         let (mut left, mut first_leg) = (units.iter(), 0);
-        let mut before = Batch::default();
+        // By reference: copied, they cost two of a hundred parts of a quantile.
+        let [batch, before] = &mut [Batch::default(); 2];
+        let (mut batch, mut before) = (batch, before);
         for first in (0..units.len()).step_by(RANKED_TOGETHER) {
-            let mut batch = Batch {
-                first,
-                ..Batch::default()
-            };
+            (batch.first, batch.count) = (first, 0);
             for (_, rows, quantities) in left.by_ref().take(RANKED_TOGETHER) {
                 let place = Place {
                     unit: batch.count,
@@ -110,9 +87,11 @@ impl Scanner for Scan<'_> {
                     legs: rows.len(),
                 };
                 let legs = Legs { rows, quantities };
+                let risk = &mut batch.risks[batch.count];
+                *risk = UnitRisk::default();
                 fetch_ahead(quantities);
                 // SAFETY: the caller's promise.
-                unsafe { self.weigh::<L, F, R>(place, legs, &mut batch.risks[batch.count]) };
+                unsafe { self.weigh::<L, F, R>(place, legs, risk) };
                 first_leg += rows.len();
                 batch.count += 1;
             }
@@ -122,7 +101,7 @@ impl Scanner for Scan<'_> {
                 self.settle_before(units, &mut before.risks);
             }
             before.hand_on(then);
-            before = batch;
+            std::mem::swap(&mut batch, &mut before);
             std::mem::swap(&mut self.pending, &mut self.pending_before);
         }
         // SAFETY: the caller's promise.
@@ -152,25 +131,17 @@ impl<'a> Scan<'a> {
     pub(super) fn new(table: &'a LossTable, sieve: &'a Sieve, measure: Measure) -> Self {
         let lanes = 2 * sieve.pairs;
         let (rank, mean) = measure.rank();
-        // Twice as many groups as ranks, so that few of the largest share one.
-        let groups = rank.div_ceil(8).min(lanes);
         let is_ranked = !mean && rank <= MOST_RANKS && lanes <= MOST_ROWS;
         Self {
             table,
             sieve,
-            measure,
-            coarse: vec![Row::default(); lanes],
-            groups: vec![Row::default(); groups],
-            found: vec![0; lanes.div_ceil(LANES_A_WORD)],
-            losses: Vec::new(),
+            sift: Sift::new(table, sieve, measure),
             rank: is_ranked.then_some(rank),
             ranking: Ranking::new(),
             unranked: Vec::new(),
             reaches: [1.0; RANKED_TOGETHER],
             weights: vec![Weights::none(); RANKED_TOGETHER],
             factors: vec![[0; MOST_LEGS]; RANKED_TOGETHER],
-            weights_alone: Weights::none(),
-            factors_alone: [0; MOST_LEGS],
             pending: Vec::new(),
             pending_before: Vec::new(),
         }
@@ -207,11 +178,12 @@ impl<'a> Scan<'a> {
         }
         // SAFETY: as above.
         unsafe {
-            if Sieve::holds(reach) {
-                self.sift::<L, F, R>(place, legs, out);
+            let sifted = if Sieve::holds(reach) {
+                self.sift.sift::<L, F, R>(legs)
             } else {
-                self.settle::<L, R>(place, legs, Sifted::Nothing, out);
-            }
+                Sifted::Nothing
+            };
+            self.settle::<L, R>(place, legs, sifted, out);
         }
     }
 
@@ -231,26 +203,6 @@ impl<'a> Scan<'a> {
         }
         let [a, b, c, d, ..] = sum.to_row().0;
         [a, b, c, d]
-    }
-
-    /// Finds out from losses in f32 which scenarios can matter to a unit.
-    ///
-    /// # Safety
-    /// Every row is a row of the table.
-    #[inline(always)]
-    unsafe fn sift<L: Lanes, F: Floats, R: RowId>(
-        &mut self,
-        place: Place,
-        legs: Legs<'_, R>,
-        out: &mut UnitRisk,
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let (weights, factors) = (&mut self.weights_alone, &mut self.factors_alone);
-            let error = (self.sieve).losses::<L, F, R>(legs, weights, factors, &mut self.coarse);
-            let sifted = self.sifted::<F, R>(legs, error);
-            self.settle::<L, R>(place, legs, sifted, out);
-        }
     }
 
     /// Ranks the units that were added for that. Where a few losses are too near to be told apart, it sums these in f64; what is
@@ -301,7 +253,8 @@ impl<'a> Scan<'a> {
                 if let Some(near) = self.ranking.near::<F>(&ranked, at) {
                     (out.loss, out.worst) = self.of_near(legs, &near, rank);
                 } else {
-                    self.sift::<L, F, R>(place, legs, out);
+                    let sifted = self.sift.sift::<L, F, R>(legs);
+                    self.settle::<L, R>(place, legs, sifted, out);
                 }
             }
         }
@@ -338,7 +291,7 @@ impl<'a> Scan<'a> {
         let mut losses = [(f64::NEG_INFINITY, NO_SCENARIO); MOST_RANKS];
         for (loss, &scenario) in losses.iter_mut().zip(scenarios.numbers()) {
             // SAFETY: the caller's promise.
-            *loss = (unsafe { self.exact(legs, scenario) }, scenario);
+            *loss = (unsafe { self.table.loss(legs, scenario) }, scenario);
         }
         losses.sort_unstable_by(larger);
         losses
@@ -363,7 +316,7 @@ impl<'a> Scan<'a> {
             }
             Sifted::All(loss, worst) => (loss, worst),
             // SAFETY: the caller's promise.
-            Sifted::Nothing => unsafe { self.in_full::<L, R>(legs) },
+            Sifted::Nothing => unsafe { self.sift.in_full::<L, R>(legs) },
         };
         out.loss = positive(loss);
         out.worst = worst;
@@ -395,7 +348,7 @@ impl<'a> Scan<'a> {
     unsafe fn settle_before<R: RowId>(&mut self, units: &Units<R>, out: &mut [UnitRisk]) {
         for &Pending { place, scenario } in &self.pending_before {
             // SAFETY: the caller's promise.
-            let loss = unsafe { self.exact(place.legs(units), scenario) };
+            let loss = unsafe { self.table.loss(place.legs(units), scenario) };
             let out = &mut out[place.unit];
             out.loss = positive(loss);
             if out.worst == scenario && loss <= 0.0 {
@@ -404,176 +357,4 @@ impl<'a> Scan<'a> {
         }
         self.pending_before.clear();
     }
-
-    /// What the losses kept in f32, off by no more than `error`, leave to be summed in f64.
-    ///
-    /// Where no loss is off by more than `error`, neither is the `rank`-th largest. So what lies further than twice that above
-    /// or below the `rank`-th largest in f32 is surely above or below the true one.
-    ///
-    /// # Safety
-    /// Every row is a row of the table.
-    #[inline(always)]
-    unsafe fn sifted<F: Floats, R: RowId>(&mut self, legs: Legs<'_, R>, error: f32) -> Sifted {
-        // Twice the error, and what comparing in f32 rounds.
-        let apart = 2.5 * error;
-        let top = group_maxima::<F>(&self.coarse, &mut self.groups);
-        if top + apart <= 0.0 {
-            return Sifted::All(0.0, NO_SCENARIO);
-        }
-        let (rank, _) = self.measure.rank();
-        let least = if rank == 1 {
-            top
-        } else {
-            of_rank::<F>(&mut self.groups, rank)
-        };
-        let count = at_least::<F>(&self.coarse, least - apart, &mut self.found);
-        if rank == 1 && count == 1 {
-            let scenario = ones(&self.found).next().expect("one was counted");
-            let worst = scenario;
-            return Sifted::One { scenario, worst };
-        }
-        if count > 2 * rank + MANY {
-            return Sifted::Nothing;
-        }
-        if rank > 1
-            && count <= 16
-            && let Some(sifted) = self.alone::<F>(top, apart)
-        {
-            return sifted;
-        }
-        // SAFETY: the caller's promise.
-        unsafe { self.several(legs) }
-    }
-
-    /// The one scenario found that can be what is asked for, if there is one alone; at most sixteen were found.
-    #[inline(always)]
-    fn alone<F: Floats>(&self, top: f32, apart: f32) -> Option<Sifted> {
-        let Measure::Quantile { rank } = self.measure else {
-            return None;
-        };
-        let (mut losses, mut scenarios) = ([f32::NEG_INFINITY; 16], [0; 16]);
-        let (mut place, mut first) = (0, 0);
-        // By hand: the iterator costs a tenth of a quantile.
-        for &word in &self.found {
-            let mut word = word;
-            while word != 0 {
-                let scenario = first + word.trailing_zeros();
-                // At most sixteen, as the caller has counted.
-                losses[place & 15] = self.coarse(scenario);
-                scenarios[place & 15] = scenario;
-                place += 1;
-                word &= word - 1;
-            }
-            first += u64::BITS;
-        }
-        let losses: Row = bytemuck::cast(losses);
-        let at_rank = of_rank::<F>(&mut [losses], rank);
-        let reach = |least: f32| F::load(&losses).at_least(F::splat(least));
-        let near_top = reach(top - apart);
-        if near_top.count_ones() > 1 || top - apart <= 0.0 {
-            return None;
-        }
-        let worst = scenarios[near_top.trailing_zeros() as usize];
-        if at_rank + apart <= 0.0 {
-            return Some(Sifted::All(0.0, worst));
-        }
-        let near = reach(at_rank - apart) & !reach(at_rank + apart);
-        let scenario = scenarios[near.trailing_zeros() as usize];
-        (near.count_ones() == 1).then_some(Sifted::One { scenario, worst })
-    }
-
-    /// What is asked for, from the losses in f64 of all scenarios found.
-    ///
-    /// # Safety
-    /// Every row is a row of the table.
-    #[inline(always)]
-    unsafe fn several<R: RowId>(&mut self, legs: Legs<'_, R>) -> Sifted {
-        let (rank, mean) = self.measure.rank();
-        let mut losses = std::mem::take(&mut self.losses);
-        losses.clear();
-        let inside = |scenario: &u32| (*scenario as usize) < self.table.scenarios;
-        for scenario in ones(&self.found).filter(inside) {
-            // SAFETY: the caller's promise.
-            losses.push((unsafe { self.exact(legs, scenario) }, scenario));
-        }
-        let (loss, worst) = tail(&mut losses, rank, mean);
-        self.losses = losses;
-        Sifted::All(loss, worst)
-    }
-
-    #[inline(always)]
-    fn coarse(&self, scenario: u32) -> f32 {
-        let coarse: &[f32] = bytemuck::cast_slice(&self.coarse);
-        coarse[scenario as usize]
-    }
-
-    /// The loss in one scenario: the same operations as in the lanes of [`Self::in_full`].
-    ///
-    /// # Safety
-    /// Every row is a row of the table.
-    #[inline(always)]
-    unsafe fn exact<R: RowId>(&self, legs: Legs<'_, R>, scenario: u32) -> f64 {
-        let scenario = scenario as usize;
-        assert!(scenario < self.table.scenarios, "no such scenario");
-        let (lane, column) = (1 + scenario / 8, scenario % 8);
-        let mut sum = 0.0;
-        for (row, &quantity) in legs.rows.iter().zip(legs.quantities) {
-            let place = row.index() * (1 + self.table.lanes) + lane;
-            // SAFETY: the caller's promise; a scenario is one of the table.
-            let losses = unsafe { self.table.rows.get_unchecked(place) };
-            sum = quantity.mul_add(losses.0[column], sum);
-        }
-        sum
-    }
-
-    /// What is asked for and the scenario of the largest loss, from all losses in f64.
-    ///
-    /// # Safety
-    /// Every row is a row of the table.
-    #[inline(always)]
-    unsafe fn in_full<L: Lanes, R: RowId>(&mut self, legs: Legs<'_, R>) -> (f64, u32) {
-        self.losses.clear();
-        let width = 1 + self.table.lanes;
-        for lane in 0..self.table.lanes {
-            let mut sum = L::zero();
-            for (row, &quantity) in legs.rows.iter().zip(legs.quantities) {
-                let place = row.index() * width + 1 + lane;
-                // SAFETY: the caller's promise; `lane` is one of the table.
-                let losses = unsafe { self.table.rows.get_unchecked(place) };
-                sum = L::splat(quantity).mul_add(L::load(losses), sum);
-            }
-            let losses = sum.to_row().0;
-            self.losses
-                .extend(losses.into_iter().zip(8 * lane as u32..));
-        }
-        self.losses.truncate(self.table.scenarios);
-        let (rank, mean) = self.measure.rank();
-        tail(&mut self.losses, rank, mean)
-    }
-}
-
-/// So many scenarios more than asked for are summed one by one before all are summed at once.
-const MANY: usize = 24;
-
-/// The `rank`-th largest loss, or the mean of those up to it; and the scenario of the largest, the first of equal ones.
-#[inline(always)]
-fn tail(losses: &mut [(f64, u32)], rank: usize, mean: bool) -> (f64, u32) {
-    losses.select_nth_unstable_by(rank - 1, larger);
-    let tail = &mut losses[..rank];
-    tail.sort_unstable_by(larger);
-    let (largest, scenario) = tail[0];
-    let worst = if largest > 0.0 { scenario } else { NO_SCENARIO };
-    let loss = if mean {
-        // Ascending, so that small ones are not lost.
-        let sum = tail.iter().rev().fold(0.0, |sum, (loss, _)| sum + loss);
-        sum / rank as f64
-    } else {
-        tail[rank - 1].0
-    };
-    (loss, worst)
-}
-
-/// The larger loss goes first, of equal ones that of the lower scenario.
-fn larger(a: &(f64, u32), b: &(f64, u32)) -> Ordering {
-    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }

@@ -5,8 +5,10 @@ use super::losses::MadeFor;
 use super::options::OptionShocks;
 use super::{RiskModel, ScenarioSet, Shocks, moving};
 use crate::error::{Error, Place, Result};
-use crate::kernel::{LossRow, LossRows, Measure, charge};
+use crate::kernel::math::RealRow;
+use crate::kernel::{LaneWork, LossRow, LossRows, MarkValue, Measure, Simd, charge, on_lanes};
 use crate::market::Market;
+use crate::universe::Instrument;
 
 /// Rows of contracts that follow one another, and of their present values where assets move.
 pub(super) struct PartRows<'a> {
@@ -164,48 +166,105 @@ fn fill<H: Fn(usize) -> String>(
         .map_err(|missing| missing.error(universe, holder(instrument)))?;
     let price: f64 = market.mark(instrument).expect("there is a mark value");
     let open = open_part(model, market, instrument, holder)?;
-    let shocked = |shock: f64| {
-        if set.absolute {
-            price + shock
-        } else {
-            price * (1.0 + shock)
-        }
+    let contract = Contract {
+        spec,
+        price,
+        mark,
+        is_absolute: set.absolute,
     };
-    let is_possible = |shocked: f64| {
-        if spec.is_reciprocal() {
-            shocked > 0.0
-        } else {
-            // A linear contract may go down to nothing; below only where the instrument allows it.
-            shocked >= 0.0 || spec.allow_negative_price
-        }
+    let work = Fill {
+        contract: &contract,
+        open,
+        shocks,
+        weights: &set.weight,
+        losses: &mut *losses,
     };
-    let change = |shock: f64| {
-        if spec.is_reciprocal() {
-            spec.price_value(shocked(shock)) - mark.value
-        } else {
-            spec.price_value(if set.absolute { shock } else { price * shock })
-        }
-    };
-    // No branch out of the loop, so that it runs in lanes.
-    let mut is_fine = true;
-    for ((loss, &shock), &weight) in losses.iter_mut().zip(shocks).zip(&set.weight) {
-        let shock = open * shock;
-        // Adding 0 makes -0 and 0 the same.
-        *loss = -(change(shock) * mark.price) * weight + 0.0;
-        is_fine &= is_possible(shocked(shock)) & loss.is_finite();
-    }
-    if is_fine {
+    if on_lanes(Simd::current(), work) {
         return Ok(());
     }
     let id = || universe.instruments().get(instrument).to_string();
     for (scenario, (&loss, &shock)) in losses.iter().zip(shocks).enumerate() {
-        let shocked = shocked(open * shock);
-        if !is_possible(shocked) {
+        let shocked = contract.shocked(open * shock);
+        if !contract.is_possible(shocked) {
             return Err(impossible(set, scenario, &id(), shocked));
         }
         finite_loss(loss, scenario, id, || holder(instrument))?;
     }
     Ok(())
+}
+
+/// A contract that is no option, at its mark.
+struct Contract<'a> {
+    spec: &'a Instrument,
+    price: f64,
+    mark: MarkValue<f64>,
+    /// Whether shocks are no share of the price.
+    is_absolute: bool,
+}
+
+impl Contract<'_> {
+    #[inline(always)]
+    fn shocked(&self, shock: f64) -> f64 {
+        if self.is_absolute {
+            self.price + shock
+        } else {
+            self.price * (1.0 + shock)
+        }
+    }
+
+    #[inline(always)]
+    fn is_possible(&self, shocked: f64) -> bool {
+        if self.spec.is_reciprocal() {
+            shocked > 0.0
+        } else {
+            // A linear contract may go down to nothing; below only where the instrument allows it.
+            shocked >= 0.0 || self.spec.allow_negative_price
+        }
+    }
+
+    /// By how much a long contract changes, in the settlement asset.
+    #[inline(always)]
+    fn change(&self, shock: f64) -> f64 {
+        let Self { spec, price, .. } = *self;
+        if spec.is_reciprocal() {
+            spec.price_value(self.shocked(shock)) - self.mark.value
+        } else {
+            spec.price_value(if self.is_absolute {
+                shock
+            } else {
+                price * shock
+            })
+        }
+    }
+}
+
+/// Losses of a contract to be filled in; says whether all of them are numbers, at prices that it can have.
+struct Fill<'a> {
+    contract: &'a Contract<'a>,
+    /// The part of a shock that is open still.
+    open: f64,
+    shocks: &'a [f64],
+    weights: &'a [f64],
+    losses: &'a mut [f64],
+}
+
+impl LaneWork for Fill<'_> {
+    type Output = bool;
+    #[inline(always)]
+    fn run<R: RealRow>(self) -> bool {
+        let Self { contract, open, .. } = self;
+        let price = contract.mark.price;
+        // No branch out of the loop, so that it runs in lanes.
+        let mut is_fine = true;
+        let shocks = self.shocks.iter().zip(self.weights);
+        for (loss, (&shock, &weight)) in self.losses.iter_mut().zip(shocks) {
+            let shock = open * shock;
+            // Adding 0 makes -0 and 0 the same.
+            *loss = -(contract.change(shock) * price) * weight + 0.0;
+            is_fine &= contract.is_possible(contract.shocked(shock)) & loss.is_finite();
+        }
+        is_fine
+    }
 }
 
 /// Shocks of what an instrument follows.

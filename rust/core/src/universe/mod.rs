@@ -59,6 +59,7 @@ impl Instrument {
     /// Value of one long contract at a price, in the settlement asset, signed; funding not counted.
     ///
     /// Linear `m x price`, inverse `-m / price`, option `m x price` (its price is in the settlement asset).
+    #[inline(always)]
     #[must_use]
     pub fn price_value<N: Number>(&self, price: N) -> N {
         let multiplier = N::given(self.contract_multiplier.as_ref());
