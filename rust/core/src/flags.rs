@@ -221,7 +221,7 @@ impl Flags<'_> {
     fn priced(&self) -> Priced<'_> {
         Priced {
             layout: self.inputs.layout,
-            kinds: Rows::of(self.inputs.model.universe()),
+            universe: self.inputs.model.universe(),
             table: &self.inputs.table,
             risk: &self.inputs.risk_table,
         }

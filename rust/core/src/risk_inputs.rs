@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::book::Book;
 use crate::error::Result;
-use crate::kernel::{LossTable, Simd, WideTable, charge, column};
+use crate::kernel::{Simd, WideTable, charge, column};
 use crate::layout::Layout;
 use crate::market::Market;
 use crate::pool::Stop;
 use crate::report::{Beside, Evaluation, table_of};
-use crate::risk::{MadeFor, RiskModel, RiskTable};
+use crate::risk::{BookStandings, LentStandings, MadeFor, RiskModel, RiskTable, Seen, SetLosses};
 use crate::risk_layout::{RiskGroup, RiskLayout, doubt_row, loss_row};
 use crate::settle::Settlement;
 use crate::table::{LegKind, Rows, Table};
@@ -71,15 +71,51 @@ impl<'a> RiskInputs<'a> {
     }
 }
 
-/// Where losses are summed together with collateral.
+/// Where a requirement is what one set of joint scenarios says of an account, and nothing else.
 impl RiskInputs<'_> {
-    /// The losses that can be summed with collateral: of few joint scenarios of which the worst is all that is required.
-    fn summed_with_collateral(&self) -> Option<&LossTable> {
+    /// That set.
+    fn joint(&self) -> Option<&SetLosses> {
         let [set] = &self.risk_table.sets[..] else {
             return None;
         };
         let is_plain = self.model.is_scan_alone() && self.model.moving().is_none();
-        (is_plain && set.group == RiskGroup::Account && set.losses.is_few()).then_some(&set.losses)
+        (is_plain && set.group == RiskGroup::Account).then_some(set)
+    }
+
+    /// Whether scanning says by how much scenarios decide.
+    fn has_standings(&self) -> bool {
+        let finds = |set: &SetLosses| set.losses.finds_standings(set.measure);
+        self.bounds_are_together && self.joint().is_some_and(finds)
+    }
+
+    /// Takes what is kept of the book, or room for it; nothing when it is asked about for the first time.
+    pub(crate) fn take_standings(&self) -> Option<BookStandings> {
+        if !self.has_standings() {
+            return None;
+        }
+        match self.model.standings.take(&self.layout.isolated) {
+            Seen::Known(standings) => Some(standings),
+            Seen::Before => Some(BookStandings::new(&self.risk_table, &self.layouts[0])),
+            Seen::Never => None,
+        }
+    }
+
+    /// Lends them to an evaluation.
+    pub(crate) fn lend<'s>(&self, standings: &'s mut BookStandings) -> LentStandings<'s> {
+        let instruments = &self.layouts[0].instruments;
+        standings.lend(self.model.universe(), &self.risk_table, instruments)
+    }
+
+    /// Keeps them, after so many units were scanned, if they are worth it; and that the book was asked about.
+    pub(crate) fn keep_standings(&self, standings: Option<BookStandings>, scanned: usize) {
+        if self.has_standings() {
+            let lasting = |mut standings: BookStandings| {
+                let lasts = standings.outlast(scanned);
+                lasts.then_some(standings)
+            };
+            let standings = standings.and_then(lasting);
+            self.model.standings.keep(&self.layout.isolated, standings);
+        }
     }
 
     /// Rows of the block's table that somebody holds, each with the row of its losses if it has any.
@@ -98,7 +134,7 @@ impl RiskInputs<'_> {
 
     /// Adds what losses can be off by to the bounds of collateral, where both can be summed at once, and says so.
     pub(crate) fn bound_together(&mut self) {
-        let Some(losses) = self.summed_with_collateral() else {
+        let Some(SetLosses { losses, .. }) = self.joint() else {
             return;
         };
         let factor = self.model.parameters.initial_factor;
@@ -114,7 +150,8 @@ impl RiskInputs<'_> {
 
     /// The table for both, if it is worth its time for so many accounts. The answers do not depend on it.
     pub(crate) fn wide(&self, accounts: usize) -> Option<WideTable> {
-        let losses = self.summed_with_collateral()?;
+        // Of few scenarios, of which the worst is asked for.
+        let losses = &self.joint().filter(|set| set.losses.is_few())?.losses;
         let are_many = accounts >= ACCOUNTS_A_ROW * self.table.rows.len();
         if !(self.bounds_are_together && are_many && WideTable::pays(Simd::current(), losses)) {
             return None;

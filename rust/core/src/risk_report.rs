@@ -15,7 +15,7 @@ use crate::layout::{IsolatedPosition, Layout};
 use crate::market::Market;
 use crate::pool::Stop;
 use crate::report::{Beside, ChargeMemory, Evaluated, Memory};
-use crate::risk::{RiskModel, RiskTable, settle_risk};
+use crate::risk::{LentStandings, RiskModel, RiskTable, settle_risk};
 use crate::risk_inputs::RiskInputs;
 use crate::risk_layout::{LegReader, LossOf, RiskBlocks, RiskGroup, RiskLayout};
 use crate::risk_scan::{ROUNDINGS, RiskScan, charge_row, risk_column};
@@ -118,7 +118,8 @@ pub fn evaluate_risk(
     let mut isolated = ResultRows::take(layout.isolated.len());
     let ends =
         (0..book.blocks().len()).map(|block| ((block + 1) * BLOCK).min(book.accounts().len()));
-    let evaluated = {
+    let mut standings = inputs.take_standings();
+    let (evaluated, scanned) = {
         let risk = RiskOfBook {
             pools: pools.blocks_mut(ends),
             isolated: isolated
@@ -126,10 +127,14 @@ pub fn evaluate_risk(
                 .map(|block| Mutex::new(block.1.rows))
                 .collect(),
             wide: inputs.wide(book.accounts().len()),
+            standings: standings.as_mut().map(|standings| inputs.lend(standings)),
             ..RiskOfBook::without_figures(&inputs)
         };
-        inputs.evaluation(&risk).evaluated(stop)?
+        let evaluated = inputs.evaluation(&risk).evaluated(stop)?;
+        let scanned = risk.standings.as_ref().map_or(0, LentStandings::scanned);
+        (evaluated, scanned)
     };
+    inputs.keep_standings(standings, scanned);
     Ok(RiskEvaluated {
         evaluated,
         pools,
@@ -149,6 +154,7 @@ pub(crate) struct RiskOfBook<'a> {
     /// As [`RiskInputs::bounds_are_together`].
     bounds_are_together: bool,
     wide: Option<WideTable>,
+    standings: Option<LentStandings<'a>>,
 }
 
 impl Beside for RiskOfBook<'_> {
@@ -196,6 +202,7 @@ impl<'a> RiskOfBook<'a> {
             isolated: Vec::new(),
             bounds_are_together: inputs.bounds_are_together,
             wide: None,
+            standings: None,
         }
     }
 
@@ -308,13 +315,16 @@ impl<'a> RiskOfBook<'a> {
             return false;
         }
         match &layout.blocks {
-            RiskBlocks::Narrow(packed) => self.scan_whole(&packed.pools[block], worst, losses),
-            RiskBlocks::Wide(packed) => self.scan_whole(&packed.pools[block], worst, losses),
+            RiskBlocks::Narrow(packed) => {
+                self.scan_whole(block, &packed.pools[block], worst, losses)
+            }
+            RiskBlocks::Wide(packed) => self.scan_whole(block, &packed.pools[block], worst, losses),
         }
     }
 
     fn scan_whole<R: RowId>(
         &self,
+        block: usize,
         units: &BlockUnits<R>,
         worst: &mut [i32],
         losses: &mut Vec<WorstLoss>,
@@ -329,9 +339,15 @@ impl<'a> RiskOfBook<'a> {
         }
         // What is there already is written over.
         losses.resize(worst.len(), WorstLoss::default());
-        self.scan.each_whole(units, |at, risk| {
+        let note = |at: usize, risk| {
             (worst[at], losses[at]) = self.noted(&risk);
-        });
+        };
+        match &self.standings {
+            None => self.scan.each_whole(units, note),
+            Some(lent) => lent.of_block(block, |standings| {
+                self.scan.each_again(units, standings, note)
+            }),
+        }
         true
     }
 

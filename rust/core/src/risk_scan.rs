@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use crate::kernel::{
-    BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Simd, UnitFacts, UnitRisk, Units, charge,
-    column, scan_units, scan_wanted, worst_of_pools,
+    BlockUnits, Fold, NO_SCENARIO, Pools, Row, RowId, Simd, Standings, UnitFacts, UnitRisk, Units,
+    charge, column, scan_again, scan_units, scan_wanted, worst_of_pools,
 };
 use crate::risk::{AccountRisk, Group, Offsets, RiskModel, RiskTable, SetLosses, combine};
 use crate::risk_layout::is_position;
@@ -65,6 +65,20 @@ impl<'a> RiskScan<'a> {
             set.measure,
             risks,
         );
+    }
+
+    /// The same, without bounds, where something may be known of units; returns of how many that was too little.
+    pub(crate) fn each_again<R: RowId>(
+        &self,
+        units: &BlockUnits<R>,
+        standings: Standings<'_>,
+        mut then: impl FnMut(usize, UnitRisk),
+    ) -> usize {
+        let set = &self.table.sets[0];
+        let facts = units.whole.facts();
+        let risks = |unit: usize, risk| then(facts[unit].target as usize, risk);
+        let asked = (&set.losses, set.measure);
+        scan_again(Simd::current(), &units.whole, asked, standings, risks)
     }
 
     /// The same of those targets that are wanted, where [`crate::kernel::LossTable::is_few`].

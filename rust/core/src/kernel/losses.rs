@@ -1,7 +1,9 @@
 //! What one contract loses in every scenario: the table that the scenario kernel contracts.
 
+use super::fetch::fetch;
 use super::few::{FewRows, FewSums, MOST_LANES};
 use super::math::RealRow;
+use super::scan::Scan;
 use super::scenarios::Measure;
 use super::sieve::{Sieve, SieveRows};
 use super::weights::Legs;
@@ -83,6 +85,14 @@ impl LossTable {
         matches!(&self.prepared, Some(Prepared::Few(sums)) if !sums.is_charged())
     }
 
+    /// Whether scanning for a measure says how far apart scenarios are; nothing is charged then.
+    pub(crate) fn finds_standings(&self, measure: Measure) -> bool {
+        let Some(Prepared::Sieve(sieve)) = &self.prepared else {
+            return false;
+        };
+        !sieve.is_charged() && Scan::rank(sieve, measure).is_some()
+    }
+
     /// # Panics
     /// If the table was not made to be scanned.
     pub(super) fn prepared(&self) -> &Prepared {
@@ -138,6 +148,18 @@ impl LossTable {
             sum = quantity.mul_add(losses.0[column], sum);
         }
         sum
+    }
+
+    /// Asks for what a loss is made of.
+    #[inline(always)]
+    pub(super) fn fetch_loss<R: RowId>(&self, legs: Legs<'_, R>, scenario: u32) {
+        let lane = 1 + scenario as usize / 8;
+        for row in legs.rows {
+            let place = row.index() * (1 + self.lanes) + lane;
+            if let Some(losses) = self.rows.get(place) {
+                fetch(losses);
+            }
+        }
     }
 
     /// All there is, charges and losses, as an array of one row for each table row; and where losses begin in a row.

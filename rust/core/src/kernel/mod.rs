@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+mod again;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -33,6 +34,7 @@ mod scenarios;
 mod shares;
 mod sieve;
 mod sift;
+mod standing;
 mod units;
 mod weights;
 
@@ -52,9 +54,10 @@ pub use rules::{
     Charges, Exposure, InitialCurve, MarkValue, Order, RuleTable, Tier, Tiers, opening_loss,
 };
 pub use scanned::WideTable;
-pub(crate) use scenarios::scan_wanted;
 pub use scenarios::{Measure, NO_SCENARIO, UnitRisk, scan_units};
+pub(crate) use scenarios::{scan_again, scan_wanted};
 pub use shares::{Pools, worst_of_pools};
+pub(crate) use standing::{Moves, Standing, Standings};
 pub(crate) use units::UnitPlace;
 pub use units::{BlockUnits, Fold, Run, UnitFacts, Units};
 

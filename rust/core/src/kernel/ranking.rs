@@ -210,6 +210,16 @@ impl Ranking {
         ]
     }
 
+    /// By how much the losses of a unit that is decided are further apart than they must be for that.
+    #[inline(always)]
+    pub(super) fn gap(&self, ranked: &Ranked, unit: usize) -> i32 {
+        let loss = |place: usize| ranked.by_place[place][unit];
+        let rank = ranked.rank;
+        let below = loss(rank + 1).max(ranked.lost[unit]).max(BIAS as i32);
+        let at_rank = (loss(rank - 1) - loss(rank)).min(loss(rank) - below);
+        at_rank.min(loss(1) - loss(2)) - self.apart[unit]
+    }
+
     /// The scenarios that can be what is asked for, of a unit that is not decided; none if others than those that were kept
     /// can be, or some cannot be found.
     #[inline(always)]

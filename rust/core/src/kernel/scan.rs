@@ -1,6 +1,6 @@
 //! Units scanned for their largest few losses: weighed, summed in whole numbers and ranked, and what that leaves summed in f64.
 
-use super::fetch::{fetch, fetch_ahead};
+use super::fetch::fetch_ahead;
 use super::floats::Floats;
 use super::lanes::Lanes;
 use super::losses::{LossTable, charge};
@@ -8,12 +8,13 @@ use super::ranking::{Kept, MOST_RANKS, MOST_ROWS, Near, RANKED_TOGETHER, Ranking
 use super::scenarios::{Measure, NO_SCENARIO, Scanner, UnitRisk, positive};
 use super::sieve::{BIAS, Sieve};
 use super::sift::{Sift, Sifted, larger};
+use super::standing::Found;
 use super::weights::{Factors, Legs, MOST_LEGS, PARTS, Weights, sum};
 use super::{RowId, Units};
 
 /// One pass over units, and the memory that it uses again from unit to unit.
 pub(super) struct Scan<'a> {
-    table: &'a LossTable,
+    pub(super) table: &'a LossTable,
     sieve: &'a Sieve,
     /// For units that are not ranked.
     sift: Sift<'a>,
@@ -22,7 +23,7 @@ pub(super) struct Scan<'a> {
     /// Units that are being ranked.
     ranking: Ranking,
     /// The same, as they were added.
-    unranked: Vec<Place>,
+    unranked: Vec<Slot>,
     /// What they reach.
     reaches: [f64; RANKED_TOGETHER],
     /// Their legs, and these as whole numbers.
@@ -36,16 +37,23 @@ pub(super) struct Scan<'a> {
 
 /// A unit and its legs by number.
 #[derive(Clone, Copy)]
-struct Place {
-    /// Among those that are ranked together.
-    unit: usize,
+pub(super) struct Place {
+    pub(super) unit: usize,
     first_leg: usize,
     legs: usize,
 }
 
 impl Place {
+    pub(super) fn new(unit: usize, first_leg: usize, legs: usize) -> Self {
+        Self {
+            unit,
+            first_leg,
+            legs,
+        }
+    }
+
     #[inline(always)]
-    fn legs<R>(self, units: &Units<R>) -> Legs<'_, R> {
+    pub(super) fn legs<R>(self, units: &Units<R>) -> Legs<'_, R> {
         let legs = self.first_leg..self.first_leg + self.legs;
         Legs {
             rows: &units.rows[legs.clone()],
@@ -54,10 +62,17 @@ impl Place {
     }
 }
 
+/// One of the units that are ranked together.
+#[derive(Clone, Copy)]
+struct Slot {
+    slot: usize,
+    place: Place,
+}
+
 /// The loss of a unit that is what was asked for.
 #[derive(Clone, Copy)]
 struct Pending {
-    place: Place,
+    of: Slot,
     scenario: u32,
 }
 
@@ -74,54 +89,29 @@ impl Scanner for Scan<'_> {
         units: &Units<R>,
         then: &mut impl FnMut(usize, UnitRisk),
     ) {
-        let (mut left, mut first_leg) = (units.iter(), 0);
-        // By reference: copied, they cost two of a hundred parts of a quantile.
-        let [batch, before] = &mut [Batch::default(); 2];
-        let (mut batch, mut before) = (batch, before);
-        for first in (0..units.len()).step_by(RANKED_TOGETHER) {
-            (batch.first, batch.count) = (first, 0);
-            for (_, rows, quantities) in left.by_ref().take(RANKED_TOGETHER) {
-                let place = Place {
-                    unit: batch.count,
-                    first_leg,
-                    legs: rows.len(),
-                };
-                let legs = Legs { rows, quantities };
-                let risk = &mut batch.risks[batch.count];
-                *risk = UnitRisk::default();
-                fetch_ahead(quantities);
-                // SAFETY: the caller's promise.
-                unsafe { self.weigh::<L, F, R>(place, legs, risk) };
-                first_leg += rows.len();
-                batch.count += 1;
-            }
-            // SAFETY: the caller's promise.
-            unsafe {
-                self.rank_units::<L, F, R>(units, &mut batch.risks);
-                self.settle_before(units, &mut before.risks);
-            }
-            before.hand_on(then);
-            std::mem::swap(&mut batch, &mut before);
-            std::mem::swap(&mut self.pending, &mut self.pending_before);
-        }
+        let mut first_leg = 0;
+        let places = units.iter().enumerate().map(|(unit, (_, rows, _))| {
+            let place = Place::new(unit, first_leg, rows.len());
+            first_leg += rows.len();
+            place
+        });
         // SAFETY: the caller's promise.
-        unsafe { self.settle_before(units, &mut before.risks) };
-        before.hand_on(then);
+        unsafe { self.places::<L, F, R>(units, places, then, &mut |_, _| ()) };
     }
 }
 
-/// Units that are ranked together, from the number of the first.
+/// Units that are ranked together.
 #[derive(Clone, Copy, Default)]
 struct Batch {
-    first: usize,
     count: usize,
+    units: [usize; RANKED_TOGETHER],
     risks: [UnitRisk; RANKED_TOGETHER],
 }
 
 impl Batch {
     #[inline(always)]
     fn hand_on(&self, then: &mut impl FnMut(usize, UnitRisk)) {
-        for (unit, risk) in (self.first..).zip(&self.risks[..self.count]) {
+        for (&unit, risk) in self.units.iter().zip(&self.risks[..self.count]) {
             then(unit, *risk);
         }
     }
@@ -129,14 +119,11 @@ impl Batch {
 
 impl<'a> Scan<'a> {
     pub(super) fn new(table: &'a LossTable, sieve: &'a Sieve, measure: Measure) -> Self {
-        let lanes = 2 * sieve.pairs;
-        let (rank, mean) = measure.rank();
-        let is_ranked = !mean && rank <= MOST_RANKS && lanes <= MOST_ROWS;
         Self {
             table,
             sieve,
             sift: Sift::new(table, sieve, measure),
-            rank: is_ranked.then_some(rank),
+            rank: Self::rank(sieve, measure),
             ranking: Ranking::new(),
             unranked: Vec::new(),
             reaches: [1.0; RANKED_TOGETHER],
@@ -147,6 +134,54 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// The rank of the loss that is asked for, where ranking can find it.
+    pub(super) fn rank(sieve: &Sieve, measure: Measure) -> Option<usize> {
+        let (rank, mean) = measure.rank();
+        let is_ranked = !mean && rank <= MOST_RANKS && 2 * sieve.pairs <= MOST_ROWS;
+        is_ranked.then_some(rank)
+    }
+
+    /// Hands on the risks of some units, in their order; `note` learns of those that were ranked what is found.
+    ///
+    /// # Safety
+    /// Every row is a row of the table.
+    #[inline(always)]
+    pub(super) unsafe fn places<L: Lanes, F: Floats, R: RowId>(
+        &mut self,
+        units: &Units<R>,
+        mut places: impl Iterator<Item = Place>,
+        then: &mut impl FnMut(usize, UnitRisk),
+        note: &mut impl FnMut(Place, Found),
+    ) {
+        // By reference: copied, they cost two of a hundred parts of a quantile.
+        let [batch, before] = &mut [Batch::default(); 2];
+        let (mut batch, mut before) = (batch, before);
+        loop {
+            batch.count = 0;
+            for place in places.by_ref().take(RANKED_TOGETHER) {
+                let (slot, legs) = (batch.count, place.legs(units));
+                let risk = &mut batch.risks[slot];
+                *risk = UnitRisk::default();
+                fetch_ahead(legs.quantities);
+                // SAFETY: the caller's promise.
+                unsafe { self.weigh::<L, F, R>(Slot { slot, place }, legs, risk) };
+                batch.units[slot] = place.unit;
+                batch.count += 1;
+            }
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.rank_units::<L, F, R>(units, &mut batch.risks, note);
+                self.settle_before(units, &mut before.risks);
+            }
+            before.hand_on(then);
+            if batch.count == 0 {
+                return;
+            }
+            std::mem::swap(&mut batch, &mut before);
+            std::mem::swap(&mut self.pending, &mut self.pending_before);
+        }
+    }
+
     /// Sums the charges of a unit, and adds it to the units to be ranked or finds out at once which scenarios can matter.
     ///
     /// # Safety
@@ -154,7 +189,7 @@ impl<'a> Scan<'a> {
     #[inline(always)]
     unsafe fn weigh<L: Lanes, F: Floats, R: RowId>(
         &mut self,
-        place: Place,
+        of: Slot,
         legs: Legs<'_, R>,
         out: &mut UnitRisk,
     ) {
@@ -171,9 +206,9 @@ impl<'a> Scan<'a> {
             out.worst = NO_SCENARIO;
             return;
         }
-        if self.rank.is_some() && Sieve::weighs(place.legs, reach) {
+        if self.rank.is_some() && Sieve::weighs(legs.rows.len(), reach) {
             self.reaches[self.unranked.len()] = reach;
-            self.unranked.push(place);
+            self.unranked.push(of);
             return;
         }
         // SAFETY: as above.
@@ -183,7 +218,7 @@ impl<'a> Scan<'a> {
             } else {
                 Sifted::Nothing
             };
-            self.settle::<L, R>(place, legs, sifted, out);
+            self.settle::<L, R>(of, legs, sifted, out);
         }
     }
 
@@ -215,6 +250,7 @@ impl<'a> Scan<'a> {
         &mut self,
         units: &Units<R>,
         out: &mut [UnitRisk],
+        note: &mut impl FnMut(Place, Found),
     ) {
         let Some(rank) = self.rank else { return };
         // All of a kind together, so that no step waits for the one before.
@@ -230,31 +266,37 @@ impl<'a> Scan<'a> {
         for (at, &apart) in apart.iter().enumerate().take(count) {
             let (places, factors) = (self.weights[at].places(), &self.factors[at]);
             let mut kept = Kept::<F>::none();
+            self.fetch_before(units, at);
             // SAFETY: the caller's promise.
             unsafe {
-                self.fetch_before(units, at);
                 self.sieve.sums(BIAS, places, factors, &mut kept);
             }
             self.ranking.push(&kept, apart);
         }
         let ranked = self.ranking.ranked::<F>(rank);
         for at in 0..self.unranked.len() {
-            let place = self.unranked[at];
-            let out = &mut out[place.unit];
+            let of = self.unranked[at];
+            let out = &mut out[of.slot];
             if ranked.decided >> at & 1 == 1 {
                 let [scenario, worst] = self.ranking.scenarios::<F>(&ranked, at);
                 out.worst = worst;
-                self.pending.push(Pending { place, scenario });
+                self.pending.push(Pending { of, scenario });
+                let found = Found {
+                    scenarios: [scenario, worst],
+                    gap: self.ranking.gap(&ranked, at),
+                    reach: self.reaches[at],
+                };
+                note(of.place, found);
                 continue;
             }
-            let legs = place.legs(units);
+            let legs = of.place.legs(units);
             // SAFETY: the caller's promise.
             unsafe {
                 if let Some(near) = self.ranking.near::<F>(&ranked, at) {
                     (out.loss, out.worst) = self.of_near(legs, &near, rank);
                 } else {
                     let sifted = self.sift.sift::<L, F, R>(legs);
-                    self.settle::<L, R>(place, legs, sifted, out);
+                    self.settle::<L, R>(of, legs, sifted, out);
                 }
             }
         }
@@ -304,14 +346,14 @@ impl<'a> Scan<'a> {
     #[inline(always)]
     unsafe fn settle<L: Lanes, R: RowId>(
         &mut self,
-        place: Place,
+        of: Slot,
         legs: Legs<'_, R>,
         sifted: Sifted,
         out: &mut UnitRisk,
     ) {
         let (loss, worst) = match sifted {
             Sifted::One { scenario, worst } => {
-                self.pending.push(Pending { place, scenario });
+                self.pending.push(Pending { of, scenario });
                 (0.0, worst)
             }
             Sifted::All(loss, worst) => (loss, worst),
@@ -323,20 +365,10 @@ impl<'a> Scan<'a> {
     }
 
     /// Asks for what one of the losses of the units before is made of.
-    ///
-    /// # Safety
-    /// Every row is a row of the table.
     #[inline(always)]
-    unsafe fn fetch_before<R: RowId>(&self, units: &Units<R>, at: usize) {
-        let Some(&Pending { place, scenario }) = self.pending_before.get(at) else {
-            return;
-        };
-        let lane = 1 + scenario as usize / 8;
-        for row in place.legs(units).rows {
-            let place = row.index() * (1 + self.table.lanes) + lane;
-            if let Some(losses) = self.table.rows.get(place) {
-                fetch(losses);
-            }
+    fn fetch_before<R: RowId>(&self, units: &Units<R>, at: usize) {
+        if let Some(&Pending { of, scenario }) = self.pending_before.get(at) {
+            self.table.fetch_loss(of.place.legs(units), scenario);
         }
     }
 
@@ -346,10 +378,10 @@ impl<'a> Scan<'a> {
     /// Every row is a row of the table.
     #[inline(always)]
     unsafe fn settle_before<R: RowId>(&mut self, units: &Units<R>, out: &mut [UnitRisk]) {
-        for &Pending { place, scenario } in &self.pending_before {
+        for &Pending { of, scenario } in &self.pending_before {
             // SAFETY: the caller's promise.
-            let loss = unsafe { self.table.loss(place.legs(units), scenario) };
-            let out = &mut out[place.unit];
+            let loss = unsafe { self.table.loss(of.place.legs(units), scenario) };
+            let out = &mut out[of.slot];
             out.loss = positive(loss);
             if out.worst == scenario && loss <= 0.0 {
                 out.worst = NO_SCENARIO;

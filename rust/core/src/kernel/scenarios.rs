@@ -1,11 +1,13 @@
 //! Legs times scenarios: the worst loss of a unit, or its largest few.
 
+use super::again::ScanAgain;
 use super::few::Few;
 use super::floats::{Floats, Scalar16};
 use super::lanes::Lanes;
 use super::losses::{LossTable, Prepared};
 use super::scalar::Scalar;
 use super::scan::Scan;
+use super::standing::Standings;
 use super::{RowId, Simd, Units};
 
 /// What is asked of a unit's losses.
@@ -78,6 +80,27 @@ pub fn scan_units<R: RowId>(
             scan_with(simd, units, &mut scan, &mut then);
         }
     }
+}
+
+/// The same in any order and with no charges, of units of which something may be known: each is scanned of which that does not suffice, and
+/// what is found is noted. Returns how many those are.
+///
+/// # Panics
+/// As [`scan_units`]; if the table has no [`LossTable::finds_standings`].
+pub(crate) fn scan_again<R: RowId>(
+    simd: Simd,
+    units: &Units<R>,
+    (table, measure): (&LossTable, Measure),
+    standings: Standings<'_>,
+    mut then: impl FnMut(usize, UnitRisk),
+) -> usize {
+    assert!(table.finds_standings(measure), "ranks of no charges");
+    let Prepared::Sieve(sieve) = table.prepared() else {
+        unreachable!("they are found with it")
+    };
+    let mut again = ScanAgain::new(Scan::new(table, sieve, measure), standings);
+    scan_with(simd, units, &mut again, &mut then);
+    again.scanned()
 }
 
 /// The same of the units whose targets are `wanted`, for the worst of few scenarios.

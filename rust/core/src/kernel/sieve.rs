@@ -29,7 +29,7 @@ pub(super) struct Sieve {
 }
 
 /// The reach of a row in whole numbers.
-const REACH: f64 = i16::MAX as f64;
+pub(super) const REACH: f64 = i16::MAX as f64;
 
 /// What is added to a sum of products so that its bits are those of a positive f32.
 pub(super) const BIAS: u32 = 1 << 30;

@@ -5,17 +5,22 @@ mod expiry;
 mod kept;
 mod losses;
 mod made_of;
+mod moved;
 mod moving;
+mod of_book;
 mod options;
 mod renew;
 mod reserves;
 mod rows;
 mod scenarios;
+mod standings;
 
 pub(crate) use account::{AccountRisk, Group, combine, settle_risk};
 pub use losses::{MadeFor, RiskTable, SetLosses};
-pub(crate) use reserves::{KeptReserves, Priced, Reserves, Seen, share_out};
+pub(crate) use of_book::{OfBook, Seen};
+pub(crate) use reserves::{Priced, Reserves, share_out};
 pub use scenarios::{ScenarioSet, Shocks, VolatilityShock};
+pub(crate) use standings::{BookStandings, LentStandings};
 
 use std::sync::Arc;
 
@@ -74,7 +79,9 @@ pub struct RiskModel {
     moving: Option<MovingAssets>,
     kept: KeptTables,
     /// What [`crate::liquidatable`] knows of the last book that it was asked of.
-    pub(crate) reserves: KeptReserves,
+    pub(crate) reserves: OfBook<Reserves>,
+    /// What [`crate::evaluate_risk`] knows of the last book that it was asked of.
+    pub(crate) standings: OfBook<BookStandings>,
     /// By set.
     option_shocks: Vec<OptionShocks>,
     /// What collateral counts; it charges no position.
@@ -130,7 +137,8 @@ impl RiskModel {
         Ok(Self {
             moving,
             kept: KeptTables::default(),
-            reserves: KeptReserves::default(),
+            reserves: OfBook::default(),
+            standings: OfBook::default(),
             option_shocks: option_shocks.collect::<Result<_>>()?,
             collateral,
             parameters,

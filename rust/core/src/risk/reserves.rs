@@ -6,17 +6,19 @@
 //! losses they are made of, whichever groups pay for each other. So an account whose health was a larger share of that
 //! sum is on the same side of 0 still.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::RiskTable;
+use super::moved::{larger, largest_move};
 use crate::book::BLOCK;
 use crate::kernel::{
     BlockResults, BlockTable, BlockUnits, Charged, Row, RowId, Scratch, Simd, charge, column,
     contract_block, result,
 };
-use crate::layout::{IsolatedPosition, Layout};
+use crate::layout::Layout;
 use crate::risk_layout::loss_row;
 use crate::table::{LegKind, Rows, Table};
+use crate::universe::Universe;
 
 /// A scale is at least so many times what f64 can be off by in its row.
 const MADE_OF_ERRORS: f64 = 1e6;
@@ -30,60 +32,12 @@ const LEAST: f64 = 1e-100;
 /// Of an account with a larger figure nothing is known: one that f64 does not hold after a move is an error.
 const LARGEST: f64 = 1e250;
 
-/// What a model keeps of one book.
-#[derive(Debug, Default)]
-pub(crate) struct KeptReserves(Mutex<Option<Kept>>);
-
-#[derive(Debug)]
-struct Kept {
-    /// Of the layout of that book; held, so that no other has its address.
-    of: Arc<Vec<IsolatedPosition>>,
-    reserves: Option<Reserves>,
-}
-
-impl Clone for KeptReserves {
-    /// Of a copied model nothing is kept yet.
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-/// What is kept of a book.
-pub(crate) enum Seen {
-    /// Nothing: it was not asked about.
-    Never,
-    /// That it was asked about.
-    Before,
-    Known(Reserves),
-}
-
-impl KeptReserves {
-    /// Takes what is kept of a book.
-    pub(crate) fn take(&self, of: &Arc<Vec<IsolatedPosition>>) -> Seen {
-        // A lock that is held (or was, when this process was forked) is no reason to wait.
-        match self.0.try_lock().ok().and_then(|mut kept| kept.take()) {
-            Some(kept) if Arc::ptr_eq(&kept.of, of) => {
-                kept.reserves.map_or(Seen::Before, Seen::Known)
-            }
-            _ => Seen::Never,
-        }
-    }
-
-    /// Keeps reserves, or that a book was asked about.
-    pub(crate) fn keep(&self, of: &Arc<Vec<IsolatedPosition>>, reserves: Option<Reserves>) {
-        if let Ok(mut kept) = self.0.try_lock() {
-            let of = Arc::clone(of);
-            *kept = Some(Kept { of, reserves });
-        }
-    }
-}
-
 /// What health is made of at a market.
 #[derive(Clone, Copy)]
 pub(crate) struct Priced<'a> {
     /// Which rows legs read.
     pub(crate) layout: &'a Layout,
-    pub(crate) kinds: Rows,
+    pub(crate) universe: &'a Universe,
     pub(crate) table: &'a Table,
     pub(crate) risk: &'a Arc<RiskTable>,
 }
@@ -91,8 +45,9 @@ pub(crate) struct Priced<'a> {
 impl Priced<'_> {
     /// Rows that some leg reads, each with the instrument that it is a position in.
     fn rows(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
+        let kinds = Rows::of(self.universe);
         let rows = self.layout.used.rows.iter();
-        rows.map(|&row| match self.kinds.kind(row) {
+        rows.map(move |&row| match kinds.kind(row) {
             Some(LegKind::Position(position)) => (row, Some(position.instrument)),
             _ => (row, None),
         })
@@ -147,7 +102,12 @@ impl Reserves {
 
     /// By which share of its scale a row has moved since, at most; infinity where that is not known.
     pub(crate) fn moved(&self, priced: Priced<'_>) -> f64 {
-        let Priced { table, risk, .. } = priced;
+        let Priced {
+            universe,
+            table,
+            risk,
+            ..
+        } = priced;
         // Haircuts are of the model, and there are no tiers; if weights ever moved, that would be no move of a row.
         if self.weights != table.weights {
             return f64::INFINITY;
@@ -155,8 +115,8 @@ impl Reserves {
         let net = Net::of(&table.weights);
         let mut most = 0.0;
         for (row, instrument) in priced.rows() {
-            let losses =
-                instrument.map_or(0.0, |instrument| losses_apart(&self.risk, risk, instrument));
+            let losses_apart = |instrument| losses_apart(universe, (&self.risk, risk), instrument);
+            let losses = instrument.map_or(0.0, losses_apart);
             let moved = net.scale(&apart(&self.rows[row], &table.rows[row])) + losses;
             if moved == 0.0 {
                 continue;
@@ -242,23 +202,21 @@ fn largest_loss(table: &RiskTable, instrument: usize) -> f64 {
 }
 
 /// By how much a loss in one contract has moved at most, and what that is off by.
-fn losses_apart(then: &RiskTable, now: &RiskTable, instrument: usize) -> f64 {
+fn losses_apart(
+    universe: &Universe,
+    (then, now): (&RiskTable, &RiskTable),
+    instrument: usize,
+) -> f64 {
     let row = loss_row(instrument);
     let mut most = 0.0;
     for (then, now) in then.sets.iter().zip(&now.sets) {
         let (then, now) = (&then.losses, &now.losses);
-        let losses = then.losses(row).iter().zip(now.losses(row));
-        let moved = losses.fold(0.0, |most, (then, now)| larger(most, (now - then).abs()));
+        let moved = largest_move(universe, (then, now), instrument);
         let error = |charges: &[f64; 8]| charges[charge::BOUND];
         let errors = (error(now.charges(row)) - error(then.charges(row))).abs();
         most = larger(most, moved + of_error(errors));
     }
     most
-}
-
-/// The larger of two; no number if one is none.
-fn larger(a: f64, b: f64) -> f64 {
-    if a.is_nan() || a > b { a } else { b }
 }
 
 fn of_error(error: f64) -> f64 {
