@@ -1,12 +1,13 @@
 """A model remembers which scenarios decided for each account of its last book; no bit of a report depends on it.
 
 It does from the second evaluation on, of quantiles up to the seventh largest loss and of the worst of many scenarios,
-where all underlyings move together and nothing is charged beside.
+of up to 512, where all underlyings move together and nothing is charged beside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any
 
@@ -138,26 +139,79 @@ def test_prices_that_change_their_sign() -> None:
         _same(used.evaluate(book, market), model().evaluate(book, market))
 
 
-def test_books_that_take_turns_and_a_model_that_was_copied() -> None:
+def test_books_that_take_turns() -> None:
     universe = _universe(negative=False)
     one, other = _book(universe, 300), _book(universe, 200)
-    market = xm.Market(universe, mark_price=dict.fromkeys(list(universe.instruments), 100.0))
+    market = xm.Market(universe, mark_price=dict.fromkeys(universe.instruments, 100.0))
     expected = {id(book): _var(universe).evaluate(book, market) for book in (one, other)}
     model = _var(universe)
     for book in (one, one, other, one, one, one, other, other, other, one):
         _same(model.evaluate(book, market), expected[id(book)])
 
 
-def test_an_error_in_between() -> None:
-    """A market without a price that somebody needs is refused, and what was known before is as good as nothing."""
+def test_two_threads_that_ask_one_model_about_one_book() -> None:
     universe = _universe(negative=False)
-    book, model, instruments = _book(universe, 300), _var(universe), list(universe.instruments)
-    whole = dict.fromkeys(instruments, 100.0)
-    market, partial = (xm.Market(universe, mark_price=marks) for marks in (whole, {instruments[0]: 100.0}))
-    expected = _var(universe).evaluate(book, market)
-    for now in (market, market, partial, market, market, market):
-        if now is partial:
-            with pytest.raises(xm.XmfastError, match="mark price"):
-                model.evaluate(book, now)
+    book, model = _book(universe, 9_000), _var(universe)
+    marks = [dict.fromkeys(universe.instruments, price) for price in (100.0, 100.001, 101.0)]
+    markets = [xm.Market(universe, mark_price=mark) for mark in marks]
+    expected = [_var(universe).evaluate(book, market) for market in markets]
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(8):
+            for report, right in zip(
+                threads.map(lambda now: model.evaluate(book, now), markets), expected, strict=True
+            ):
+                _same(report, right)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_an_error_in_between(when: str) -> None:
+    """A price is missing before an account is looked at, or no float holds a debt; then all is as before."""
+    universe = xm.Universe.from_frames(
+        {"asset": ["USD", "BTC"]},
+        {"instrument": ["A"], "kind": ["perpetual"], "underlying": ["A"], "settlement": ["USD"]},
+    )
+    balances = {"account": ["a", "b"], "asset": ["BTC", "BTC"], "balance": [-1e300, 1.0]}
+    positions = {"account": ["a", "b"], "instrument": ["A"] * 2, "quantity": [2.0, -1.0], "entry_price": [10.0] * 2}
+    book = xm.Book.from_frames(universe, balances, positions)
+    returns = {"A": np.random.default_rng(4).normal(0.0, 0.05, 100)}
+
+    def market(coin: float) -> xm.Market:
+        return xm.Market(universe, index_price={"BTC": coin}, mark_price={"A": 10.0})
+
+    model = xm.HistoricalVaR(universe, returns=returns, confidence=0.97)
+    expected = xm.HistoricalVaR(universe, returns=returns, confidence=0.97).evaluate(book, market(1.0))
+    bad = xm.Market(universe, index_price={"BTC": 1.0}) if when == "before" else market(1e10)
+    for now in (None, None, bad, None, bad, bad, None, None, None):
+        if now is None:
+            _same(model.evaluate(book, market(1.0)), expected)
         else:
-            _same(model.evaluate(book, now), expected)
+            with pytest.raises(xm.XmfastError, match="mark price" if when == "before" else "account 'a'"):
+                model.evaluate(book, now)
+
+
+def test_prices_so_small_that_their_products_lose_digits() -> None:
+    """Then the losses of a contract are not the same multiples of its price any longer."""
+    universe = xm.Universe.from_frames(
+        {"asset": ["USD"]},
+        {
+            "instrument": ["A", "B"],
+            "kind": ["perpetual"] * 2,
+            "underlying": ["A", "B"],
+            "settlement": ["USD"] * 2,
+            "contract_multiplier": [1.0, 1e300],
+        },
+    )
+    step = 5e-324
+    positions = {"account": [0, 0], "instrument": ["A", "B"], "quantity": [494.07, 1e26], "entry_price": [1.0, step]}
+    book = xm.Book.from_frames(universe, None, positions)
+    a, b = np.full(80, 0.001), np.full(80, 0.001)
+    a[[0, 2]], b[[0, 1, 2]] = [100.0, -0.5], [-0.3, -0.2494, -0.2487]
+    returns = {"A": a, "B": b}
+
+    def model() -> xm.HistoricalVaR:
+        return xm.HistoricalVaR(universe, returns=returns, confidence=0.97)
+
+    used = model()
+    for steps in (1000, 1000, 1000, 1001, 1002):
+        market = xm.Market(universe, mark_price={"A": 1.0, "B": steps * step})
+        _same(used.evaluate(book, market), model().evaluate(book, market))

@@ -221,7 +221,7 @@ impl Flags<'_> {
     fn priced(&self) -> Priced<'_> {
         Priced {
             layout: self.inputs.layout,
-            universe: self.inputs.model.universe(),
+            model: self.inputs.model,
             table: &self.inputs.table,
             risk: &self.inputs.risk_table,
         }

@@ -82,10 +82,15 @@ impl RiskInputs<'_> {
         (is_plain && set.group == RiskGroup::Account).then_some(set)
     }
 
-    /// Whether scanning says by how much scenarios decide.
+    /// Whether scanning says by how much scenarios decide, somebody is scanned so, and no figure is so small or large that
+    /// more than a share of it may be lost in rounding.
     fn has_standings(&self) -> bool {
         let finds = |set: &SetLosses| set.losses.finds_standings(set.measure);
-        self.bounds_are_together && self.joint().is_some_and(finds)
+        let is_plain = self.bounds_are_together && self.joint().is_some_and(finds);
+        let blocks = self.settlement.book.blocks();
+        is_plain
+            && self.table.error_factor.is_finite()
+            && blocks.iter().any(|block| !block.has_orders())
     }
 
     /// Takes what is kept of the book, or room for it; nothing when it is asked about for the first time.
@@ -103,14 +108,14 @@ impl RiskInputs<'_> {
     /// Lends them to an evaluation.
     pub(crate) fn lend<'s>(&self, standings: &'s mut BookStandings) -> LentStandings<'s> {
         let instruments = &self.layouts[0].instruments;
-        standings.lend(self.model.universe(), &self.risk_table, instruments)
+        standings.lend(self.model, &self.risk_table, instruments)
     }
 
-    /// Keeps them, after so many units were scanned, if they are worth it; and that the book was asked about.
-    pub(crate) fn keep_standings(&self, standings: Option<BookStandings>, scanned: usize) {
+    /// Keeps them, if they are worth it after what they say did not suffice for so many; and that the book was asked about.
+    pub(crate) fn keep_standings(&self, standings: Option<BookStandings>, outlived: usize) {
         if self.has_standings() {
             let lasting = |mut standings: BookStandings| {
-                let lasts = standings.outlast(scanned);
+                let lasts = standings.outlast(outlived);
                 lasts.then_some(standings)
             };
             let standings = standings.and_then(lasting);

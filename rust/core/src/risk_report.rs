@@ -119,7 +119,7 @@ pub fn evaluate_risk(
     let ends =
         (0..book.blocks().len()).map(|block| ((block + 1) * BLOCK).min(book.accounts().len()));
     let mut standings = inputs.take_standings();
-    let (evaluated, scanned) = {
+    let (evaluated, outlived) = {
         let risk = RiskOfBook {
             pools: pools.blocks_mut(ends),
             isolated: isolated
@@ -131,10 +131,10 @@ pub fn evaluate_risk(
             ..RiskOfBook::without_figures(&inputs)
         };
         let evaluated = inputs.evaluation(&risk).evaluated(stop)?;
-        let scanned = risk.standings.as_ref().map_or(0, LentStandings::scanned);
-        (evaluated, scanned)
+        let outlived = risk.standings.as_ref().map_or(0, LentStandings::outlived);
+        (evaluated, outlived)
     };
-    inputs.keep_standings(standings, scanned);
+    inputs.keep_standings(standings, outlived);
     Ok(RiskEvaluated {
         evaluated,
         pools,
@@ -154,6 +154,7 @@ pub(crate) struct RiskOfBook<'a> {
     /// As [`RiskInputs::bounds_are_together`].
     bounds_are_together: bool,
     wide: Option<WideTable>,
+    /// What is known of the book's accounts, where it is asked about again.
     standings: Option<LentStandings<'a>>,
 }
 

@@ -67,7 +67,7 @@ impl<'a> RiskScan<'a> {
         );
     }
 
-    /// The same, without bounds, where something may be known of units; returns of how many that was too little.
+    /// The same where something may be known of units: then without bounds. Returns of how many it is too little by now.
     pub(crate) fn each_again<R: RowId>(
         &self,
         units: &BlockUnits<R>,

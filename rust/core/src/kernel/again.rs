@@ -34,9 +34,9 @@ impl<'a> ScanAgain<'a> {
         }
     }
 
-    /// Of how many units too little was known.
-    pub(super) fn scanned(&self) -> usize {
-        self.unknown.len()
+    /// Of how many units something was known that does not suffice any longer.
+    pub(super) fn outlived(&self) -> usize {
+        self.standings.outlived()
     }
 
     /// Sums the losses that were asked for first, and leaves the others for next time.
@@ -139,11 +139,11 @@ mod tests {
         table
     }
 
-    fn units_of(legs: &[(u16, f64)]) -> Units<u16> {
-        let units = legs.len() / LEGS;
+    fn units_of(legs: &[(u16, f64)], slots: usize) -> Units<u16> {
+        let units = legs.len() / slots;
         let facts = (0..units as u32).map(|target| UnitFacts { target, home: 0 });
         let run = Run {
-            slots: LEGS as u32,
+            slots: slots as u32,
             units: units as u32,
         };
         let (rows, quantities) = legs.iter().copied().unzip();
@@ -171,7 +171,12 @@ mod tests {
     fn markets() -> impl Strategy<Value = Markets> {
         (64..200_usize).prop_flat_map(|scenarios| {
             let losses = prop_oneof![4 => -1.0..1.0, 1 => (-2_i32..=2).prop_map(f64::from), 1 => Just(0.0)];
-            let row = prop::collection::vec(losses, scenarios);
+            // Rows that nothing is lost in at first, too, or next to nothing.
+            let scale = prop_oneof![8 => Just(1.0), 1 => Just(0.0), 1 => Just(1e-280), 1 => Just(1e60)];
+            let row = (prop::collection::vec(losses, scenarios), scale);
+            let row = row.prop_map(|(row, scale): (Vec<f64>, f64)| {
+                row.into_iter().map(|loss| scale * loss).collect::<Vec<_>>()
+            });
             let first = prop::collection::vec(row, ROWS);
             let noise = prop::collection::vec(-1.0..1.0, scenarios);
             let size = prop_oneof![2 => Just(0.0), 4 => 1e-5..1e-2, 1 => 0.01..3.0, 1 => Just(-1.0)];
@@ -195,29 +200,31 @@ mod tests {
         })
     }
 
-    /// Risks by unit as they are found again and by a whole scan, at each market; and of how many units was known enough.
+    /// Compares risks by unit as they are found again with those of a whole scan, at each market; returns of how many units
+    /// something was known that did not suffice.
     fn check(
         simd: Simd,
         markets: &Markets,
         legs: &[(u16, f64)],
+        slots: usize,
         measure: Measure,
-    ) -> Result<usize, TestCaseError> {
-        let units = units_of(legs);
+    ) -> Result<[usize; 2], TestCaseError> {
+        let units = units_of(legs, slots);
         let anchor = table(&markets[0], measure);
         prop_assert!(anchor.finds_standings(measure));
         let mut of_units = vec![Standing::UNKNOWN; units.len()];
-        let mut known = 0;
+        let mut outlived = 0;
         for market in markets {
             let now = table(market, measure);
             let mut expected = vec![UnitRisk::default(); units.len()];
             scan_units(simd, &units, &now, measure, |unit, risk| {
-                expected[unit] = risk
+                expected[unit] = risk;
             });
             let mut found = vec![None; units.len()];
             let moves = moves(&anchor, &now);
             let standings = Standings::new(&mut of_units, &moves);
             let asked = (&now, measure);
-            let scanned = scan_again(simd, &units, asked, standings, |unit, risk| {
+            outlived += scan_again(simd, &units, asked, standings, |unit, risk| {
                 assert!(found[unit].replace(risk).is_none(), "unit {unit} twice");
             });
             for (found, expected) in found.into_iter().zip(&expected) {
@@ -225,9 +232,9 @@ mod tests {
                 prop_assert_eq!(found.loss.to_bits(), expected.loss.to_bits());
                 prop_assert_eq!(found.worst, expected.worst);
             }
-            known += units.len() - scanned;
         }
-        Ok(known)
+        let known = of_units.iter().filter(|standing| standing.lead() > 0.0);
+        Ok([known.count(), outlived])
     }
 
     fn paths() -> impl Iterator<Item = Simd> {
@@ -239,10 +246,18 @@ mod tests {
         #[test]
         fn what_is_known_decides_nothing_that_a_scan_does_not(
             markets in markets(),
-            legs in (1..40_usize).prop_flat_map(|units| {
-                let quantity = prop_oneof![4 => -9.0..9.0, 1 => Just(1.0), 1 => Just(-1.0), 1 => Just(1e-200)];
-                prop::collection::vec((0..=ROWS as u16, quantity), LEGS * units)
-            }),
+            // More than are weighed together, too.
+            (legs, slots) in (1..20_usize, prop_oneof![6 => Just(LEGS), 1 => 60..70_usize])
+                .prop_flat_map(|(units, slots)| {
+                    let quantity = prop_oneof![
+                        4 => -9.0..9.0,
+                        1 => Just(1.0),
+                        1 => Just(-1.0),
+                        1 => Just(1e-200),
+                    ];
+                    let leg = (0..=ROWS as u16, quantity);
+                    (prop::collection::vec(leg, slots * units), Just(slots))
+                }),
             measure in prop_oneof![
                 Just(Measure::Worst),
                 (1..=7_usize).prop_map(|rank| Measure::Quantile { rank }),
@@ -250,9 +265,9 @@ mod tests {
         ) {
             // The worst of few scenarios is found in another way.
             prop_assume!(table(&markets[0], measure).finds_standings(measure));
-            let known = paths().map(|simd| check(simd, &markets, &legs, measure));
-            let known = known.collect::<Result<Vec<_>, _>>()?;
-            prop_assert!(known.iter().all(|&count| count == known[0]), "{:?}", known);
+            let found = paths().map(|simd| check(simd, &markets, &legs, slots, measure));
+            let found = found.collect::<Result<Vec<_>, _>>()?;
+            prop_assert!(found.iter().all(|counts| counts == &found[0]), "{:?}", found);
         }
     }
 
@@ -275,12 +290,13 @@ mod tests {
         ];
         let units = legs.len() / LEGS;
         for simd in paths() {
-            let known =
-                check(simd, &markets, &legs, Measure::Quantile { rank: 6 }).expect("the same");
-            // Not at the first market, nor after a jump.
+            let measure = Measure::Quantile { rank: 6 };
+            let [known, outlived] = check(simd, &markets, &legs, LEGS, measure).expect("the same");
+            assert!(known > units * 3 / 4, "{known} of {units}");
+            // All of them in the jump, and hardly any else.
             assert!(
-                (2 * units..=3 * units).contains(&known),
-                "{known} of {units}"
+                (known..known + units / 4).contains(&outlived),
+                "{outlived} of {known}"
             );
         }
     }

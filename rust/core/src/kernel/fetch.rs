@@ -13,6 +13,19 @@ pub(crate) fn fetch<T>(value: &T) {
     let _ = value;
 }
 
+/// The same, no nearer than the second cache.
+#[inline(always)]
+pub(crate) fn fetch_near<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(value).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
 /// Legs are read in order, but a run of them ends before the processor has noticed: it is told what follows.
 ///
 /// Asks for as many values as these are, [`LEGS_AHEAD`] further on, or for whatever lies there.

@@ -1,6 +1,6 @@
 //! What one contract loses in every scenario: the table that the scenario kernel contracts.
 
-use super::fetch::fetch;
+use super::fetch::fetch_near;
 use super::few::{FewRows, FewSums, MOST_LANES};
 use super::math::RealRow;
 use super::scan::Scan;
@@ -157,7 +157,7 @@ impl LossTable {
         for row in legs.rows {
             let place = row.index() * (1 + self.lanes) + lane;
             if let Some(losses) = self.rows.get(place) {
-                fetch(losses);
+                fetch_near(losses);
             }
         }
     }

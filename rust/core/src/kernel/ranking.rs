@@ -216,8 +216,14 @@ impl Ranking {
         let loss = |place: usize| ranked.by_place[place][unit];
         let rank = ranked.rank;
         let below = loss(rank + 1).max(ranked.lost[unit]).max(BIAS as i32);
-        let at_rank = (loss(rank - 1) - loss(rank)).min(loss(rank) - below);
-        at_rank.min(loss(1) - loss(2)) - self.apart[unit]
+        let of_rank = (loss(rank) - below).min(loss(1) - loss(2));
+        let gap = if rank == 1 {
+            // Nothing is above it.
+            of_rank
+        } else {
+            of_rank.min(loss(rank - 1) - loss(rank))
+        };
+        gap - self.apart[unit]
     }
 
     /// The scenarios that can be what is asked for, of a unit that is not decided; none if others than those that were kept

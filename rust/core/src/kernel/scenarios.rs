@@ -82,8 +82,8 @@ pub fn scan_units<R: RowId>(
     }
 }
 
-/// The same in any order and with no charges, of units of which something may be known: each is scanned of which that does not suffice, and
-/// what is found is noted. Returns how many those are.
+/// The same in any order, of units of which something may be known: where it does not suffice they are scanned, with their
+/// bounds, and what is found is noted; the others have no charges. Returns for how many it does not suffice any longer.
 ///
 /// # Panics
 /// As [`scan_units`]; if the table has no [`LossTable::finds_standings`].
@@ -100,7 +100,7 @@ pub(crate) fn scan_again<R: RowId>(
     };
     let mut again = ScanAgain::new(Scan::new(table, sieve, measure), standings);
     scan_with(simd, units, &mut again, &mut then);
-    again.scanned()
+    again.outlived()
 }
 
 /// The same of the units whose targets are `wanted`, for the worst of few scenarios.
@@ -133,7 +133,7 @@ pub(super) trait Scanner {
     /// How many table rows there are.
     fn rows(&self) -> usize;
 
-    /// Hands on the number and the risk of every unit, in order.
+    /// Hands on the number and the risk of every unit, in order unless the scanner says otherwise.
     ///
     /// # Safety
     /// The units name no row beyond those that there are.

@@ -1,7 +1,7 @@
 //! Which scenarios decided the risk of units when they were scanned, and for how far a move they still do.
 //!
-//! No loss of a unit moves by more than its quantities times what one contract's losses have moved by, and two come no nearer
-//! to each other than twice that. So scenarios that were further apart are in the same order still.
+//! No loss of a unit moves by more than its quantities times what one contract's losses have moved by, and two come nearer
+//! to each other by no more than twice that. So scenarios that were further apart are in the same order still.
 
 use super::RowId;
 use super::sieve::REACH;
@@ -17,7 +17,8 @@ pub(crate) struct Standing {
     pub(super) at_rank: u16,
     /// That of the largest loss.
     pub(super) worst: u16,
-    /// How far its losses may move for both to be so, as a share of what it reached; below 0 where nothing is known.
+    /// How far its losses may move for both to be so, as a share of what it reached; not above 0 where that is
+    /// not known.
     lead: f32,
 }
 
@@ -28,10 +29,15 @@ impl Standing {
         worst: 0,
         lead: -1.0,
     };
+
+    #[cfg(test)]
+    pub(super) fn lead(self) -> f32 {
+        self.lead
+    }
 }
 
 /// By how much losses have moved since all units were scanned.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Moves {
     /// By table row: what the losses of one contract have moved by at most, and what it reached.
     of_rows: Vec<[f64; 2]>,
@@ -51,9 +57,13 @@ impl Moves {
     /// Sets those of a row.
     pub(crate) fn set(&mut self, row: usize, moved: f64, reach: f64) {
         self.of_rows[row] = [moved, reach];
-        let share = if moved > 0.0 { moved / reach } else { 0.0 };
-        // What is no number says nothing.
-        self.most = if share <= self.most { self.most } else { share };
+        let share = if moved == 0.0 { 0.0 } else { moved / reach };
+        if share.is_nan() {
+            // Who knows.
+            self.most = f64::INFINITY;
+        } else if share > self.most {
+            self.most = share;
+        }
     }
 
     /// What the losses of a unit have moved by at most, and what it reached.
@@ -89,17 +99,28 @@ pub(super) struct Found {
 pub(crate) struct Standings<'a> {
     of_units: &'a mut [Standing],
     moves: &'a Moves,
+    /// Of how many units something was known that does not suffice any longer.
+    outlived: usize,
 }
 
 impl<'a> Standings<'a> {
     /// Of so many units at least; no row may be beyond those of the moves.
     pub(crate) fn new(of_units: &'a mut [Standing], moves: &'a Moves) -> Self {
-        Self { of_units, moves }
+        Self {
+            of_units,
+            moves,
+            outlived: 0,
+        }
     }
 
     /// Rows that there are moves of.
     pub(super) fn rows(&self) -> usize {
         self.moves.of_rows.len()
+    }
+
+    /// Of how many units something was known that does not suffice any longer.
+    pub(super) fn outlived(&self) -> usize {
+        self.outlived
     }
 
     /// What decides the risk of a unit still, if that is known.
@@ -108,7 +129,7 @@ impl<'a> Standings<'a> {
     /// No row is beyond those that there are.
     #[inline(always)]
     pub(super) unsafe fn known<R: RowId>(
-        &self,
+        &mut self,
         unit: usize,
         legs: Legs<'_, R>,
     ) -> Option<Standing> {
@@ -122,7 +143,11 @@ impl<'a> Standings<'a> {
         }
         // SAFETY: the caller's promise.
         let [moved, reach] = unsafe { self.moves.of_unit(legs) };
-        (lead * reach > moved).then_some(standing)
+        if lead * reach > moved {
+            return Some(standing);
+        }
+        self.outlived += 1;
+        None
     }
 
     /// Notes what was found of a unit.

@@ -6,7 +6,7 @@ use super::RiskTable;
 use super::losses::MadeFor;
 
 /// Two for accounts, because a report holds the table it was made with, as a rule until the next one takes its place; and
-/// one for published losses.
+/// one for published losses. One by which moves are measured is held by those who measure.
 const KEPT: usize = 3;
 
 /// Tables, the latest last, of instruments x scenarios x 12 bytes for each set.

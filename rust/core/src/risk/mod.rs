@@ -84,6 +84,8 @@ pub struct RiskModel {
     pub(crate) standings: OfBook<BookStandings>,
     /// By set.
     option_shocks: Vec<OptionShocks>,
+    /// Whether no shock is so small that a price times it may be rounded to a few digits.
+    has_moderate_shocks: bool,
     /// What collateral counts; it charges no position.
     pub(crate) collateral: CrossMargin,
     pub(crate) parameters: RiskParameters,
@@ -134,12 +136,14 @@ impl RiskModel {
         let universe = collateral.universe();
         let sets = parameters.sets.iter();
         let option_shocks = sets.map(|set| OptionShocks::new(universe, set));
+        let has_moderate_shocks = parameters.sets.iter().all(ScenarioSet::is_moderate);
         Ok(Self {
             moving,
             kept: KeptTables::default(),
             reserves: OfBook::default(),
             standings: OfBook::default(),
             option_shocks: option_shocks.collect::<Result<_>>()?,
+            has_moderate_shocks,
             collateral,
             parameters,
         })

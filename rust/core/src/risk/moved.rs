@@ -1,17 +1,19 @@
 //! By how much the losses of one contract differ between two markets.
 
+use super::RiskModel;
 use crate::kernel::{LossTable, charge};
 use crate::risk_layout::loss_row;
-use crate::universe::Universe;
 
-/// The largest difference by size, roundings not counted.
+/// The largest difference by size, roundings not counted; prices and multipliers are moderate.
 pub(super) fn largest_move(
-    universe: &Universe,
+    model: &RiskModel,
     (then, now): (&LossTable, &LossTable),
     instrument: usize,
 ) -> f64 {
-    let (row, spec) = (loss_row(instrument), &universe.specs()[instrument]);
-    if !spec.is_option() && !spec.is_reciprocal() && !spec.allow_negative_price {
+    let row = loss_row(instrument);
+    let spec = &model.universe().specs()[instrument];
+    let is_linear = !spec.is_option() && !spec.is_reciprocal() && !spec.allow_negative_price;
+    if is_linear && model.moving().is_none() && model.has_moderate_shocks {
         // All its losses are the same multiples of prices and of what is open of a shock, none of which is below 0.
         let reach = |table: &LossTable| table.charges(row)[charge::REACH];
         return (reach(now) - reach(then)).abs();

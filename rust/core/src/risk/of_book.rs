@@ -48,9 +48,13 @@ impl<T> OfBook<T> {
         }
     }
 
-    /// Keeps something of a book, or that it was asked about.
+    /// Keeps something of a book, or that it was asked about, unless another thread has kept something meanwhile.
     pub(crate) fn keep(&self, of: &Arc<Vec<IsolatedPosition>>, what: Option<T>) {
         if let Ok(mut kept) = self.0.try_lock() {
+            let is_known = |kept: &Kept<T>| Arc::ptr_eq(&kept.of, of) && kept.what.is_some();
+            if what.is_none() && kept.as_ref().is_some_and(is_known) {
+                return;
+            }
             let of = Arc::clone(of);
             *kept = Some(Kept { of, what });
         }

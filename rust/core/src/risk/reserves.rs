@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
-use super::RiskTable;
 use super::moved::{larger, largest_move};
+use super::{RiskModel, RiskTable};
 use crate::book::BLOCK;
 use crate::kernel::{
     BlockResults, BlockTable, BlockUnits, Charged, Row, RowId, Scratch, Simd, charge, column,
@@ -18,7 +18,6 @@ use crate::kernel::{
 use crate::layout::Layout;
 use crate::risk_layout::loss_row;
 use crate::table::{LegKind, Rows, Table};
-use crate::universe::Universe;
 
 /// A scale is at least so many times what f64 can be off by in its row.
 const MADE_OF_ERRORS: f64 = 1e6;
@@ -37,7 +36,7 @@ const LARGEST: f64 = 1e250;
 pub(crate) struct Priced<'a> {
     /// Which rows legs read.
     pub(crate) layout: &'a Layout,
-    pub(crate) universe: &'a Universe,
+    pub(crate) model: &'a RiskModel,
     pub(crate) table: &'a Table,
     pub(crate) risk: &'a Arc<RiskTable>,
 }
@@ -45,7 +44,7 @@ pub(crate) struct Priced<'a> {
 impl Priced<'_> {
     /// Rows that some leg reads, each with the instrument that it is a position in.
     fn rows(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
-        let kinds = Rows::of(self.universe);
+        let kinds = Rows::of(self.model.universe());
         let rows = self.layout.used.rows.iter();
         rows.map(move |&row| match kinds.kind(row) {
             Some(LegKind::Position(position)) => (row, Some(position.instrument)),
@@ -103,10 +102,7 @@ impl Reserves {
     /// By which share of its scale a row has moved since, at most; infinity where that is not known.
     pub(crate) fn moved(&self, priced: Priced<'_>) -> f64 {
         let Priced {
-            universe,
-            table,
-            risk,
-            ..
+            model, table, risk, ..
         } = priced;
         // Haircuts are of the model, and there are no tiers; if weights ever moved, that would be no move of a row.
         if self.weights != table.weights {
@@ -115,7 +111,7 @@ impl Reserves {
         let net = Net::of(&table.weights);
         let mut most = 0.0;
         for (row, instrument) in priced.rows() {
-            let losses_apart = |instrument| losses_apart(universe, (&self.risk, risk), instrument);
+            let losses_apart = |instrument| losses_apart(model, (&self.risk, risk), instrument);
             let losses = instrument.map_or(0.0, losses_apart);
             let moved = net.scale(&apart(&self.rows[row], &table.rows[row])) + losses;
             if moved == 0.0 {
@@ -203,7 +199,7 @@ fn largest_loss(table: &RiskTable, instrument: usize) -> f64 {
 
 /// By how much a loss in one contract has moved at most, and what that is off by.
 fn losses_apart(
-    universe: &Universe,
+    model: &RiskModel,
     (then, now): (&RiskTable, &RiskTable),
     instrument: usize,
 ) -> f64 {
@@ -211,7 +207,7 @@ fn losses_apart(
     let mut most = 0.0;
     for (then, now) in then.sets.iter().zip(&now.sets) {
         let (then, now) = (&then.losses, &now.losses);
-        let moved = largest_move(universe, (then, now), instrument);
+        let moved = largest_move(model, (then, now), instrument);
         let error = |charges: &[f64; 8]| charges[charge::BOUND];
         let errors = (error(now.charges(row)) - error(then.charges(row))).abs();
         most = larger(most, moved + of_error(errors));

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Place, Result, finite};
 use crate::kernel::Measure;
+use crate::model::is_moderate;
 use crate::universe::Universe;
 
 /// How a volatility shock is meant.
@@ -168,6 +169,12 @@ impl ScenarioSet {
     /// Which of [`Self::all_shocks`] are those of an underlying.
     pub(super) fn shock_number(&self, underlying: usize) -> Option<usize> {
         self.of_underlying[underlying]
+    }
+
+    /// Whether all price shocks that are any keep their digits in products with moderate figures.
+    pub(super) fn is_moderate(&self) -> bool {
+        let mut shocks = self.shocks.iter().flat_map(|shocks| &shocks.price);
+        shocks.all(|&shock| is_moderate(shock))
     }
 
     /// Shocks that differ, or may.

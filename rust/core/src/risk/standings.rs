@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::RiskTable;
 use super::moved::largest_move;
+use super::{RiskModel, RiskTable};
 use crate::kernel::{Moves, Standing, Standings, charge};
 use crate::risk_layout::{RiskBlocks, RiskLayout, loss_row};
-use crate::universe::Universe;
 
 /// Losses as they were, and which scenarios decided then.
 #[derive(Debug)]
@@ -15,7 +14,7 @@ pub(crate) struct BookStandings {
     risk: Arc<RiskTable>,
     /// By block, of the accounts that are one unit.
     blocks: Vec<Vec<Standing>>,
-    /// How many units may still be scanned before it is time to begin again: all of them twice, the first time and later.
+    /// Of how many units what is known may fail to suffice before it is time to begin again: of as many as there are.
     left: usize,
 }
 
@@ -34,17 +33,17 @@ impl BookStandings {
         Self {
             risk: Arc::clone(risk),
             blocks: blocks.collect(),
-            left: 2 * units.iter().sum::<usize>(),
+            left: units.iter().sum(),
         }
     }
 
     /// By how much losses have moved since.
-    fn moves(&self, universe: &Universe, now: &RiskTable, instruments: &[usize]) -> Moves {
+    fn moves(&self, model: &RiskModel, now: &RiskTable, instruments: &[usize]) -> Moves {
         let (then, now) = (&self.risk.sets[0].losses, &now.sets[0].losses);
         let mut moves = Moves::none(then.len());
         for &instrument in instruments {
             let row = loss_row(instrument);
-            let moved = largest_move(universe, (then, now), instrument);
+            let moved = largest_move(model, (then, now), instrument);
             moves.set(row, moved, then.charges(row)[charge::REACH]);
         }
         moves
@@ -53,22 +52,22 @@ impl BookStandings {
     /// To be looked up and written, block by block, at losses of now.
     pub(crate) fn lend(
         &mut self,
-        universe: &Universe,
+        model: &RiskModel,
         now: &RiskTable,
         instruments: &[usize],
     ) -> LentStandings<'_> {
-        let moves = self.moves(universe, now, instruments);
+        let moves = self.moves(model, now, instruments);
         let blocks = self.blocks.iter_mut().map(|block| Mutex::new(&mut **block));
         LentStandings {
             moves,
             blocks: blocks.collect(),
-            scanned: AtomicUsize::new(0),
+            outlived: AtomicUsize::new(0),
         }
     }
 
-    /// Notes that so many units were scanned; whether what is known is worth keeping.
-    pub(crate) fn outlast(&mut self, scanned: usize) -> bool {
-        self.left = self.left.saturating_sub(scanned);
+    /// Notes that for so many units what is known did not suffice; whether it is worth keeping.
+    pub(crate) fn outlast(&mut self, outlived: usize) -> bool {
+        self.left = self.left.saturating_sub(outlived);
         self.left > 0
     }
 }
@@ -78,21 +77,21 @@ impl BookStandings {
 pub(crate) struct LentStandings<'a> {
     moves: Moves,
     blocks: Vec<Mutex<&'a mut [Standing]>>,
-    scanned: AtomicUsize,
+    outlived: AtomicUsize,
 }
 
 impl LentStandings<'_> {
-    /// Lends those of a block to a scan, which says of how many units they told too little.
+    /// Lends those of a block to a scan, which says of how many units they tell too little by now.
     pub(crate) fn of_block(&self, block: usize, scan: impl FnOnce(Standings<'_>) -> usize) {
         let mut units = self.blocks[block]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let scanned = scan(Standings::new(&mut units, &self.moves));
-        self.scanned.fetch_add(scanned, Ordering::Relaxed);
+        let outlived = scan(Standings::new(&mut units, &self.moves));
+        self.outlived.fetch_add(outlived, Ordering::Relaxed);
     }
 
-    /// Of how many units too little was known.
-    pub(crate) fn scanned(&self) -> usize {
-        self.scanned.load(Ordering::Relaxed)
+    /// Of how many units something is known that does not suffice any longer.
+    pub(crate) fn outlived(&self) -> usize {
+        self.outlived.load(Ordering::Relaxed)
     }
 }
