@@ -43,6 +43,8 @@ IN_A_ROW = 20
 # Markets that take turns: more than tables are kept, so that none comes back to its own prices.
 STEPS = 5
 EVERY = slice(None)
+# Standard deviation of what each mark price moves by, on its own.
+MOVE = 2e-4
 # What balances are multiplied by where the book is to be healthy.
 HEALTHY = 30.0
 
@@ -71,8 +73,9 @@ def xmfast(book: Venue, what: Shocks) -> list[Contestant]:
     def markets(moving: slice) -> Iterator[xm.Market]:
         """Yield the market itself first, then such in which these instruments have another mark price each time."""
         marks = [book.mark_price.copy() for _ in range(STEPS)]
-        for step, mark in enumerate(marks):
-            mark[moving] *= 1.0 + 1e-4 * step
+        random = np.random.default_rng(STEPS)
+        for mark in marks[1:]:
+            mark[moving] *= np.exp(MOVE * random.standard_normal(len(mark[moving])))
         return cycle([market.with_prices(mark_price=mark) for mark in marks])
 
     def report(name: str, moving: slice, books: Sequence[xm.Book] = (holdings,)) -> Contestant:

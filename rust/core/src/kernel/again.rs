@@ -157,11 +157,13 @@ mod tests {
     }
 
     /// By how much losses are another at a market than at the first one.
-    fn moves(then: &LossTable, now: &LossTable) -> Moves {
-        let mut moves = Moves::none(then.len());
+    fn moves(then: &LossTable, now: &LossTable, share: f64) -> Moves {
+        let mut moves = Moves::none(then.len(), share);
         for row in 1..then.len() {
             let apart = then.losses(row).iter().zip(now.losses(row));
-            let moved = apart.fold(0.0, |most, (then, now)| (now - then).abs().max(most));
+            let moved = apart.fold(0.0, |most, (then, now)| {
+                (share * now - then).abs().max(most)
+            });
             moves.set(row, moved, then.charges(row)[charge::REACH]);
         }
         moves
@@ -204,7 +206,7 @@ mod tests {
     /// something was known that did not suffice.
     fn check(
         simd: Simd,
-        markets: &Markets,
+        (markets, shares): (&Markets, &[f64]),
         legs: &[(u16, f64)],
         slots: usize,
         measure: Measure,
@@ -214,14 +216,14 @@ mod tests {
         prop_assert!(anchor.finds_standings(measure));
         let mut of_units = vec![Standing::UNKNOWN; units.len()];
         let mut outlived = 0;
-        for market in markets {
+        for (market, &share) in markets.iter().zip(shares.iter().cycle()) {
             let now = table(market, measure);
             let mut expected = vec![UnitRisk::default(); units.len()];
             scan_units(simd, &units, &now, measure, |unit, risk| {
                 expected[unit] = risk;
             });
             let mut found = vec![None; units.len()];
-            let moves = moves(&anchor, &now);
+            let moves = moves(&anchor, &now, share);
             let standings = Standings::new(&mut of_units, &moves);
             let asked = (&now, measure);
             outlived += scan_again(simd, &units, asked, standings, |unit, risk| {
@@ -258,6 +260,8 @@ mod tests {
                     let leg = (0..=ROWS as u16, quantity);
                     (prop::collection::vec(leg, slots * units), Just(slots))
                 }),
+            // Whatever losses are multiplied by before they are compared.
+            shares in prop::collection::vec(prop_oneof![Just(1.0), 0.99..1.01, 0.3..3.0], 1..5),
             measure in prop_oneof![
                 Just(Measure::Worst),
                 (1..=7_usize).prop_map(|rank| Measure::Quantile { rank }),
@@ -265,7 +269,7 @@ mod tests {
         ) {
             // The worst of few scenarios is found in another way.
             prop_assume!(table(&markets[0], measure).finds_standings(measure));
-            let found = paths().map(|simd| check(simd, &markets, &legs, slots, measure));
+            let found = paths().map(|simd| check(simd, (&markets, &shares), &legs, slots, measure));
             let found = found.collect::<Result<Vec<_>, _>>()?;
             prop_assert!(found.iter().all(|counts| counts == &found[0]), "{:?}", found);
         }
@@ -291,7 +295,8 @@ mod tests {
         let units = legs.len() / LEGS;
         for simd in paths() {
             let measure = Measure::Quantile { rank: 6 };
-            let [known, outlived] = check(simd, &markets, &legs, LEGS, measure).expect("the same");
+            let [known, outlived] =
+                check(simd, (&markets, &[1.0]), &legs, LEGS, measure).expect("the same");
             assert!(known > units * 3 / 4, "{known} of {units}");
             // All of them in the jump, and hardly any else.
             assert!(

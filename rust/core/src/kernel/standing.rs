@@ -2,6 +2,8 @@
 //!
 //! No loss of a unit moves by more than its quantities times what one contract's losses have moved by, and two come nearer
 //! to each other by no more than twice that. So scenarios that were further apart are in the same order still.
+//!
+//! Where all prices rise, losses do and keep their order: they are compared after a share of them is taken, the same for all.
 
 use super::RowId;
 use super::sieve::REACH;
@@ -39,18 +41,21 @@ impl Standing {
 /// By how much losses have moved since all units were scanned.
 #[derive(Debug)]
 pub(crate) struct Moves {
-    /// By table row: what the losses of one contract have moved by at most, and what it reached.
+    /// By table row: what the losses of one contract have moved by at most, and what it reached then.
     of_rows: Vec<[f64; 2]>,
-    /// The largest share of its reach.
+    /// The largest part of its reach.
     most: f64,
+    /// What losses of now are multiplied by before they are compared with those of then.
+    share: f64,
 }
 
 impl Moves {
-    /// None of so many rows.
-    pub(crate) fn none(rows: usize) -> Self {
+    /// None of so many rows, after losses of now are multiplied by a share, which is above 0.
+    pub(crate) fn none(rows: usize, share: f64) -> Self {
         Self {
             of_rows: vec![[0.0; 2]; rows],
             most: 0.0,
+            share,
         }
     }
 
@@ -158,7 +163,7 @@ impl<'a> Standings<'a> {
     pub(super) unsafe fn note<R: RowId>(&mut self, unit: usize, legs: Legs<'_, R>, found: Found) {
         // SAFETY: the caller's promise.
         let [moved, reach] = unsafe { self.moves.of_unit(legs) };
-        let apart = f64::from(found.gap) * (0.5 / (PARTS * REACH)) * found.reach;
+        let apart = f64::from(found.gap) * (0.5 / (PARTS * REACH)) * found.reach * self.moves.share;
         let lead = ((apart - moved - LOST * (reach + moved)) / reach) as f32;
         let standing = &mut self.of_units[unit];
         // What was known is true as well, where prices come back.

@@ -4,10 +4,12 @@ use super::RiskModel;
 use crate::kernel::{LossTable, charge};
 use crate::risk_layout::loss_row;
 
-/// The largest difference by size, roundings not counted; prices and multipliers are moderate.
+/// The largest difference by size between losses then and a share of those of now, roundings not counted; prices and
+/// multipliers are moderate.
 pub(super) fn largest_move(
     model: &RiskModel,
-    (then, now): (&LossTable, &LossTable),
+    then: &LossTable,
+    (now, share): (&LossTable, f64),
     instrument: usize,
 ) -> f64 {
     let row = loss_row(instrument);
@@ -15,11 +17,17 @@ pub(super) fn largest_move(
     let is_linear = !spec.is_option() && !spec.is_reciprocal() && !spec.allow_negative_price;
     if is_linear && model.moving().is_none() && model.has_moderate_shocks {
         // All its losses are the same multiples of prices and of what is open of a shock, none of which is below 0.
-        let reach = |table: &LossTable| table.charges(row)[charge::REACH];
-        return (reach(now) - reach(then)).abs();
+        return (share * reach(now, instrument) - reach(then, instrument)).abs();
     }
     let losses = then.losses(row).iter().zip(now.losses(row));
-    losses.fold(0.0, |most, (then, now)| larger(most, (now - then).abs()))
+    losses.fold(0.0, |most, (then, now)| {
+        larger(most, (share * now - then).abs())
+    })
+}
+
+/// The largest loss of a contract by size.
+pub(super) fn reach(table: &LossTable, instrument: usize) -> f64 {
+    table.charges(loss_row(instrument))[charge::REACH]
 }
 
 /// The larger of two; no number if one is none.

@@ -207,7 +207,7 @@ fn losses_apart(
     let mut most = 0.0;
     for (then, now) in then.sets.iter().zip(&now.sets) {
         let (then, now) = (&then.losses, &now.losses);
-        let moved = largest_move(model, (then, now), instrument);
+        let moved = largest_move(model, then, (now, 1.0), instrument);
         let error = |charges: &[f64; 8]| charges[charge::BOUND];
         let errors = (error(now.charges(row)) - error(then.charges(row))).abs();
         most = larger(most, moved + of_error(errors));

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::moved::largest_move;
+use super::moved::{largest_move, reach};
 use super::{RiskModel, RiskTable};
-use crate::kernel::{Moves, Standing, Standings, charge};
+use crate::kernel::{LossTable, Moves, Standing, Standings};
 use crate::risk_layout::{RiskBlocks, RiskLayout, loss_row};
 
 /// Losses as they were, and which scenarios decided then.
@@ -40,11 +40,11 @@ impl BookStandings {
     /// By how much losses have moved since.
     fn moves(&self, model: &RiskModel, now: &RiskTable, instruments: &[usize]) -> Moves {
         let (then, now) = (&self.risk.sets[0].losses, &now.sets[0].losses);
-        let mut moves = Moves::none(then.len());
+        let share = common_share(then, now, instruments);
+        let mut moves = Moves::none(then.len(), share);
         for &instrument in instruments {
-            let row = loss_row(instrument);
-            let moved = largest_move(model, (then, now), instrument);
-            moves.set(row, moved, then.charges(row)[charge::REACH]);
+            let moved = largest_move(model, then, (now, share), instrument);
+            moves.set(loss_row(instrument), moved, reach(then, instrument));
         }
         moves
     }
@@ -70,6 +70,19 @@ impl BookStandings {
         self.left = self.left.saturating_sub(outlived);
         self.left > 0
     }
+}
+
+/// What losses of now are to be multiplied by so that as many instruments lose more than then as lose less.
+fn common_share(then: &LossTable, now: &LossTable, instruments: &[usize]) -> f64 {
+    let shares = instruments
+        .iter()
+        .map(|&instrument| reach(then, instrument) / reach(now, instrument));
+    let mut shares: Vec<f64> = shares.filter(|share| share.is_normal()).collect();
+    let middle = shares.len() / 2;
+    if shares.is_empty() {
+        return 1.0;
+    }
+    *shares.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 /// Standings of all blocks, shared by threads.
