@@ -273,7 +273,7 @@ class HistoricalVaR(ScenarioModel):
     All underlyings move together, as they did; every position is revalued in full. A requirement is at least 0.
 
     A model that evaluates one book again and again remembers which scenario decided for each account; while prices move
-    by less than other scenarios were away, no other is summed, and a call takes a half to a third of the time. Every
+    by less than other scenarios were away, no other is summed, and a call takes two to three fifths of the time. Every
     figure is that of a new model. It does so for Value at Risk that is one of the seven largest of at most 512 losses,
     with nothing charged beside (no minimum, floor, stressed history or ``in_scenario``), and not for accounts in whose
     part of the book somebody has open orders.
