@@ -82,8 +82,8 @@ impl RiskInputs<'_> {
         (is_plain && set.group == RiskGroup::Account).then_some(set)
     }
 
-    /// Whether scanning says by how much scenarios decide, somebody is scanned so, and no figure is so small or large that
-    /// more than a share of it may be lost in rounding.
+    /// Whether scanning says by how much scenarios decide, somebody is scanned so, and no price or parameter is so small or
+    /// large that more than a share of it may be lost in rounding.
     fn has_standings(&self) -> bool {
         let finds = |set: &SetLosses| set.losses.finds_standings(set.measure);
         let is_plain = self.bounds_are_together && self.joint().is_some_and(finds);

@@ -3,7 +3,7 @@
 //! No loss of a unit moves by more than its quantities times what one contract's losses have moved by, and two come nearer
 //! to each other by no more than twice that. So scenarios that were further apart are in the same order still.
 //!
-//! Where all prices rise, losses do and keep their order: they are compared after a share of them is taken, the same for all.
+//! Where all losses rise by one share they keep their order: so they are compared after a share of them is taken, one for all.
 
 use super::RowId;
 use super::sieve::REACH;
@@ -50,7 +50,8 @@ pub(crate) struct Moves {
 }
 
 impl Moves {
-    /// None of so many rows, after losses of now are multiplied by a share, which is above 0.
+    /// None of so many rows, after losses of now are multiplied by a share, which is above 0: of nothing, in rows that are not
+    /// set.
     pub(crate) fn none(rows: usize, share: f64) -> Self {
         Self {
             of_rows: vec![[0.0; 2]; rows],

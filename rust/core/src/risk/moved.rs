@@ -16,7 +16,7 @@ pub(super) fn largest_move(
     let spec = &model.universe().specs()[instrument];
     let is_linear = !spec.is_option() && !spec.is_reciprocal() && !spec.allow_negative_price;
     if is_linear && model.moving().is_none() && model.has_moderate_shocks {
-        // All its losses are the same multiples of prices and of what is open of a shock, none of which is below 0.
+        // All its losses are multiples, the same then and now, of prices and what is open of a shock, none of which is below 0.
         return (share * reach(now, instrument) - reach(then, instrument)).abs();
     }
     let losses = then.losses(row).iter().zip(now.losses(row));

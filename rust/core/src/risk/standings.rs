@@ -72,12 +72,13 @@ impl BookStandings {
     }
 }
 
-/// What losses of now are to be multiplied by so that as many instruments lose more than then as lose less.
+/// What losses of now are to be multiplied by so that, by their largest losses, about as many instruments lose more than
+/// then as lose less. Within bounds, so that what f64 holds in full then it holds in full now.
 fn common_share(then: &LossTable, now: &LossTable, instruments: &[usize]) -> f64 {
     let shares = instruments
         .iter()
         .map(|&instrument| reach(then, instrument) / reach(now, instrument));
-    let mut shares: Vec<f64> = shares.filter(|share| share.is_normal()).collect();
+    let mut shares: Vec<f64> = shares.filter(|share| (1e-3..1e3).contains(share)).collect();
     let middle = shares.len() / 2;
     if shares.is_empty() {
         return 1.0;
