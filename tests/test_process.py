@@ -164,6 +164,35 @@ def test_exit_while_a_thread_evaluates_is_clean() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@GLIBC_X86
+def test_threads_may_work_on_while_the_process_ends() -> None:
+    done = run_python(
+        """
+        import ctypes, sys, threading, time
+        import numpy as np
+        import xmfast as xm
+        random, names = np.random.default_rng(1), [f"C{row}" for row in range(8)]
+        assets = {"asset": ["USD"]}
+        instruments = {"instrument": names, "kind": ["perpetual"] * 8, "underlying": names, "settlement": ["USD"] * 8}
+        universe = xm.Universe.from_frames(assets, instruments, "USD")
+        accounts, quantity = np.arange(400_000) // 8, random.normal(size=400_000)
+        positions = {"account": accounts, "instrument": names * 50_000, "quantity": quantity}
+        book = xm.Book.from_frames(universe, None, positions | {"entry_price": np.ones(400_000)})
+        market = xm.Market(universe, {}, dict.fromkeys(names, 1.0))
+        returns = dict(zip(names, random.normal(0, 0.01, (8, 5_000))))
+        model = xm.HistoricalVaR(universe, {"asset": ["USD"]}, returns=returns)
+        threading.Thread(target=model.evaluate, args=(book, market), daemon=True).start()
+        time.sleep(0.1)
+        # After Python is gone the C library calls usleep with the exit status, whose last eight bits are returned.
+        c = ctypes.CDLL(None)
+        c.on_exit(c.usleep, 0)
+        sys.exit(1 << 18)
+        """,
+        XMFAST_NUM_THREADS="1",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_environment_sets_threads_and_path() -> None:
     code = "import xmfast as xm; print(xm.num_threads(), xm.simd())"
     assert run_python(code, XMFAST_NUM_THREADS="3", XMFAST_SIMD="scalar").stdout == "3 scalar\n"

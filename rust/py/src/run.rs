@@ -5,7 +5,8 @@ use xmfast_core::pool::Stop;
 
 use crate::error::Result;
 
-/// Runs `job` detached. A pending signal stops it; the signal's exception is then raised.
+/// Runs `job` detached. A pending signal stops it; the signal's exception is then raised. So does an interpreter that is gone:
+/// a daemon thread may outlive it, and attaching then would crash; with its job ended it sleeps until the process exits.
 pub(crate) fn run<T: Send>(
     py: Python<'_>,
     job: impl FnOnce(Stop<'_>) -> xmfast_core::Result<T> + Send,
@@ -13,7 +14,10 @@ pub(crate) fn run<T: Send>(
     let mut signal = None;
     let result = py.detach(|| {
         job(&mut || {
-            signal = Python::attach(|py| py.check_signals()).err();
+            let Some(checked) = Python::try_attach(|py| py.check_signals()) else {
+                return true;
+            };
+            signal = checked.err();
             signal.is_some()
         })
     });
