@@ -1,5 +1,7 @@
 //! The crate's own threads: a pool that survives fork, and work that can be interrupted.
 
+mod leash;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -10,6 +12,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 use crate::kernel::FloatState;
+use leash::Leash;
 
 /// How often the calling thread asks whether it should stop.
 const POLL: Duration = Duration::from_millis(50);
@@ -36,6 +39,7 @@ struct Pool {
     generation: u64,
     helpers: usize,
     threads: ThreadPool,
+    leash: Arc<Leash>,
 }
 
 static CURRENT: LazyLock<ArcSwapOption<Pool>> = LazyLock::new(ArcSwapOption::empty);
@@ -90,8 +94,11 @@ fn current(helpers: usize) -> Option<Arc<Pool>> {
     {
         return held;
     }
+    let leash = Arc::new(Leash::new());
+    let joined = Arc::clone(&leash);
     let threads = ThreadPoolBuilder::new()
         .num_threads(helpers)
+        .start_handler(move |_| joined.join())
         .thread_name(|thread| format!("xmfast-{thread}"))
         .build()
         .ok()?;
@@ -100,6 +107,7 @@ fn current(helpers: usize) -> Option<Arc<Pool>> {
         generation,
         helpers,
         threads,
+        leash,
     });
     for former in [held, CURRENT.swap(Some(Arc::clone(&pool)))]
         .into_iter()
@@ -154,6 +162,7 @@ pub fn for_each<T: Send>(
             let begun = Instant::now();
             let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
             let working = AtomicUsize::new(0);
+            let _held = pool.leash.hold();
             let threads = &pool.threads;
             threads.in_place_scope(|scope| {
                 for helper in 0..helpers {
