@@ -193,6 +193,31 @@ def test_threads_may_work_on_while_the_process_ends() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@GLIBC_X86
+def test_a_filter_of_system_calls_kills_nobody() -> None:
+    """Services that are hardened kill who calls `sched_setaffinity`, number 203."""
+    done = run_python(
+        """
+        import ctypes
+        import struct
+        from building import build
+        from strategies import random_venue
+        model, book, market = build(random_venue(1, accounts=20_000))
+        # Load the number; if it is 203 go on, else skip a step; kill; allow.
+        rules = (0x20, 0, 0, 0), (0x15, 0, 1, 203), (6, 0, 0, 1 << 31), (6, 0, 0, 0x7FFF0000)
+        steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
+        program = struct.pack("HxxxxxxP", len(rules), ctypes.addressof(steps))
+        no_new_privileges, set_filter = (38, 1, 0, 0, 0), (22, 2, program)
+        c = ctypes.CDLL(None)
+        print(c.prctl(*no_new_privileges), c.prctl(*set_filter))
+        for _ in range(20):
+            model.evaluate(book, market)
+        """,
+        XMFAST_NUM_THREADS="2",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 0\n", "")
+
+
 def test_environment_sets_threads_and_path() -> None:
     code = "import xmfast as xm; print(xm.num_threads(), xm.simd())"
     assert run_python(code, XMFAST_NUM_THREADS="3", XMFAST_SIMD="scalar").stdout == "3 scalar\n"

@@ -3,6 +3,8 @@
 //! Linux wakes a thread where it ran last or where its waker runs, unless it finds an idle processor. Guests of a hypervisor take one that
 //! has slept for a while for one that is not to be had. A helper that wakes on its caller's processor waits there until the
 //! caller is done, so helpers are kept off it; the call to the system is made when the caller has moved, not with every task.
+//! Filters of system calls as hardened services have them (`SystemCallFilter=~@resources`) kill who makes this one: under a filter
+//! helpers wake where they please.
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::Leash;
@@ -14,7 +16,10 @@ mod linux {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
+    use rustix::thread::{
+        CpuSet, Pid, SecureComputingMode, gettid, sched_getaffinity, sched_getcpu,
+        sched_setaffinity, secure_computing_mode,
+    };
 
     /// Of more helpers than that, enough wake elsewhere, and telling them all would take longer than that helps.
     const MOST: usize = 8;
@@ -22,6 +27,8 @@ mod linux {
     /// What keeps the helpers of a pool off their caller's processor.
     #[derive(Debug)]
     pub(in crate::pool) struct Leash {
+        /// Whether there are few enough.
+        is_used: bool,
         /// Which processor that is.
         off: AtomicUsize,
         /// How many call at this moment.
@@ -38,8 +45,9 @@ mod linux {
     }
 
     impl Leash {
-        pub(in crate::pool) fn new() -> Self {
+        pub(in crate::pool) fn new(helpers: usize) -> Self {
             Self {
+                is_used: helpers <= MOST,
                 off: AtomicUsize::new(usize::MAX),
                 callers: AtomicUsize::new(0),
                 helpers: Mutex::default(),
@@ -62,8 +70,8 @@ mod linux {
             self.off.store(usize::MAX, Ordering::Relaxed);
         }
 
-        /// Called by who is about to wake helpers, and holds what it returns until they are done. Where the system refuses, they
-        /// wake where it pleases; and where several call at once, because then there is no one place to keep off.
+        /// Called by who is about to wake helpers, and holds what it returns until they are done. Of several who call at once the
+        /// first is heeded: there is no one place to keep off.
         pub(in crate::pool) fn hold(&self) -> Held<'_> {
             let held = Held(&self.callers);
             if self.callers.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -73,14 +81,15 @@ mod linux {
         }
 
         fn keep_off(&self, processor: usize) {
-            if self.off.load(Ordering::Relaxed) == processor {
+            if !self.is_used || self.off.load(Ordering::Relaxed) == processor {
                 return;
             }
             let Ok(mut helpers) = self.helpers.try_lock() else {
                 return;
             };
             self.off.store(processor, Ordering::Relaxed);
-            if helpers.len() <= MOST {
+            // Asked anew, because a filter may come later.
+            if secure_computing_mode() == Ok(SecureComputingMode::Disabled) {
                 for helper in &mut *helpers {
                     helper.keep_off(processor);
                 }
@@ -99,6 +108,7 @@ mod linux {
     }
 
     impl Helper {
+        /// Where the system refuses, it wakes where it pleases.
         fn keep_off(&mut self, processor: usize) {
             let Ok(now) = sched_getaffinity(Some(self.thread)) else {
                 return;
@@ -120,7 +130,10 @@ mod linux {
 mod tests {
     use std::sync::mpsc;
 
-    use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
+    use rustix::thread::{
+        CpuSet, SecureComputingMode, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity,
+        secure_computing_mode,
+    };
 
     use super::Leash;
 
@@ -129,16 +142,20 @@ mod tests {
     fn helpers_are_kept_off_their_callers_processor_and_where_the_user_says() {
         let all = sched_getaffinity(None).unwrap();
         let mine = sched_getcpu();
+        let is_filtered = secure_computing_mode() != Ok(SecureComputingMode::Disabled);
         let Some(other) = (0..CpuSet::MAX_CPU).find(|&at| at != mine && all.is_set(at)) else {
             return;
         };
+        if is_filtered {
+            return;
+        }
         let set = |processors: &[usize]| {
             let mut set = CpuSet::new();
             processors.iter().for_each(|&at| set.set(at));
             set
         };
         sched_setaffinity(None, &set(&[mine])).unwrap();
-        let leash = Leash::new();
+        let leash = Leash::new(1);
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
@@ -179,7 +196,7 @@ mod other {
     pub(in crate::pool) struct Leash;
 
     impl Leash {
-        pub(in crate::pool) fn new() -> Self {
+        pub(in crate::pool) fn new(_helpers: usize) -> Self {
             Self
         }
 

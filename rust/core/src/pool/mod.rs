@@ -94,7 +94,7 @@ fn current(helpers: usize) -> Option<Arc<Pool>> {
     {
         return held;
     }
-    let leash = Arc::new(Leash::new());
+    let leash = Arc::new(Leash::new(helpers));
     let joined = Arc::clone(&leash);
     let threads = ThreadPoolBuilder::new()
         .num_threads(helpers)
@@ -159,6 +159,8 @@ pub fn for_each<T: Send>(
     match pool {
         None => drive(),
         Some(pool) => {
+            // Read here, because the system counts those on which the calling thread may run.
+            let cores = *CORES;
             let begun = Instant::now();
             let call = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
             let working = AtomicUsize::new(0);
@@ -176,7 +178,7 @@ pub fn for_each<T: Send>(
                         }
                         working.fetch_sub(1, Ordering::Relaxed);
                         // No more than have a core to themselves.
-                        if begun.elapsed() < SOON && helper + 1 < *CORES {
+                        if begun.elapsed() < SOON && helper + 1 < cores {
                             threads.spawn(move || linger(call));
                         }
                     });
