@@ -5,8 +5,10 @@ use xmfast_core::pool::Stop;
 
 use crate::error::Result;
 
-/// Runs `job` detached. A pending signal stops it; the signal's exception is then raised. So does an interpreter that is gone:
-/// a daemon thread may outlive it, and attaching then would crash; with its job ended it sleeps until the process exits.
+/// Runs `job` detached. A pending signal stops it; the signal's exception is then raised.
+///
+/// An interpreter that is gone stops it, too: a daemon thread may outlive it, and attaching then would crash. With its job
+/// ended the thread sleeps until the process exits.
 pub(crate) fn run<T: Send>(
     py: Python<'_>,
     job: impl FnOnce(Stop<'_>) -> xmfast_core::Result<T> + Send,
