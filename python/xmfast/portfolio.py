@@ -108,8 +108,10 @@ class ScenarioModel(InProcess):
         if assets:
             names = self._universe.assets
             ids += tuple(names[asset] for asset in assets)
-        losses = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
-        losses.flags.writeable = False
+        losses = arrays[0]
+        if len(arrays) > 1:
+            losses = np.concatenate(arrays, axis=1)
+            losses.flags.writeable = False
         return RiskArrays(_ids=ids, losses=losses)
 
     def __repr__(self) -> str:

@@ -108,7 +108,7 @@ fn one_wrong_option_among_many_is_found() {
         (
             "scale",
             |option, x| option.scale = x,
-            &[nan, infinity, -infinity],
+            &[nan, infinity, -infinity, -1.0],
         ),
         (
             "scale",

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use arrow_array::{Float64Array, Int64Array};
 use numpy::ndarray::Array2;
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use xmfast_core::exact::Rational;
 use xmfast_core::kernel::FloatState;
@@ -237,9 +237,11 @@ impl RiskModel {
                 .zip(copied)
                 .map(|(set, losses)| {
                     let shape = (rows.len(), set.losses.scenarios());
-                    Array2::from_shape_vec(shape, losses)
+                    let array = Array2::from_shape_vec(shape, losses)
                         .expect("a loss for every row and scenario")
-                        .into_pyarray(py)
+                        .into_pyarray(py);
+                    array.readwrite().make_nonwriteable();
+                    array
                 })
                 .collect(),
         };

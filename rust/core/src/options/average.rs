@@ -40,9 +40,15 @@ impl Averaging {
     pub fn new(remaining_ns: u64, window_seconds: f64) -> Self {
         let (remaining, window) = (remaining_ns as f64, window_seconds * 1e9);
         if remaining >= window {
+            // Most have no window, and then it is the same division that told the years.
+            let uncertain = if window == 0.0 {
+                remaining
+            } else {
+                remaining - window + window / 3.0
+            };
             return Self {
                 passed: 0.0,
-                variance_years: (remaining - window + window / 3.0) / YEAR_NS,
+                variance_years: uncertain / YEAR_NS,
             };
         }
         Self {

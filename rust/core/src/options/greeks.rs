@@ -4,7 +4,7 @@ use super::bachelier::bachelier;
 use super::black::{Terms, black};
 use super::columns::{Bound, FRAME, check_column, check_length, inverse_normal};
 use crate::error::{Error, Place, Result};
-use crate::kernel::math::{Real, RealRow, ln};
+use crate::kernel::math::{Real, RealRow};
 use crate::kernel::{LaneWork, Row, Simd, on_lanes};
 use crate::pool::{self, Stop};
 
@@ -204,7 +204,7 @@ impl LaneWork for ManyGreeks<'_> {
                 side: R::from_row(&rows[5]),
             };
             let mut greeks = match self.model {
-                OptionModel::Black76 => black(&terms, log_moneyness(terms.forward, terms.strike)),
+                OptionModel::Black76 => black(&terms),
                 OptionModel::Bachelier => bachelier(&terms),
             };
             if self.inverse {
@@ -231,11 +231,4 @@ fn greeks_in(columns: &[Row; COLUMNS], lane: usize) -> Greeks<f64> {
         theta,
         rho,
     }
-}
-
-/// ln(forward / strike).
-#[inline(always)]
-pub(super) fn log_moneyness<R: Real>(forward: R, strike: R) -> R {
-    // Where the quotient leaves the range of f64, so does what the logarithm could still change.
-    ln((forward / strike).at_most(R::splat(f64::MAX)))
 }

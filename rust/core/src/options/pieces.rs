@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use super::bachelier;
 use super::black::{Distances, Exchange, Terms};
-use super::greeks::{OptionModel, log_moneyness};
+use super::greeks::OptionModel;
 use super::shocked::Eight;
-use super::shocks::ShockSet;
+use super::shocks::LogMoves;
 use crate::kernel::Row;
 use crate::kernel::math::{RealRow, exp, exp_minus_half};
 
@@ -62,31 +62,38 @@ pub(super) struct Steps {
     near: [Row; ROWS],
     /// Then the tails.
     far: [Row; ROWS],
-    /// Then the density, as a part of the mean one.
-    squares: [Row; ROWS],
+    /// Then the tails as parts of the mean density.
+    decay: [Row; ROWS],
 }
 
-/// Eight options before any shock.
+/// Eight options before any shock, counted in what a payment is worth on the day.
 #[derive(Default)]
 pub(super) struct Bases {
-    received: Row,
-    paid: Row,
-    log_moneyness: Row,
+    /// Of an exchange; under Bachelier the first alone, the moneyness.
+    moving: Row,
+    fixed: Row,
     mean_density: Row,
+    side: Row,
+    half_log: Row,
+    /// Half the root of the time to expiry; under Bachelier all of it.
     root_time: Row,
     /// No shocked volatility is below it.
     floor: Row,
     value: Row,
-    /// Of a payment of 1 at expiry.
+    /// Of a payment of 1 at expiry; Bachelier alone.
     scale: Row,
 }
 
+/// Below it, a volatility and half the root of a time count as this much: their product is above 0, and far from what
+/// still has time value.
+const LEAST: f64 = 1e-50;
+
 impl Bases {
-    /// And NaN in the lanes of options that are out of bounds, as [`super::ShockedOption::check`] says it; but [`Self::black`]
-    /// finds what pays in coin and has no price left.
+    /// And NaN in the lanes of options that are out of bounds, as [`super::ShockedOption::check`] says it; but of what pays
+    /// in coin and has no price left nothing is said.
     #[inline(always)]
     pub(super) fn new<R: RealRow>(eight: &Eight, model: OptionModel, floor: f64) -> (Self, R) {
-        let [zero, nan] = [0.0, f64::NAN].map(R::splat);
+        let [zero, nan, half, least] = [0.0, f64::NAN, 0.5, LEAST].map(R::splat);
         let volatility = R::from_row(&eight.volatility);
         let terms = Terms {
             forward: R::from_row(&eight.forward),
@@ -99,34 +106,39 @@ impl Bases {
         let inverse = R::from_row(&eight.inverse);
         let scale = R::from_row(&eight.scale) * exp(R::from_row(&eight.log_discount));
         let root_time = terms.expiry_years.sqrt();
+        let floor = volatility.at_most(R::splat(floor));
         let mut bases = Self::default();
-        root_time.write_row(&mut bases.root_time);
-        scale.write_row(&mut bases.scale);
-        volatility
-            .at_most(R::splat(floor))
-            .write_row(&mut bases.floor);
-        let (value, wrong) = match model {
+        let wrong = match model {
             OptionModel::Bachelier => {
                 let moneyness = terms.forward - terms.strike;
-                moneyness.write_row(&mut bases.received);
                 let value = bachelier::value(moneyness * terms.side, volatility * root_time);
-                (value, zero.if_below(inverse, nan, zero))
+                moneyness.write_row(&mut bases.moving);
+                terms.side.write_row(&mut bases.side);
+                root_time.write_row(&mut bases.root_time);
+                floor.write_row(&mut bases.floor);
+                (value * scale).write_row(&mut bases.value);
+                scale.write_row(&mut bases.scale);
+                zero.if_below(inverse, nan, zero)
             }
             OptionModel::Black76 => {
-                let log_moneyness = log_moneyness(terms.forward, terms.strike);
-                let exchange = Exchange::linear(&terms);
-                let exchange = exchange.per_forward_where(inverse);
-                exchange.received.write_row(&mut bases.received);
-                exchange.paid.write_row(&mut bases.paid);
+                let (exchange, log_moneyness) = Exchange::new(&terms, inverse);
+                let (exchange, half_log) = (exchange.times(scale), log_moneyness * half);
+                let root_time = (root_time * half).at_least(least);
+                let floor = floor.at_least(least);
+                let value = exchange.value(half_log, volatility.at_least(floor) * root_time);
+                exchange.moving.write_row(&mut bases.moving);
+                exchange.fixed.write_row(&mut bases.fixed);
                 exchange.mean_density.write_row(&mut bases.mean_density);
-                log_moneyness.write_row(&mut bases.log_moneyness);
-                let value = exchange.value(log_moneyness, volatility * root_time);
+                exchange.side.write_row(&mut bases.side);
+                half_log.write_row(&mut bases.half_log);
+                root_time.write_row(&mut bases.root_time);
+                floor.write_row(&mut bases.floor);
+                value.write_row(&mut bases.value);
                 let least = terms.forward.at_most(terms.strike);
-                (value, zero.if_below(least, zero, nan))
+                zero.if_below(least, zero, nan)
             }
         };
-        value.write_row(&mut bases.value);
-        let least = volatility.at_most(terms.expiry_years);
+        let least = volatility.at_most(terms.expiry_years).at_most(scale);
         let mut wrong = least.if_below(zero, nan, wrong);
         let volatility_weight = R::from_row(&eight.volatility_weight);
         let rest = [scale, volatility_weight, volatility];
@@ -145,69 +157,65 @@ impl Bases {
     pub(super) fn distances<R: RealRow>(
         &self,
         eight: &Eight,
-        set: &ShockSet,
+        moves: &[LogMoves],
+        shocks: &[Row],
         piece: Piece,
         steps: &mut Steps,
     ) {
-        let log_moneyness = R::splat(self.log_moneyness.0[piece.option]);
+        let half_log = R::splat(self.half_log.0[piece.option]);
         let volatility = Volatility::<R>::new(self, eight, piece);
-        let shocks = set.price[piece.rows()]
-            .iter()
-            .zip(&set.volatility[piece.rows()]);
+        let shocks = moves[piece.rows()].iter().zip(&shocks[piece.rows()]);
         let steps = steps
             .near
             .iter_mut()
             .zip(&mut steps.far)
-            .zip(&mut steps.squares);
-        for ((price, shock), ((near, far), squares)) in shocks.zip(steps) {
-            let total = volatility.total(R::from_row(shock));
-            let distances = Distances::new(log_moneyness + R::from_row(price), total);
+            .zip(&mut steps.decay);
+        for ((moves, shock), ((near, far), decay)) in shocks.zip(steps) {
+            let distances = Distances::new(
+                half_log + R::from_row(&moves.half_log),
+                volatility.total(R::from_row(shock)),
+                R::from_row(&moves.minus_log),
+            );
             distances.near.write_row(near);
             distances.far.write_row(far);
-            distances.squares.write_row(squares);
+            distances.decay.write_row(decay);
         }
     }
 
-    /// Writes the gains of a piece; poisons what pays in coin where a shock leaves no price.
+    /// Writes the gains of a piece.
     #[inline(always)]
     pub(super) fn black<'o, R: RealRow>(
         &self,
-        eight: &Eight,
-        set: &ShockSet,
+        moves: &[LogMoves],
         piece: Piece,
         steps: &mut Steps,
         gain: &mut Gain<R>,
         out: impl Iterator<Item = (&'o mut Row, &'o Row)>,
     ) {
-        let is_inverse = eight.inverse.0[piece.option] > 0.0;
-        if is_inverse && set.to_zero {
-            gain.poison = R::splat(f64::NAN);
-        }
-        let legs = if is_inverse {
-            &set.inverse[piece.rows()]
-        } else {
-            &set.linear[piece.rows()]
-        };
-        for (near, far) in steps.near.iter().zip(&mut steps.far).take(legs.len()) {
+        let moves = &moves[piece.rows()];
+        for (near, far) in steps.near.iter().zip(&mut steps.far).take(moves.len()) {
             let tails = Distances::tails(R::from_row(near), R::from_row(far));
             tails.write_row(far);
         }
-        for squares in steps.squares.iter_mut().take(legs.len()) {
-            exp_minus_half(R::from_row(squares)).write_row(squares);
+        for (tails, decay) in steps.far.iter().zip(&mut steps.decay).take(moves.len()) {
+            let density = exp_minus_half(R::from_row(decay));
+            (R::from_row(tails) * density).write_row(decay);
         }
-        let [received, paid, mean_density, side] =
-            [&self.received, &self.paid, &self.mean_density, &eight.side]
-                .map(|row| R::splat(row.0[piece.option]));
-        let steps = steps.near.iter().zip(&steps.far).zip(&steps.squares);
-        for ((legs, ((near, tails), density)), out) in legs.iter().zip(steps).zip(out) {
-            let exchange = Exchange {
-                received: received * R::from_row(&legs.received),
-                paid: paid * R::from_row(&legs.paid),
-                mean_density: mean_density * R::from_row(&legs.mean),
-                side,
-            };
-            let [near, density, tails] = [near, density, tails].map(R::from_row);
-            gain.write(exchange.value_at(near, density, tails), out);
+        let of_option = |row: &Row| R::splat(row.0[piece.option]);
+        let exchange = Exchange {
+            moving: of_option(&self.moving),
+            fixed: of_option(&self.fixed),
+            mean_density: of_option(&self.mean_density),
+            side: of_option(&self.side),
+        };
+        let moving_side = exchange.moving * exchange.side;
+        let minus_fixed_side = -(exchange.fixed * exchange.side);
+        let steps = steps.near.iter().zip(&steps.decay);
+        for ((moves, (near, tails)), out) in moves.iter().zip(steps).zip(out) {
+            let [factor, near, tails] = [&moves.factor, near, tails].map(R::from_row);
+            let intrinsic = factor.mul_add(moving_side, minus_fixed_side);
+            let time_value = exchange.time_value(exchange.moving * factor, near, tails);
+            gain.write(intrinsic.at_least(R::splat(0.0)) + time_value, out);
         }
     }
 
@@ -216,21 +224,20 @@ impl Bases {
     pub(super) fn bachelier<'o, R: RealRow>(
         &self,
         eight: &Eight,
-        set: &ShockSet,
+        moves: &[Row],
+        shocks: &[Row],
         piece: Piece,
         gain: &mut Gain<R>,
         out: impl Iterator<Item = (&'o mut Row, &'o Row)>,
     ) {
-        let moneyness = R::splat(self.received.0[piece.option]);
-        let side = R::splat(eight.side.0[piece.option]);
+        let [moneyness, side, scale] =
+            [&self.moving, &self.side, &self.scale].map(|row| R::splat(row.0[piece.option]));
         let volatility = Volatility::<R>::new(self, eight, piece);
-        let shocks = set.price[piece.rows()]
-            .iter()
-            .zip(&set.volatility[piece.rows()]);
+        let shocks = moves[piece.rows()].iter().zip(&shocks[piece.rows()]);
         for ((price, shock), out) in shocks.zip(out) {
             let moneyness = (moneyness + R::from_row(price)) * side;
             let total = volatility.total(R::from_row(shock));
-            gain.write(bachelier::value(moneyness, total), out);
+            gain.write(bachelier::value(moneyness, total) * scale, out);
         }
     }
 }
@@ -271,22 +278,17 @@ impl<R: RealRow> Volatility<R> {
 /// From a value to a gain.
 pub(super) struct Gain<R> {
     base: R,
-    scale: R,
-    /// By size.
+    /// By size; NaN is larger than any.
     pub(super) largest: R,
-    /// NaN in a lane from the first thing on that is wrong.
-    pub(super) poison: R,
 }
 
 impl<R: RealRow> Gain<R> {
-    /// Goes on from the largest so far and the poison.
+    /// Goes on from the largest so far.
     #[inline(always)]
-    pub(super) fn new(bases: &Bases, piece: Piece, largest: &Row, poison: R) -> Self {
+    pub(super) fn new(bases: &Bases, piece: Piece, largest: &Row) -> Self {
         Self {
             base: R::splat(bases.value.0[piece.option]),
-            scale: R::splat(bases.scale.0[piece.option]),
             largest: R::from_row(largest),
-            poison,
         }
     }
 
@@ -294,9 +296,8 @@ impl<R: RealRow> Gain<R> {
     fn write(&mut self, value: R, (out, weight): (&mut Row, &Row)) {
         let zero = R::splat(0.0);
         // Adding 0 makes -0 and 0 the same.
-        let gain = (value - self.base) * self.scale * R::from_row(weight) + zero;
-        self.poison = gain.mul_add(zero, self.poison);
-        self.largest = self.largest.at_least(gain.magnitude());
+        let gain = (value - self.base).mul_add(R::from_row(weight), zero);
+        self.largest = self.largest.at_least_size(gain);
         gain.write_row(out);
     }
 }

@@ -3,10 +3,9 @@
 use std::mem::swap;
 
 use super::columns::FRAME;
-use super::greeks::OptionModel;
 use super::pieces::{Bases, Gain, Piece, Steps};
 use super::shocked::{Eight, ShockedOptions};
-use super::shocks::ShockSet;
+use super::shocks::{PriceMoves, ShockSet};
 use crate::error::{Error, Place, Result, finite};
 use crate::kernel::math::RealRow;
 use crate::kernel::{LaneWork, LossRows, Row, Simd, on_lanes};
@@ -97,13 +96,14 @@ impl LaneWork for Revaluation<'_, '_, '_> {
             weights,
             largest,
         } = self.gains;
-        let model = self.sets[0].model;
+        let Self { eights, sets, .. } = self;
+        let model = sets[0].model;
         // NaN in a lane from the first thing on that is wrong.
         let mut poison = R::splat(0.0);
         let [mut some, mut others] = [Steps::default(), Steps::default()];
         let (mut steps, mut steps_before) = (&mut some, &mut others);
         let places = at.chunks(8).zip(largest.chunks_mut(8));
-        for (eight, (at, largest)) in self.eights.iter().zip(places) {
+        for (eight, (at, largest)) in eights.iter().zip(places) {
             // Eight options side by side for what no scenario changes, then eight scenarios of each.
             let (bases, wrong) = Bases::new::<R>(eight, model, self.volatility_floor);
             poison = poison + wrong;
@@ -111,35 +111,39 @@ impl LaneWork for Revaluation<'_, '_, '_> {
             // The first half of the formula is one piece ahead of the second.
             let (mut next, mut before) = (Piece::first(weights.len()), None::<Piece>);
             while next.is_some() || before.is_some() {
-                if let Some(piece) = next
-                    && model == OptionModel::Black76
-                {
-                    let set = &self.sets[eight.shocks[piece.option] as usize];
-                    bases.distances::<R>(eight, set, piece, steps);
+                if let Some(piece) = next {
+                    let set = &sets[eight.shocks[piece.option] as usize];
+                    if let Some(moves) = set.price.of_logs(eight.is_inverse(piece.option)) {
+                        bases.distances::<R>(eight, moves, &set.volatility, piece, steps);
+                    }
                 }
                 if let Some(piece) = before {
-                    let set = &self.sets[eight.shocks[piece.option] as usize];
+                    let set = &sets[eight.shocks[piece.option] as usize];
                     let size = &mut sizes[piece.option];
-                    let mut gain = Gain::new(&bases, piece, size, poison);
+                    let mut gain = Gain::new(&bases, piece, size);
                     let lanes = rows.lanes(at[piece.option]).expect("a row of every option");
                     let out = lanes[piece.rows()].iter_mut().zip(&weights[piece.rows()]);
-                    match model {
-                        OptionModel::Black76 => {
-                            bases.black::<R>(eight, set, piece, steps_before, &mut gain, out);
-                        }
-                        OptionModel::Bachelier => {
-                            bases.bachelier::<R>(eight, set, piece, &mut gain, out);
-                        }
+                    let is_inverse = eight.is_inverse(piece.option);
+                    if is_inverse && set.to_zero {
+                        poison = R::splat(f64::NAN);
+                    }
+                    if let PriceMoves::Bachelier(moves) = &set.price {
+                        let volatility = &set.volatility;
+                        bases.bachelier::<R>(eight, moves, volatility, piece, &mut gain, out);
+                    } else if let Some(moves) = set.price.of_logs(is_inverse) {
+                        bases.black::<R>(moves, piece, steps_before, &mut gain, out);
                     }
                     gain.largest.write_row(size);
-                    poison = gain.poison;
                 }
                 before = next;
                 next = next.and_then(|piece| piece.after(at.len(), weights.len()));
                 swap(&mut steps, &mut steps_before);
             }
             for (largest, size) in largest.iter_mut().zip(&sizes) {
-                *largest = R::from_row(size).largest();
+                let size = R::from_row(size);
+                // A product with 0 is NaN of what is not finite.
+                poison = size.mul_add(R::splat(0.0), poison);
+                *largest = size.largest();
             }
         }
         let mut row = Row::default();

@@ -22,7 +22,7 @@ pub struct ShockedOption {
     pub is_call: bool,
     /// Whether it pays in coin: value / forward.
     pub inverse: bool,
-    /// What a payment of 1 is worth on the day: contract multiplier x price of the settlement asset.
+    /// What a payment of 1 is worth on the day, at least 0: contract multiplier x price of the settlement asset.
     pub scale: f64,
     /// ln(discount factor).
     pub log_discount: f64,
@@ -57,7 +57,7 @@ impl ShockedOption {
         for (name, value) in columns {
             finite(value, || Place::column(FRAME, name).row(row))?;
         }
-        for (name, value) in &columns[2..4] {
+        for (name, value) in &columns[2..5] {
             if *value < 0.0 {
                 return wrong(name, format!("{value} is not >= 0"));
             }
@@ -149,7 +149,7 @@ impl ShockedOptions {
             volatility: eight.volatility.0[lane],
             expiry_years: eight.expiry_years.0[lane],
             is_call: eight.side.0[lane] > 0.0,
-            inverse: eight.inverse.0[lane] > 0.0,
+            inverse: eight.is_inverse(lane),
             scale: eight.scale.0[lane],
             log_discount: eight.log_discount.0[lane],
             volatility_weight: eight.volatility_weight.0[lane],
@@ -186,6 +186,11 @@ impl Eight {
             volatility_weight: all(option.volatility_weight),
             shocks: [option.shocks; 8],
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_inverse(&self, lane: usize) -> bool {
+        self.inverse.0[lane] > 0.0
     }
 
     #[inline(always)]

@@ -11,21 +11,42 @@ pub struct ShockSet {
     pub(super) model: OptionModel,
     scenarios: usize,
     pub(super) volatility: Vec<Row>,
-    /// Bachelier: what is added to the forward. Black-76: ln(1 + shock).
-    pub(super) price: Vec<Row>,
-    /// Factors of both legs of a linear and of an inverse option; Black-76 alone.
-    pub(super) linear: Vec<LegFactors>,
-    pub(super) inverse: Vec<LegFactors>,
+    pub(super) price: PriceMoves,
     /// Whether a shock is -1.
     pub(super) to_zero: bool,
 }
 
-/// What eight scenarios multiply an exchange's legs by.
+/// What happens to prices, eight scenarios to a row.
+#[derive(Clone, Debug)]
+pub(super) enum PriceMoves {
+    /// Of a linear and of an inverse option.
+    Black76 {
+        linear: Vec<LogMoves>,
+        inverse: Vec<LogMoves>,
+    },
+    /// What is added to the forward.
+    Bachelier(Vec<Row>),
+}
+
+impl PriceMoves {
+    /// Those of an option under Black-76.
+    #[inline(always)]
+    pub(super) fn of_logs(&self, is_inverse: bool) -> Option<&[LogMoves]> {
+        match self {
+            Self::Black76 { inverse, .. } if is_inverse => Some(inverse),
+            Self::Black76 { linear, .. } => Some(linear),
+            Self::Bachelier(_) => None,
+        }
+    }
+}
+
+/// What eight scenarios do to the leg of an exchange that moves.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LegFactors {
-    pub(super) received: Row,
-    pub(super) paid: Row,
-    pub(super) mean: Row,
+pub(super) struct LogMoves {
+    pub(super) factor: Row,
+    /// Half the logarithm of the factor.
+    pub(super) half_log: Row,
+    pub(super) minus_log: Row,
 }
 
 impl ShockSet {
@@ -56,29 +77,20 @@ impl ShockSet {
             }
         }
         let _state = FloatState::standard();
-        let mut set = Self {
+        let moves = match model {
+            OptionModel::Bachelier => PriceMoves::Bachelier(rows(price, |shock| shock)),
+            OptionModel::Black76 => PriceMoves::Black76 {
+                linear: log_moves(price, |up| up, 1.0),
+                inverse: log_moves(price, |up| if up == 0.0 { 0.0 } else { 1.0 / up }, -1.0),
+            },
+        };
+        Ok(Self {
             model,
             scenarios: price.len(),
             volatility: rows(volatility, |shock| shock),
-            price: rows(price, |shock| shock),
-            linear: Vec::new(),
-            inverse: Vec::new(),
+            price: moves,
             to_zero: price.contains(&-1.0),
-        };
-        if model == OptionModel::Black76 {
-            // At a forward of 0 its leg is 0 too, and any logarithm far below those of other shocks will do.
-            let log = |shock: f64| if shock == -1.0 { -1e5 } else { ln(1.0 + shock) };
-            set.price = rows(price, log);
-            let ones = rows(price, |_| 1.0);
-            let up = rows(price, |shock| 1.0 + shock);
-            let root = rows(price, |shock| (1.0 + shock).sqrt());
-            let reciprocal = |x: f64| if x == 0.0 { 0.0 } else { 1.0 / x };
-            let down = rows(price, |shock| reciprocal(1.0 + shock));
-            let root_down = rows(price, |shock| reciprocal(1.0 + shock).sqrt());
-            set.linear = legs(&up, &ones, &root);
-            set.inverse = legs(&ones, &down, &root_down);
-        }
-        Ok(set)
+        })
     }
 
     /// Number of scenarios.
@@ -103,12 +115,19 @@ fn rows(shocks: &[f64], f: impl Fn(f64) -> f64) -> Vec<Row> {
     shocks.chunks(8).map(row).collect()
 }
 
-fn legs(received: &[Row], paid: &[Row], mean: &[Row]) -> Vec<LegFactors> {
-    let legs = received.iter().zip(paid).zip(mean);
-    legs.map(|((&received, &paid), &mean)| LegFactors {
-        received,
-        paid,
-        mean,
-    })
-    .collect()
+/// Factors made of 1 + shock; their logarithms have this sign before that of 1 + shock.
+fn log_moves(shocks: &[f64], factor: impl Fn(f64) -> f64, sign: f64) -> Vec<LogMoves> {
+    // At a price of 0 its leg is 0 too, and any logarithm far below those of other shocks will do.
+    let log = |shock: f64| if shock == -1.0 { -1e5 } else { ln(1.0 + shock) };
+    let factors = rows(shocks, |shock| factor(1.0 + shock)).into_iter();
+    let half_logs = rows(shocks, |shock| 0.5 * sign * log(shock));
+    let minus_logs = rows(shocks, |shock| -sign * log(shock));
+    let moves = factors.zip(half_logs).zip(minus_logs);
+    moves
+        .map(|((factor, half_log), minus_log)| LogMoves {
+            factor,
+            half_log,
+            minus_log,
+        })
+        .collect()
 }

@@ -121,6 +121,23 @@ fn current(helpers: usize) -> Option<Arc<Pool>> {
     Some(pool)
 }
 
+/// Wakes helpers for work that is about to come, so that they are awake by then; they go to sleep again if none does.
+pub fn rouse() {
+    // Read here, as in `for_each`.
+    let (most, cores) = (threads() - 1, *CORES);
+    let helpers = most.min(cores - 1);
+    if helpers == 0 {
+        return;
+    }
+    if let Some(pool) = current(most) {
+        let call = CALLS.load(Ordering::Relaxed);
+        let _held = pool.leash.hold();
+        for _ in 0..helpers {
+            pool.threads.spawn(move || linger(call));
+        }
+    }
+}
+
 /// Calls `work` once for each task, on the calling thread and its helpers; tasks are taken one at a time, in order by the
 /// caller, from the end by its helpers: a helper that is called again and again finds what it wrote the last time in its own cache.
 ///

@@ -6,13 +6,16 @@ use super::losses::RiskTable;
 use super::made_of::{InstrumentsMadeOf, Moved};
 use super::options::{self, Chain};
 use super::rows::{Making, PartRows};
-use super::{RiskModel, moving};
+use super::{RiskModel, ScenarioSet, moving};
 use crate::error::Result;
 use crate::market::Market;
 use crate::options::GREEKS_OF_A_TASK;
 use crate::pool::{self, Stop};
 use crate::risk_layout::{Held, loss_row};
 use crate::universe::Universe;
+
+/// Enough for a thread to be worth waking.
+const LOSSES_OF_A_TASK: usize = 8192;
 
 /// Instruments that follow one another, and what a table says of them; the work of a task.
 struct Part<'a> {
@@ -35,6 +38,11 @@ impl RiskTable {
     ) -> Result<()> {
         let universe = model.universe();
         let made_for = self.made_for;
+        let scenarios = model.parameters.sets.iter().map(ScenarioSet::len).sum();
+        if scenarios * instruments.len() > LOSSES_OF_A_TASK {
+            // What comes before the tasks takes about as long as waking.
+            pool::rouse();
+        }
         let sets = model.parameters.sets.iter().zip(&model.option_shocks);
         let makings = sets.map(|(set, shocks)| Making {
             model,
@@ -63,7 +71,6 @@ impl RiskTable {
                 value,
             });
         }
-        let scenarios = makings.iter().map(|making| making.set.len()).sum();
         let mut parts = parts(
             universe,
             instruments,
@@ -91,9 +98,7 @@ fn parts<'a>(
     mut made_of: InstrumentsMadeOf<'a>,
     mut rows: Vec<PartRows<'a>>,
 ) -> Vec<Part<'a>> {
-    /// Enough for a thread to be worth waking.
-    const LOSSES: usize = 8192;
-    let most = (LOSSES / scenarios)
+    let most = (LOSSES_OF_A_TASK / scenarios)
         .next_multiple_of(8)
         .clamp(8, GREEKS_OF_A_TASK);
     let (mut parts, mut first, mut rest) = (Vec::new(), 0, instruments);

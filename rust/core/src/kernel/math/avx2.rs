@@ -3,9 +3,10 @@
 use std::arch::x86_64::{
     _CMP_LT_OQ, _mm_cvtsd_f64, _mm_max_pd, _mm_max_sd, _mm_unpackhi_pd, _mm256_add_epi64,
     _mm256_add_pd, _mm256_and_pd, _mm256_blendv_pd, _mm256_castpd_si256, _mm256_castpd256_pd128,
-    _mm256_castsi256_pd, _mm256_cmp_pd, _mm256_div_pd, _mm256_extractf128_pd, _mm256_fmadd_pd,
-    _mm256_max_pd, _mm256_min_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_set1_pd, _mm256_slli_epi64,
-    _mm256_sqrt_pd, _mm256_srli_epi64, _mm256_sub_epi64, _mm256_sub_pd, _mm256_xor_pd,
+    _mm256_castsi256_pd, _mm256_cmp_pd, _mm256_cmpgt_epi64, _mm256_div_pd, _mm256_extractf128_pd,
+    _mm256_fmadd_pd, _mm256_max_pd, _mm256_min_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_set1_pd,
+    _mm256_slli_epi64, _mm256_sqrt_pd, _mm256_srli_epi64, _mm256_sub_epi64, _mm256_sub_pd,
+    _mm256_xor_pd,
 };
 
 use super::real::{Real, RealRow, operators};
@@ -56,8 +57,7 @@ fn div(a: Avx2, b: Avx2) -> Avx2 {
 }
 #[inline(always)]
 fn neg(a: Avx2) -> Avx2 {
-    let sign = <Avx2 as Real>::splat(-0.0);
-    halves!(_mm256_xor_pd; a, sign)
+    a.xor(Real::splat(-0.0))
 }
 operators!(Avx2: add, sub, mul, div, neg);
 
@@ -88,6 +88,19 @@ impl Real for Avx2 {
         halves!(_mm256_max_pd; floor, self)
     }
     #[inline(always)]
+    fn at_least_size(self, of: Self) -> Self {
+        let of = of.magnitude();
+        let larger = |a, b| {
+            // SAFETY: AVX2 was detected (see `Avx2`).
+            unsafe {
+                // Bits of what has no sign are in the order of the numbers.
+                let is_above = _mm256_cmpgt_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b));
+                _mm256_blendv_pd(b, a, _mm256_castsi256_pd(is_above))
+            }
+        };
+        Self(larger(self.0, of.0), larger(self.1, of.1))
+    }
+    #[inline(always)]
     fn at_most(self, cap: Self) -> Self {
         halves!(_mm256_min_pd; cap, self)
     }
@@ -110,6 +123,10 @@ impl Real for Avx2 {
     #[inline(always)]
     fn or(self, bits: Self) -> Self {
         halves!(_mm256_or_pd; self, bits)
+    }
+    #[inline(always)]
+    fn xor(self, bits: Self) -> Self {
+        halves!(_mm256_xor_pd; self, bits)
     }
     #[inline(always)]
     fn add_bits(self, bits: Self) -> Self {

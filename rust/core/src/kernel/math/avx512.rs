@@ -3,9 +3,9 @@
 use std::arch::x86_64::{
     _CMP_LT_OQ, _mm512_add_epi64, _mm512_add_pd, _mm512_and_epi64, _mm512_castpd_si512,
     _mm512_castsi512_pd, _mm512_cmp_pd_mask, _mm512_div_pd, _mm512_fmadd_pd, _mm512_mask_blend_pd,
-    _mm512_max_pd, _mm512_min_pd, _mm512_mul_pd, _mm512_or_epi64, _mm512_reduce_max_pd,
-    _mm512_set1_pd, _mm512_slli_epi64, _mm512_sqrt_pd, _mm512_srli_epi64, _mm512_sub_epi64,
-    _mm512_sub_pd, _mm512_xor_epi64,
+    _mm512_max_epu64, _mm512_max_pd, _mm512_min_pd, _mm512_mul_pd, _mm512_or_epi64,
+    _mm512_reduce_max_pd, _mm512_set1_pd, _mm512_slli_epi64, _mm512_sqrt_pd, _mm512_srli_epi64,
+    _mm512_sub_epi64, _mm512_sub_pd, _mm512_xor_epi64,
 };
 
 use super::real::{Real, RealRow, operators};
@@ -49,8 +49,7 @@ fn div(a: Avx512, b: Avx512) -> Avx512 {
 }
 #[inline(always)]
 fn neg(a: Avx512) -> Avx512 {
-    let sign = <Avx512 as Real>::splat(-0.0);
-    on_bits!(_mm512_xor_epi64; a, sign)
+    a.xor(Real::splat(-0.0))
 }
 operators!(Avx512: add, sub, mul, div, neg);
 
@@ -74,6 +73,10 @@ impl Real for Avx512 {
         instruction!(_mm512_max_pd; floor, self)
     }
     #[inline(always)]
+    fn at_least_size(self, of: Self) -> Self {
+        on_bits!(_mm512_max_epu64; self, of.magnitude())
+    }
+    #[inline(always)]
     fn at_most(self, cap: Self) -> Self {
         instruction!(_mm512_min_pd; cap, self)
     }
@@ -92,6 +95,10 @@ impl Real for Avx512 {
     #[inline(always)]
     fn or(self, bits: Self) -> Self {
         on_bits!(_mm512_or_epi64; self, bits)
+    }
+    #[inline(always)]
+    fn xor(self, bits: Self) -> Self {
+        on_bits!(_mm512_xor_epi64; self, bits)
     }
     #[inline(always)]
     fn add_bits(self, bits: Self) -> Self {

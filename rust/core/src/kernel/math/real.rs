@@ -20,6 +20,8 @@ pub(crate) trait Real:
     fn sqrt(self) -> Self;
     /// The larger of the two; a NaN stays NaN.
     fn at_least(self, floor: Self) -> Self;
+    /// The larger of this, which has no sign, and the size of another; a NaN is larger than any.
+    fn at_least_size(self, of: Self) -> Self;
     /// The smaller of the two; a NaN stays NaN.
     fn at_most(self, cap: Self) -> Self;
     /// `then` where `self < limit`, elsewhere, and where either is NaN, `otherwise`.
@@ -28,6 +30,8 @@ pub(crate) trait Real:
     fn and(self, mask: Self) -> Self;
     /// Bitwise.
     fn or(self, bits: Self) -> Self;
+    /// Bitwise.
+    fn xor(self, bits: Self) -> Self;
     /// Adds the bits as 64-bit integers.
     fn add_bits(self, bits: Self) -> Self;
     /// Subtracts the bits as 64-bit integers.
@@ -37,6 +41,11 @@ pub(crate) trait Real:
     /// Moves sign and exponent to the last 12 bits.
     fn shift_right_52(self) -> Self;
 
+    /// With the other sign where `of` has one that is negative.
+    #[inline(always)]
+    fn negated_with(self, of: Self) -> Self {
+        self.xor(of.and(Self::splat(-0.0)))
+    }
     /// The number without its sign.
     #[inline(always)]
     fn magnitude(self) -> Self {
@@ -71,6 +80,10 @@ impl Real for f64 {
         if floor > self { floor } else { self }
     }
     #[inline(always)]
+    fn at_least_size(self, of: Self) -> Self {
+        Self::from_bits(self.to_bits().max(of.magnitude().to_bits()))
+    }
+    #[inline(always)]
     fn at_most(self, cap: Self) -> Self {
         if cap < self { cap } else { self }
     }
@@ -85,6 +98,10 @@ impl Real for f64 {
     #[inline(always)]
     fn or(self, bits: Self) -> Self {
         Self::from_bits(self.to_bits() | bits.to_bits())
+    }
+    #[inline(always)]
+    fn xor(self, bits: Self) -> Self {
+        Self::from_bits(self.to_bits() ^ bits.to_bits())
     }
     #[inline(always)]
     fn add_bits(self, bits: Self) -> Self {

@@ -56,6 +56,10 @@ impl Real for Scalar {
         pairs(self, floor, Real::at_least)
     }
     #[inline(always)]
+    fn at_least_size(self, of: Self) -> Self {
+        pairs(self, of, Real::at_least_size)
+    }
+    #[inline(always)]
     fn at_most(self, cap: Self) -> Self {
         pairs(self, cap, Real::at_most)
     }
@@ -73,6 +77,10 @@ impl Real for Scalar {
     #[inline(always)]
     fn or(self, bits: Self) -> Self {
         pairs(self, bits, Real::or)
+    }
+    #[inline(always)]
+    fn xor(self, bits: Self) -> Self {
+        pairs(self, bits, Real::xor)
     }
     #[inline(always)]
     fn add_bits(self, bits: Self) -> Self {
