@@ -21,9 +21,9 @@ def set_num_threads(threads: int | None) -> None:
     """Use this many threads from now on, or one per core if None. Results do not depend on it.
 
     After work that took less than 2 milliseconds they stay awake for 0.1 more, as long as each has a core: more of it
-    then need not wake them. On Linux up to eight of them are kept off the processor of the thread that calls, so that
-    none waits there for it to be done, unless a seccomp filter is in force; threads that are not the library's are left
-    alone.
+    then need not wake them, and they are woken before the risk of many instruments is made anew. On Linux up to eight
+    of them are kept off the processor of the thread that calls, so that none waits there for it to be done, unless a
+    seccomp filter is in force; threads that are not the library's are left alone.
 
     The environment variable ``XMFAST_NUM_THREADS`` sets it at import.
     """

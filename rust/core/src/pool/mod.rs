@@ -122,7 +122,7 @@ fn current(helpers: usize) -> Option<Arc<Pool>> {
 }
 
 /// Wakes helpers for work that is about to come, so that they are awake by then; they go to sleep again if none does.
-pub fn rouse() {
+pub(crate) fn rouse() {
     // Read here, as in `for_each`.
     let (most, cores) = (threads() - 1, *CORES);
     let helpers = most.min(cores - 1);
@@ -261,6 +261,23 @@ mod tests {
         }
         set_threads(0);
         assert_eq!(map(0, |task| task, &mut never), Ok(vec![]));
+    }
+
+    #[test]
+    fn roused_helpers_do_work_or_go_back_to_sleep() {
+        for tasks in [0usize, 1, 100] {
+            rouse();
+            let done = map(tasks, |task| task, &mut never);
+            assert_eq!(done, Ok((0..tasks).collect()));
+        }
+        // Nothing is left of those whom no work followed.
+        let helpers = threads() - 1;
+        rouse();
+        if let Some(pool) = (helpers > 0).then(|| current(helpers)).flatten() {
+            let begun = Instant::now();
+            pool.threads.broadcast(|_| ());
+            assert!(begun.elapsed() < Duration::from_secs(10));
+        }
     }
 
     #[test]
