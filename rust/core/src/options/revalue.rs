@@ -26,9 +26,9 @@ pub struct Gains<'a, 't> {
 /// What one contract of each option gains in each scenario: its value after the shocks less its value before, times
 /// [`ShockedOption::discounted_scale`], times the weight of the scenario.
 ///
-/// Lanes beyond the last scenario become 0, as does every scenario without shocks, and no 0 has a sign. A shocked volatility
-/// is not below `volatility_floor`, unless the volatility itself is. The bits depend neither on what stands beside an option
-/// nor on the instruction set. One thread: who has many options divides them.
+/// Lanes beyond the last scenario become 0, as does every scenario without shocks; a 0 has a sign only where a gain is too
+/// small for f64. A shocked volatility is not below `volatility_floor`, unless the volatility itself is. The bits depend
+/// neither on what stands beside an option nor on the instruction set. One thread: who has many options divides them.
 ///
 /// # Errors
 /// An input out of bounds or a gain that f64 cannot hold; the row is that of the option. Gains are of no use then.
