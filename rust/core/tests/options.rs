@@ -308,8 +308,9 @@ const WEIGHTS: [f64; 8] = [1.0, -1.0, 0.35, -0.35, 0.0, -0.0, 1.0, -1.0];
 #[test]
 fn scenarios_are_values_after_less_before_on_every_path() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
-    let shock = || (-0.9..1.0, -1.2..3.0);
-    let shocks = prop::collection::vec(shock(), 1..20);
+    let extreme = prop::sample::select(vec![0.0, -1.0 + 1e-9, 1e3, 1e12]);
+    let price = prop_oneof![8 => -0.9..1.0, 1 => extreme];
+    let shocks = prop::collection::vec((price, -1.2..3.0), 1..20);
     let options = prop::collection::vec((terms(), any::<bool>(), any::<bool>()), 1..40);
     let inputs = (options, shocks, any::<bool>());
     runner
@@ -381,9 +382,11 @@ fn scenarios_are_values_after_less_before_on_every_path() {
                     let inverse = *inverse && !normal;
                     let expected = WEIGHTS[scenario % 8]
                         * plain_gain(option, inverse, price * factor, *volatility, model);
-                    let unit = (2.0 * option.forward).max(option.strike) + 2000.0;
+                    let move_of_1 = if normal { 1.0 } else { option.forward };
+                    let moved = option.forward + price * factor * move_of_1;
+                    let unit = option.forward.max(moved.abs()).max(option.strike) + 1000.0;
                     let unit = if inverse {
-                        10.0 * unit / option.forward
+                        unit / option.forward.min(moved)
                     } else {
                         unit
                     };
