@@ -40,7 +40,7 @@ impl Averaging {
     pub fn new(remaining_ns: u64, window_seconds: f64) -> Self {
         let (remaining, window) = (remaining_ns as f64, window_seconds * 1e9);
         if remaining >= window {
-            // Most have no window, and then it is the same division that told the years.
+            // Most have no window, and a division by 3 would take as long as all else here.
             let uncertain = if window == 0.0 {
                 remaining
             } else {

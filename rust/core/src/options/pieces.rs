@@ -69,12 +69,13 @@ pub(super) struct Steps {
 /// Eight options before any shock, counted in what a payment is worth on the day.
 #[derive(Default)]
 pub(super) struct Bases {
-    /// Of an exchange; under Bachelier the first alone, the moneyness.
+    /// As in [`Exchange`]; under Bachelier it is the moneyness, and the next three are not used.
     moving: Row,
     fixed: Row,
     mean_density: Row,
-    side: Row,
+    /// Half of ln(moving / fixed).
     half_log: Row,
+    side: Row,
     /// Half the root of the time to expiry; under Bachelier all of it.
     root_time: Row,
     /// No shocked volatility is below it.
@@ -134,8 +135,8 @@ impl Bases {
                 root_time.write_row(&mut bases.root_time);
                 floor.write_row(&mut bases.floor);
                 value.write_row(&mut bases.value);
-                let least = terms.forward.at_most(terms.strike);
-                zero.if_below(least, zero, nan)
+                let lower = terms.forward.at_most(terms.strike);
+                zero.if_below(lower, zero, nan)
             }
         };
         let least = volatility.at_most(terms.expiry_years).at_most(scale);

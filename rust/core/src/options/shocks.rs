@@ -44,7 +44,8 @@ impl PriceMoves {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LogMoves {
     pub(super) factor: Row,
-    /// Half the logarithm of the factor.
+    /// Half the logarithm of the factor, and the logarithm with the other sign: one is made of the other in advance, not again
+    /// for every option.
     pub(super) half_log: Row,
     pub(super) minus_log: Row,
 }
